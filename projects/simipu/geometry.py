@@ -1,0 +1,218 @@
+"""Geometry of images and point clouds: everything is a chain of 4x4 matrices.
+
+    pixel = img_aug_matrix @ lidar2img @ inv(lidar_aug_matrix) @ point
+
+Conventions
+    LiDAR frame: x forward, y left, z up, metres.
+    Image matrices act on ``(u * depth, v * depth, depth, 1)``, so that what moves pixels sits in the
+    upper-left 3x3 block and depth passes through unchanged.
+    Pixel centres are integers: ``(0, 0)`` is the centre of the top-left pixel, and an image of width W
+    covers ``-0.5 <= u < W - 0.5``.
+
+The first half works on torch tensors (any device, float64 kept), the second builds matrices as
+float64 numpy arrays.
+"""
+from typing import Sequence, Tuple, Union
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+MIN_DEPTH = 0.1
+"""Nearer points (metres) are not visible: no camera sees them, and pixels of depth 0 are undefined."""
+
+Array = Union[np.ndarray, Tensor]
+
+
+def transform_points(points: Tensor, matrix: Tensor) -> Tensor:
+    """Apply an affine transform.
+
+    Args:
+        points: (..., N, 3).
+        matrix: (..., 4, 4), last row (0, 0, 0, 1).
+
+    Returns:
+        (..., N, 3).
+    """
+    return points @ matrix[..., :3, :3].transpose(-1, -2) + matrix[..., None, :3, 3]
+
+
+def project(points: Tensor, matrix: Tensor) -> Tuple[Tensor, Tensor]:
+    """Project points into an image.
+
+    Args:
+        points: (..., N, 3) in metres.
+        matrix: (..., 4, 4), ``lidar2img`` or ``img_aug_matrix @ lidar2img``.
+
+    Returns:
+        Pixels (..., N, 2) as (u, v), and depth (..., N) in metres along the camera's axis. Depth may be
+        zero or negative (beside or behind the camera); the pixels are finite then, but mean nothing.
+    """
+    homogeneous = transform_points(points, matrix)
+    depth = homogeneous[..., 2]
+    divisor = torch.where(depth.abs() < 1e-6, torch.full_like(depth, 1e-6), depth)
+    return homogeneous[..., :2] / divisor[..., None], depth
+
+
+def visible(pixels: Tensor, depth: Tensor, img_shape: Tensor, min_depth: float = MIN_DEPTH) -> Tensor:
+    """Which projections are in front of the camera and inside the image.
+
+    Args:
+        pixels: (..., N, 2) as (u, v).
+        depth: (..., N) in metres.
+        img_shape: (..., 2), height and width of the image without padding.
+        min_depth: nearest depth in metres that counts as in front.
+
+    Returns:
+        Boolean mask (..., N).
+    """
+    width_height = torch.as_tensor(img_shape, device=pixels.device).flip(-1)[..., None, :]
+    inside = (pixels >= -0.5) & (pixels < width_height - 0.5)
+    return inside.all(dim=-1) & (depth >= min_depth)
+
+
+def project_to_cameras(points: Tensor,
+                       lidar2img: Tensor,
+                       img_aug_matrix: Tensor,
+                       ori_shape: Tensor,
+                       img_shape: Tensor,
+                       min_depth: float = MIN_DEPTH) -> Tuple[Tensor, Tensor, Tensor]:
+    """Project a cloud into each of its V augmented images and say which points each image shows.
+
+    A point is visible where it is in front of the camera, inside the original image (so not in what a
+    rotation filled in) and inside the augmented one (so neither cropped away nor in the padding).
+
+    Args:
+        points: (B, N, 3), in the frame of the raw cloud (``lidar_aug_matrix`` already undone).
+        lidar2img: (B, V, 4, 4).
+        img_aug_matrix: (B, V, 4, 4).
+        ori_shape: (B, V, 2), height and width of the images as loaded.
+        img_shape: (B, V, 2), height and width of the augmented images, without padding.
+        min_depth: nearest depth in metres that counts as in front.
+
+    Returns:
+        Pixels (B, V, N, 2) in the augmented images, depth (B, V, N) in metres, and the boolean
+        visibility (B, V, N).
+    """
+    # In the frame of the original image first: an occlusion test needs no other place than this one.
+    ori_pixels, depth = project(points[:, None], lidar2img)
+    pixels, _ = project(points[:, None], img_aug_matrix @ lidar2img)
+    mask = visible(ori_pixels, depth, ori_shape, min_depth) & visible(pixels, depth, img_shape, min_depth)
+    return pixels, depth, mask
+
+
+def sample_features(feature_map: Tensor, pixels: Tensor, input_shape: Sequence[int]) -> Tensor:
+    """Bilinear sample of a feature map at image pixels; outside, the border's value.
+
+    Pixel u lies at index ``(u + 0.5) / stride - 0.5`` of the map, stride = input width / map width.
+
+    Args:
+        feature_map: (B, C, h, w).
+        pixels: (B, N, 2) as (u, v), in the network's input image.
+        input_shape: height and width of that input image, padding included.
+
+    Returns:
+        (B, N, C), in the more precise of the two dtypes.
+    """
+    height, width = input_shape
+    size = pixels.new_tensor([width, height])
+    grid = (2 * pixels + 1) / size - 1
+    # Half-precision coordinates would be whole pixels off: never round the grid to the features' dtype.
+    dtype = torch.promote_types(feature_map.dtype, grid.dtype)
+    sampled = F.grid_sample(
+        feature_map.to(dtype), grid.to(dtype)[:, :, None], mode='bilinear', padding_mode='border',
+        align_corners=False)
+    return sampled[..., 0].transpose(1, 2)
+
+
+def invert_matrix(matrix: Array, name: str) -> Array:
+    """Inverse of square matrices (..., n, n), as numpy array or tensor like the input.
+
+    Raises:
+        ValueError: a matrix is singular or not finite; the message calls it ``name``.
+    """
+    if isinstance(matrix, Tensor):
+        # In numpy: the check costs a synchronisation anyway, and these matrices are tiny.
+        return torch.as_tensor(invert_matrix(matrix.detach().cpu().double().numpy(), name)).to(matrix)
+    matrix = np.asarray(matrix, dtype=np.float64)
+    if not np.isfinite(matrix).all():
+        raise ValueError(f'{name} holds NaN or infinity:\n{matrix}')
+    if matrix.size and np.linalg.cond(matrix).max() > 1e12:
+        raise ValueError(f'{name} is singular and cannot be inverted:\n{matrix}')
+    return np.linalg.inv(matrix)
+
+
+def to_4x4(matrix: np.ndarray) -> np.ndarray:
+    """Embed a 3x3, 3x4 or 4x4 matrix in the upper left of the 4x4 identity, as float64."""
+    matrix = np.asarray(matrix, dtype=np.float64)
+    if matrix.shape not in ((3, 3), (3, 4), (4, 4)):
+        raise ValueError(f'expected a 3x3, 3x4 or 4x4 matrix, got shape {matrix.shape}')
+    full = np.eye(4)
+    full[:matrix.shape[0], :matrix.shape[1]] = matrix
+    return full
+
+
+def resize_matrix(scale_x: float, scale_y: float) -> np.ndarray:
+    """Image resize, ``u' = (u + 0.5) * scale_x - 0.5``, as cv2.resize does."""
+    return _image_matrix(scale_x, scale_y, (scale_x - 1) / 2, (scale_y - 1) / 2)
+
+
+def crop_matrix(x0: float, y0: float) -> np.ndarray:
+    """Image crop whose top-left pixel is (x0, y0)."""
+    return _image_matrix(1, 1, -x0, -y0)
+
+
+def flip_matrix(width: int) -> np.ndarray:
+    """Left-right flip of an image of that width, ``u' = width - 1 - u``."""
+    return _image_matrix(-1, 1, width - 1, 0)
+
+
+def image_rotation_matrix(angle: float, height: int, width: int) -> np.ndarray:
+    """Clockwise rotation (as seen; radians) of an image about its centre."""
+    rotation = np.eye(4)
+    rotation[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    x, y = (width - 1) / 2, (height - 1) / 2
+    return crop_matrix(-x, -y) @ rotation @ crop_matrix(x, y)
+
+
+def _image_matrix(scale_x: float, scale_y: float, shift_x: float, shift_y: float) -> np.ndarray:
+    matrix = np.eye(4)
+    matrix[0, 0], matrix[1, 1] = scale_x, scale_y
+    matrix[0, 2], matrix[1, 2] = shift_x, shift_y
+    return matrix
+
+
+def rotation_matrix(angle: float, axis: str = 'z') -> np.ndarray:
+    """Right-handed rotation of points by ``angle`` radians about the x, y or z axis."""
+    i, j = {'x': (1, 2), 'y': (2, 0), 'z': (0, 1)}[axis]
+    matrix = np.eye(4)
+    matrix[i, i] = matrix[j, j] = np.cos(angle)
+    matrix[j, i] = np.sin(angle)
+    matrix[i, j] = -matrix[j, i]
+    return matrix
+
+
+def scaling_matrix(scale: float) -> np.ndarray:
+    """Uniform scaling of points about the origin."""
+    return np.diag([scale, scale, scale, 1.0])
+
+
+def mirror_matrix(axis: str) -> np.ndarray:
+    """Mirror points along an axis: 'y' turns left into right (``y' = -y``)."""
+    diagonal = np.ones(4)
+    diagonal['xyz'.index(axis)] = -1
+    return np.diag(diagonal)
+
+
+def translation_matrix(shift: Sequence[float]) -> np.ndarray:
+    """Translation of points by (x, y, z) metres."""
+    matrix = np.eye(4)
+    matrix[:3, 3] = shift
+    return matrix
+
+
+def about_centre(matrix: np.ndarray, centre: Sequence[float]) -> np.ndarray:
+    """The same transform of points, with ``centre`` (x, y, z) in the place of the origin."""
+    centre = np.asarray(centre, dtype=np.float64)
+    return translation_matrix(centre) @ matrix @ translation_matrix(-centre)
