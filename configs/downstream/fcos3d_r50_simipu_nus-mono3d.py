@@ -1,0 +1,21 @@
+"""FCOS3D on nuScenes from a ResNet-50 that SimIPU pre-trained (SimIPU, Section 4.2).
+
+Write the weights with ``tools/export_backbone.py CHECKPOINT work_dirs/simipu_kitti/backbone.pth``. What differs
+from mmdet3d's own recipe: ResNet-50 in place of ResNet-101, the image normalisation of the pre-training,
+and a backbone that trains as a whole (the base freezes its stem, first stage and batch norm, which only
+suits weights that were trained on ImageNet's statistics, and which no random initialisation survives).
+"""
+_base_ = 'mmdet3d::fcos3d/fcos3d_r101-caffe-dcn_fpn_head-gn_8xb2-1x_nus-mono3d.py'
+
+custom_imports = dict(imports=['simipu'], allow_failed_imports=False)
+
+model = dict(
+    data_preprocessor=dict(
+        mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], bgr_to_rgb=True),
+    backbone=dict(
+        depth=50,
+        style='pytorch',
+        frozen_stages=-1,
+        norm_cfg=dict(type='BN', requires_grad=True),
+        norm_eval=False,
+        init_cfg=dict(type='Pretrained', checkpoint='work_dirs/simipu_kitti/backbone.pth')))

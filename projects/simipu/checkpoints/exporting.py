@@ -1,0 +1,77 @@
+"""Writing weights so that any program can load them: tensors and plain Python values only."""
+import os
+import tempfile
+from pathlib import Path
+
+import torch
+
+from .metadata import pretraining_facts
+from .reading import (CheckpointError, PathLike, StateDict, read_checkpoint, summarize_keys)
+
+BACKBONE_PREFIX = 'img_backbone.'
+
+
+def export_backbone(checkpoint: PathLike, out: PathLike) -> StateDict:
+    """Write the image backbone of a SimIPU checkpoint as a file of its own.
+
+    The keys are those of the bare mmdet backbone, so a detector loads the file with
+    ``init_cfg=dict(type='Pretrained', checkpoint=out)`` in its backbone's config. The file's small
+    ``meta`` tells what the backbone is and which image normalisation it was trained with.
+
+    Args:
+        checkpoint: A training checkpoint of this package, or one of the original SimIPU.
+        out: File to write; an existing one is replaced only when the new one is complete.
+
+    Returns:
+        The tensors written.
+
+    Raises:
+        FileNotFoundError, CheckpointError: See :func:`read_checkpoint`; also when the checkpoint is of
+            a model without ``img_backbone``.
+    """
+    state_dict, meta = read_checkpoint(checkpoint)
+    backbone = take_prefix(state_dict, BACKBONE_PREFIX)
+    if not backbone:
+        raise CheckpointError(
+            f'{checkpoint} is no SimIPU checkpoint: no key starts with {BACKBONE_PREFIX!r}; found '
+            f'{summarize_keys(state_dict)}. Give a checkpoint that tools/train.py wrote for a SimIPU '
+            'config (work_dirs/<config>/*.pth)')
+    write_weights(backbone, out, dict(source=Path(checkpoint).name, **pretraining_facts(meta)))
+    return backbone
+
+
+def take_prefix(state_dict: StateDict, prefix: str) -> StateDict:
+    """The entries whose key starts with ``prefix``, without it."""
+    return {key[len(prefix):]: value for key, value in state_dict.items() if key.startswith(prefix)}
+
+
+def write_weights(state_dict: StateDict, out: PathLike, meta: dict) -> None:
+    """Write ``{'meta': ..., 'state_dict': ...}``, the layout that MMEngine loads."""
+    save_atomically({'meta': meta, 'state_dict': own_tensors(state_dict)}, out)
+
+
+def own_tensors(state_dict: StateDict) -> StateDict:
+    """Contiguous copies: a tensor that is a view would drag its whole storage into the file."""
+    return {key: value.detach().clone(memory_format=torch.contiguous_format)
+            for key, value in state_dict.items()}
+
+
+def save_atomically(content: dict, out: PathLike) -> None:
+    """``torch.save`` that leaves either the complete file or what was there before."""
+    out = Path(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    handle, part = tempfile.mkstemp(dir=out.parent, prefix=f'.{out.name}.')
+    try:
+        with os.fdopen(handle, 'wb') as stream:
+            torch.save(content, stream)
+        os.chmod(part, 0o666 & ~_umask())  # mkstemp gives 0600, too private for a shared result
+        os.replace(part, out)
+    except BaseException:
+        os.unlink(part)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,204 @@
+"""Proof that a detector's backbone holds the pre-trained weights after its ``init_weights``.
+
+MMEngine loads pre-trained weights with ``strict=False``: a wrong file, prefix or depth leaves the backbone
+at random values with no more than a line in the log. Here every tensor is looked at.
+"""
+import logging
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Iterator
+
+import torch
+from mmcv.ops import DeformConv2dPack, ModulatedDeformConv2dPack
+from mmengine.config import Config
+from mmengine.registry import MODELS, DefaultScope
+from torch import nn
+
+from .exporting import BACKBONE_PREFIX, take_prefix
+from .metadata import pretraining_facts
+from .reading import CheckpointError, PathLike, StateDict, read_checkpoint, summarize_keys
+
+_BACKBONE_NAMES = ('img_backbone', 'backbone')
+_COUNTER = 'num_batches_tracked'  # of batch norm; used only where its momentum is None
+
+
+@dataclass
+class VerificationReport:
+    """What became of each tensor of the detector's backbone, by its name in the backbone.
+
+    Attributes:
+        loaded: Equal to the file's value after ``init_weights``.
+        changed: Those of ``loaded`` that had another value before.
+        missing: In the backbone, not in the file.
+        mismatched: In both, of different shape: (shape in the file, shape in the backbone).
+        not_loaded: In both, same shape, but of another value after ``init_weights``.
+        unexpected: In the file, not in the backbone; does no harm.
+        new_layers: Offset predictors of deformable convolutions, which start at zero and which no
+            file of a plain backbone holds.
+        counters: Batch norm's step counters that an older file lacks; they do not act on features.
+        warnings: Differences between pre-training and detector that spoil features without changing
+            a key: ResNet style, image normalisation.
+    """
+    weights: str
+    detector_config: str
+    backbone: str
+    init_cfg: dict
+    found: str
+    loaded: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    mismatched: dict[str, tuple] = field(default_factory=dict)
+    not_loaded: list[str] = field(default_factory=list)
+    unexpected: list[str] = field(default_factory=list)
+    new_layers: list[str] = field(default_factory=list)
+    counters: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """Every tensor of the backbone that a file can hold was loaded from it."""
+        return bool(self.loaded) and not (self.missing or self.mismatched or self.not_loaded)
+
+    def __str__(self) -> str:
+        shapes = [f'{name} (file {old}, backbone {new})' for name, (old, new) in self.mismatched.items()]
+        lines = [
+            f'weights    {self.weights}',
+            f'detector   {self.detector_config}, backbone {self.backbone}',
+            f'init_cfg   {self.init_cfg}',
+            f'matched    {len(self.loaded)} tensors equal the file after init_weights, '
+            f'{len(self.changed)} of them changed by it',
+            _listed('missing', 'not in the file', self.missing),
+            _listed('mismatched', 'of another shape', shapes),
+            _listed('not loaded', 'of another value than in the file', self.not_loaded),
+            _listed('unexpected', 'only in the file (harmless)', self.unexpected),
+            _listed('new', 'layers of deformable convolutions, start at zero (harmless)', self.new_layers),
+            _listed('counters', 'batch-norm counters not in the file (harmless)', self.counters),
+            *[f'WARNING    {warning}' for warning in self.warnings],
+            self._verdict(),
+        ]
+        return '\n'.join(line for line in lines if line)
+
+    def _verdict(self) -> str:
+        if self.ok:
+            return 'OK: every tensor of the backbone was loaded'
+        failed = len(self.missing) + len(self.mismatched) + len(self.not_loaded)
+        total = failed + len(self.loaded)
+        return (f'FAILED: {failed} of {total} tensors of the backbone were not loaded. The file holds '
+                f'{self.found}; the backbone must be of the same type and depth')
+
+
+def verify_pretrained(detector_config: PathLike, weights: PathLike) -> VerificationReport:
+    """Build the detector, let its ``init_weights`` load the weights, and compare every tensor.
+
+    Args:
+        detector_config: Config of any OpenMMLab detector with a ``backbone`` or ``img_backbone``. That
+            backbone's ``init_cfg`` is replaced by one that loads ``weights``.
+        weights: An exported backbone, a training checkpoint of SimIPU (``img_backbone.``) or of an
+            OpenMMLab model (``backbone.``).
+
+    Raises:
+        FileNotFoundError, CheckpointError: See :func:`read_checkpoint`; also where the config has no
+            image backbone.
+    """
+    state_dict, meta = read_checkpoint(weights)
+    cfg = Config.fromfile(detector_config)
+    name = _backbone_name(cfg, detector_config)
+    prefix = _prefix(state_dict)
+    init_cfg = dict(type='Pretrained', checkpoint=str(weights))
+    if prefix:
+        init_cfg['prefix'] = prefix
+    cfg.model[name].init_cfg = init_cfg
+    cfg.model[name].pop('pretrained', None)
+
+    backbone, before = _build_and_init(cfg, name)
+    report = VerificationReport(
+        weights=str(weights), detector_config=str(detector_config), init_cfg=init_cfg,
+        backbone=f'model.{name} ({type(backbone).__name__})', found=summarize_keys(state_dict),
+        warnings=_differences(pretraining_facts(meta), cfg.model, name))
+    _compare(report, before, backbone, take_prefix(state_dict, prefix))
+    return report
+
+
+def _backbone_name(cfg: Config, path: PathLike) -> str:
+    model = cfg.get('model') or {}
+    for name in _BACKBONE_NAMES:
+        if name in model:
+            return name
+    raise CheckpointError(f'{path}: no image backbone; expected model.img_backbone or model.backbone, '
+                          f'found model with {", ".join(model) or "nothing"}')
+
+
+def _prefix(state_dict: StateDict) -> str:
+    """In front of the image backbone's keys; empty for the file of a bare backbone."""
+    return next((prefix for prefix in (BACKBONE_PREFIX, 'backbone.')
+                 if any(key.startswith(prefix) for key in state_dict)), '')
+
+
+def _build_and_init(cfg: Config, name: str) -> tuple[nn.Module, StateDict]:
+    """The backbone after the detector's ``init_weights``, and its values before."""
+    with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmdet3d')), _quiet():
+        detector = MODELS.build(cfg.model)
+        backbone = getattr(detector, name)
+        before = {key: value.clone() for key, value in backbone.state_dict().items()}
+        detector.init_weights()
+    return backbone, before
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """MMEngine logs a line per parameter and warns of each difference; the report says it all."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(level)
+
+
+def _compare(report: VerificationReport, before: StateDict, backbone: nn.Module, file: StateDict) -> None:
+    after = backbone.state_dict()
+    offsets = _deformable_offsets(backbone)
+    report.unexpected = [key for key in file if key not in after]
+    for key, value in after.items():
+        if key not in file:
+            absent = (report.new_layers if key in offsets else
+                      report.counters if key.endswith(_COUNTER) else report.missing)
+            absent.append(key)
+        elif file[key].shape != value.shape:
+            report.mismatched[key] = (tuple(file[key].shape), tuple(value.shape))
+        elif not torch.equal(file[key].to(value.dtype), value):
+            report.not_loaded.append(key)
+        else:
+            report.loaded.append(key)
+            if not torch.equal(before[key], value):
+                report.changed.append(key)
+
+
+def _deformable_offsets(backbone: nn.Module) -> set[str]:
+    return {f'{name}.conv_offset.{kind}' for name, module in backbone.named_modules()
+            if isinstance(module, (DeformConv2dPack, ModulatedDeformConv2dPack))
+            for kind in ('weight', 'bias')}
+
+
+def _differences(facts: dict, model: dict, name: str) -> list[str]:
+    """Settings of pre-training that the detector does not share, one sentence each."""
+    sentences = []
+    for part, config in (('backbone', model[name]), ('data_preprocessor', model['data_preprocessor'])):
+        fields = ('style',) if part == 'backbone' else ('mean', 'std', 'bgr_to_rgb')
+        known = facts.get(part, {})
+        for key in fields:
+            if key in known and key in config and _plain(known[key]) != _plain(config[key]):
+                sentences.append(f'pre-trained with {part}.{key}={_plain(known[key])}, the detector has '
+                                 f'{_plain(config[key])}: its features will differ')
+    return sentences
+
+
+def _plain(value: object) -> object:
+    return list(value) if isinstance(value, (list, tuple)) else value
+
+
+def _listed(title: str, meaning: str, names: list[str], limit: int = 6) -> str:
+    if not names:
+        return ''
+    more = f', ... {len(names) - limit} more' if len(names) > limit else ''
+    return f'{title:<11}{len(names)} {meaning}: {", ".join(names[:limit])}{more}'
