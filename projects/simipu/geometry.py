@@ -35,7 +35,9 @@ def transform_points(points: Tensor, matrix: Tensor) -> Tensor:
     Returns:
         (..., N, 3).
     """
-    return points @ matrix[..., :3, :3].transpose(-1, -2) + matrix[..., None, :3, 3]
+    # Not a matrix product: autocast and TF32 would round that, and pixels with it.
+    rotated = (points[..., None, :] * matrix[..., None, :3, :3]).sum(dim=-1)
+    return rotated + matrix[..., None, :3, 3]
 
 
 def project(points: Tensor, matrix: Tensor) -> Tuple[Tensor, Tensor]:
@@ -49,7 +51,11 @@ def project(points: Tensor, matrix: Tensor) -> Tuple[Tensor, Tensor]:
         Pixels (..., N, 2) as (u, v), and depth (..., N) in metres along the camera's axis. Depth may be
         zero or negative (beside or behind the camera); the pixels are finite then, but mean nothing.
     """
-    homogeneous = transform_points(points, matrix)
+    return _divide_by_depth(transform_points(points, matrix))
+
+
+def _divide_by_depth(homogeneous: Tensor) -> Tuple[Tensor, Tensor]:
+    """``(u * depth, v * depth, depth)`` to pixels and depth; finite for every depth."""
     depth = homogeneous[..., 2]
     divisor = torch.where(depth.abs() < 1e-6, torch.full_like(depth, 1e-6), depth)
     return homogeneous[..., :2] / divisor[..., None], depth
@@ -95,9 +101,10 @@ def project_to_cameras(points: Tensor,
         Pixels (B, V, N, 2) in the augmented images, depth (B, V, N) in metres, and the boolean
         visibility (B, V, N).
     """
-    # In the frame of the original image first: an occlusion test needs no other place than this one.
-    ori_pixels, depth = project(points[:, None], lidar2img)
-    pixels, _ = project(points[:, None], img_aug_matrix @ lidar2img)
+    homogeneous = transform_points(points[:, None], lidar2img)
+    ori_pixels, depth = _divide_by_depth(homogeneous)
+    pixels, _ = _divide_by_depth(transform_points(homogeneous, img_aug_matrix))
+    # A test for occlusion belongs here too: on ori_pixels, where a depth buffer has one known resolution.
     mask = visible(ori_pixels, depth, ori_shape, min_depth) & visible(pixels, depth, img_shape, min_depth)
     return pixels, depth, mask
 

@@ -1,0 +1,126 @@
+"""Frames of one point cloud and V images, without labels."""
+import os.path as osp
+from typing import List, Optional, Sequence
+
+import mmengine
+import numpy as np
+from mmdet3d.registry import DATASETS
+from mmengine.dataset import BaseDataset
+from mmengine.fileio import join_path
+
+from ..geometry import to_4x4
+from .errors import DataError
+
+
+@DATASETS.register_module()
+class PairedDataset(BaseDataset):
+    """Reads info files of paired frames; only calibration, paths and sizes, never an annotation.
+
+    Both the info files of ``tools/create_data.py`` and those of mmdet3d 1.1 and later (KITTI, nuScenes,
+    Waymo) are read as they are. Paths in the former are relative to ``data_root``; the latter hold bare
+    file names that ``data_prefix`` completes, as in mmdet3d's own configs.
+
+    Each frame enters the pipeline as a dict with, for V cameras:
+
+    - ``cam_names``, ``img_path``: V names and paths.
+    - ``img_size``: V pairs (height, width), or None where the info file gives no size.
+    - ``lidar2img``: (V, 4, 4) float64, LiDAR point to ``(u * depth, v * depth, depth, 1)``.
+    - ``lidar_path``, and ``num_pts_feats``: values per point in that file, or None if not given.
+    - ``sample_idx``: index in this data set.
+
+    Args:
+        ann_file: Info file, absolute or relative to ``data_root``.
+        data_root: Folder of the data.
+        data_prefix: Folders below ``data_root``: ``pts`` for clouds, ``img`` for images, and camera
+            names for images of that camera (``dict(CAM_FRONT='samples/CAM_FRONT', ...)``).
+        cameras: Names of the cameras to use, in the order wanted. None: each that has an image, in the
+            info file's order.
+        backend_args: MMEngine file backend of the info file (local disk if None).
+        kwargs: Further arguments of :class:`mmengine.dataset.BaseDataset`.
+
+    Raises:
+        DataError: ``data_root``, ``ann_file``, a camera or a field is missing.
+    """
+
+    def __init__(self,
+                 ann_file: str,
+                 data_root: str = '',
+                 data_prefix: Optional[dict] = None,
+                 cameras: Optional[Sequence[str]] = None,
+                 backend_args: Optional[dict] = None,
+                 **kwargs) -> None:
+        self.cameras = cameras
+        self.backend_args = backend_args
+        prefix = {'img': '', 'pts': '', **(data_prefix or {})}
+        super().__init__(ann_file=ann_file, data_root=data_root, data_prefix=prefix, **kwargs)
+
+    def load_data_list(self) -> List[dict]:
+        """Read the info file, and of each frame what pre-training needs."""
+        infos = self._load_info_file()
+        for key, value in infos.get('metainfo', {}).items():
+            self._metainfo.setdefault(key, value)
+        return [self.parse_data_info(info) for info in infos['data_list']]
+
+    def parse_data_info(self, raw_data_info: dict) -> dict:
+        """Turn one frame of the info file into what the pipeline starts from (see the class)."""
+        frame = f'frame {raw_data_info.get("sample_idx")!r} of {self.ann_file}'
+        images = self._select_cameras(raw_data_info.get('images', {}), frame)
+        lidar = raw_data_info.get('lidar_points', {})
+        if 'lidar_path' not in lidar:
+            raise DataError(f'{frame}: no lidar_points.lidar_path; expected the path of its point cloud. '
+                            'Write the info file anew with tools/create_data.py')
+        return dict(
+            cam_names=list(images),
+            img_path=[self._image_path(name, image) for name, image in images.items()],
+            img_size=[_image_size(image) for image in images.values()],
+            lidar2img=np.stack([_lidar2img(image, f'{frame}, camera {name}')
+                                for name, image in images.items()]),
+            lidar_path=join_path(self.data_prefix['pts'], lidar['lidar_path']),
+            num_pts_feats=lidar.get('num_pts_feats'))
+
+    def _load_info_file(self) -> dict:
+        on_disk = self.backend_args is None and '://' not in self.ann_file
+        if on_disk and self.data_root and not osp.isdir(self.data_root):
+            raise DataError(f'data_root {self.data_root} is not a folder; put the data there, or set '
+                            'data_root in the config to where it is')
+        if on_disk and not osp.isfile(self.ann_file):
+            raise DataError(f'no info file {self.ann_file}; write it with tools/create_data.py, or set '
+                            'ann_file in the config to where it is')
+        infos = mmengine.load(self.ann_file, backend_args=self.backend_args)
+        if not isinstance(infos, dict) or not infos.get('data_list'):
+            raise DataError(f'{self.ann_file}: expected a dict with a non-empty data_list (mmdet3d 1.1 or '
+                            'later); older info files need mmdet3d\'s tools/dataset_converters/'
+                            'update_infos_to_v2.py')
+        return infos
+
+    def _select_cameras(self, images: dict, frame: str) -> dict:
+        with_image = {name: image for name, image in images.items() if image.get('img_path')}
+        if self.cameras is None and with_image:
+            return with_image
+        missing = [name for name in self.cameras or ['any camera'] if name not in with_image]
+        if missing:
+            raise DataError(f'{frame}: no image of {", ".join(missing)}; cameras with an image: '
+                            f'{", ".join(with_image) or "none"}. Set `cameras` in the config to some of them')
+        return {name: with_image[name] for name in self.cameras}
+
+    def _image_path(self, camera: str, image: dict) -> str:
+        return join_path(self.data_prefix.get(camera, self.data_prefix['img']), image['img_path'])
+
+
+def _image_size(image: dict) -> Optional[tuple]:
+    """(height, width), or None: mmdet3d's nuScenes info files lack it."""
+    return (image['height'], image['width']) if 'height' in image and 'width' in image else None
+
+
+def _lidar2img(image: dict, where: str) -> np.ndarray:
+    """``lidar2img`` as it stands, else ``cam2img @ lidar2cam`` (mmdet3d's nuScenes)."""
+    if 'lidar2img' in image:
+        matrix = to_4x4(image['lidar2img'])
+    elif 'cam2img' in image and 'lidar2cam' in image:
+        matrix = to_4x4(image['cam2img']) @ to_4x4(image['lidar2cam'])
+    else:
+        raise DataError(f'{where}: expected lidar2img, or cam2img and lidar2cam; found '
+                        f'{", ".join(image)}. Write the info file anew with tools/create_data.py')
+    if not np.isfinite(matrix).all():
+        raise DataError(f'{where}: lidar2img holds NaN or infinity; check its calibration file')
+    return matrix

@@ -1,0 +1,123 @@
+"""Choose the points of a cloud, and make its second view."""
+from typing import Sequence, Union
+
+import numpy as np
+import torch
+from mmcv.transforms import BaseTransform
+from mmdet3d.datasets.transforms import PointsRangeFilter
+from mmdet3d.registry import TRANSFORMS
+
+from ...geometry import (about_centre, mirror_matrix, rotation_matrix, scaling_matrix, transform_points,
+                         translation_matrix)
+from ..errors import DataError
+
+
+@TRANSFORMS.register_module()
+class PairedPointsRangeFilter(PointsRangeFilter):
+    """mmdet3d's PointsRangeFilter that refuses to leave an empty cloud.
+
+    Required and modified key: ``points``.
+
+    Args:
+        point_cloud_range: x, y, z from, and x, y, z to, in metres.
+
+    Raises:
+        DataError: No point is within the range.
+    """
+
+    def transform(self, input_dict: dict) -> dict:
+        num_points = len(input_dict['points'])
+        results = super().transform(input_dict)
+        if not len(results['points']):
+            raise DataError(f'{results["lidar_path"]}: none of its {num_points} points is within '
+                            f'point_cloud_range {self.pcd_range.tolist()} (x, y, z from, x, y, z to, in '
+                            'metres); correct the range, or leave the frame out of the info file')
+        return results
+
+
+@TRANSFORMS.register_module()
+class SamplePoints(BaseTransform):
+    """Sample a fixed number of points, so that clouds stack into one tensor.
+
+    Without replacement; a smaller cloud is kept whole and filled up with random repeats.
+
+    Required and modified key: ``points``.
+
+    Args:
+        num_points: How many.
+    """
+
+    def __init__(self, num_points: int) -> None:
+        self.num_points = num_points
+
+    def transform(self, results: dict) -> dict:
+        available = len(results['points'])
+        chosen = np.random.permutation(available)[:self.num_points]
+        repeats = np.random.choice(available, self.num_points - len(chosen))
+        results['points'] = results['points'][torch.from_numpy(np.concatenate([chosen, repeats]))]
+        return results
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(num_points={self.num_points})'
+
+
+@TRANSFORMS.register_module()
+class PointCloudSecondView(BaseTransform):
+    """Make the second view of the cloud for intra-modal learning (SimIPU, Sec. 3.2).
+
+    The cloud is mirrored, rotated about z and scaled, all about ``centre``, then shifted, and its points
+    are put in random order.
+
+    Required key: ``points``. Added keys: ``points_aug``, as many points, and ``lidar_aug_matrix``,
+    (4, 4) float64, which maps ``points`` onto ``points_aug``. The first view stays as it is, so that the
+    images' ``lidar2img`` applies to it.
+
+    Args:
+        rot_range: Radians from, to. The paper's +-pi/2 is the default.
+        scale_range: Factors from, to.
+        flip_prob: Chance of a mirror image along y (left-right), or a pair of chances along (y, x).
+        translation_std: Standard deviation of the shift in metres, one value or (x, y, z).
+        centre: Point (x, y, z) in metres that rotation, scale and mirror leave in place; the middle of the
+            point cloud range keeps the second view where the first is.
+        shuffle: Without, row i of both views is the same point (for exact index matching).
+    """
+
+    def __init__(self,
+                 rot_range: Sequence[float] = (-np.pi / 2, np.pi / 2),
+                 scale_range: Sequence[float] = (0.75, 1.25),
+                 flip_prob: Union[float, Sequence[float]] = 0.5,
+                 translation_std: Union[float, Sequence[float]] = 0.0,
+                 centre: Sequence[float] = (35.2, 0.0, -1.0),
+                 shuffle: bool = True) -> None:
+        self.rot_range = rot_range
+        self.scale_range = scale_range
+        self.flip_prob = (flip_prob, 0.0) if np.isscalar(flip_prob) else flip_prob
+        self.translation_std = translation_std
+        self.centre = centre
+        self.shuffle = shuffle
+
+    def transform(self, results: dict) -> dict:
+        matrix = self._random_matrix()
+        points = results['points'].clone()
+        moved = transform_points(points.coord.double(), torch.from_numpy(matrix))
+        points.coord = moved.to(points.coord.dtype)
+        if self.shuffle:
+            points = points[torch.from_numpy(np.random.permutation(len(points)))]
+        results['points_aug'] = points
+        results['lidar_aug_matrix'] = matrix
+        return results
+
+    def _random_matrix(self) -> np.ndarray:
+        matrix = scaling_matrix(np.random.uniform(*self.scale_range))
+        matrix = matrix @ rotation_matrix(np.random.uniform(*self.rot_range), 'z')
+        for axis, prob in zip('yx', self.flip_prob):
+            if np.random.rand() < prob:
+                matrix = matrix @ mirror_matrix(axis)
+        shift = np.random.normal(scale=self.translation_std, size=3)
+        return translation_matrix(shift) @ about_centre(matrix, self.centre)
+
+    def __repr__(self) -> str:
+        return (f'{type(self).__name__}(rot_range={tuple(self.rot_range)}, '
+                f'scale_range={tuple(self.scale_range)}, flip_prob={tuple(self.flip_prob)}, '
+                f'translation_std={self.translation_std}, centre={tuple(self.centre)}, '
+                f'shuffle={self.shuffle})')

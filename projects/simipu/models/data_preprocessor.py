@@ -1,0 +1,82 @@
+"""Stack frames of clouds and images into batches on the model's device."""
+from typing import List, Sequence
+
+import torch
+from mmdet3d.registry import MODELS
+from mmengine.model import BaseDataPreprocessor
+from torch import Tensor
+
+
+@MODELS.register_module()
+class PairedDataPreprocessor(BaseDataPreprocessor):
+    """Normalise and pad the images, and stack images and clouds.
+
+    Args:
+        mean, std: Of the three channels, in the order after ``bgr_to_rgb``.
+        bgr_to_rgb: Swap the channels of the loaded BGR images.
+        pad_size_divisor: Images are padded (zeros, after normalising; right and bottom only, so that pixel
+            coordinates stay) to the largest of the batch, rounded up to a multiple of this.
+        non_blocking: Copy to the device asynchronously.
+    """
+
+    def __init__(self,
+                 mean: Sequence[float] = (123.675, 116.28, 103.53),
+                 std: Sequence[float] = (58.395, 57.12, 57.375),
+                 bgr_to_rgb: bool = True,
+                 pad_size_divisor: int = 32,
+                 non_blocking: bool = False) -> None:
+        super().__init__(non_blocking=non_blocking)
+        self.bgr_to_rgb = bgr_to_rgb
+        self.pad_size_divisor = pad_size_divisor
+        self.register_buffer('mean', torch.tensor(mean).view(3, 1, 1), persistent=False)
+        self.register_buffer('std', torch.tensor(std).view(3, 1, 1), persistent=False)
+
+    def forward(self, data: dict, training: bool = False) -> dict:
+        """Build the batch of B frames with V cameras.
+
+        Args:
+            data: As MMEngine's ``pseudo_collate`` leaves the frames of ``PackPairedInputs``: ``inputs``
+                with ``points`` (and ``points_aug``), B tensors (N, C), and ``img``, V sequences of B
+                tensors (3, H, W); ``data_samples``, B of them.
+            training: Not used; augmentation is the pipeline's.
+
+        Returns:
+            ``dict(inputs, data_samples)`` with inputs ``points`` (B, N, C), ``points_aug`` (B, N, C) and
+            ``imgs`` (B, V, 3, H, W) float.
+
+        Raises:
+            ValueError: The frames differ in their numbers of points or cameras.
+        """
+        data = self.cast_data(data)
+        inputs, samples = data['inputs'], data['data_samples']
+        batch = {key: _stack_points(inputs[key], key, samples)
+                 for key in ('points', 'points_aug') if key in inputs}
+        batch['imgs'] = self._stack_images(inputs['img'], samples)
+        return dict(inputs=batch, data_samples=samples)
+
+    def _stack_images(self, cameras: List[Sequence[Tensor]], samples: list) -> Tensor:
+        counts = [len(sample.cam_names) for sample in samples]
+        if set(counts) != {len(cameras)} or {len(images) for images in cameras} != {len(samples)}:
+            raise ValueError(f'the frames of a batch must have equally many cameras, found {counts}; set '
+                             '`cameras` of each data set in the config')
+        height = self._padded(max(image.shape[1] for images in cameras for image in images))
+        width = self._padded(max(image.shape[2] for images in cameras for image in images))
+        stacked = self.mean.new_zeros(len(samples), len(cameras), 3, height, width)
+        for v, images in enumerate(cameras):
+            for b, image in enumerate(images):
+                image = image[[2, 1, 0]] if self.bgr_to_rgb else image
+                stacked[b, v, :, :image.shape[1], :image.shape[2]] = (image - self.mean) / self.std
+        return stacked
+
+    def _padded(self, length: int) -> int:
+        return -(-length // self.pad_size_divisor) * self.pad_size_divisor
+
+
+def _stack_points(clouds: Sequence[Tensor], name: str, samples: list) -> Tensor:
+    if len({cloud.shape for cloud in clouds}) > 1:
+        found = '; '.join(f'{tuple(cloud.shape)} from {sample.lidar_path}'
+                          for cloud, sample in zip(clouds, samples))
+        raise ValueError(f'all clouds of a batch must have the same shape, but {name} are {found}. Add '
+                         'SamplePoints(num_points=...) to the pipeline of every data set, and use the same '
+                         'use_dim in all of them')
+    return torch.stack(list(clouds))
