@@ -1,0 +1,3 @@
+from .retrieval import CrossModalRetrieval, retrieval_ranks
+
+__all__ = ['CrossModalRetrieval', 'retrieval_ranks']

@@ -1,0 +1,2 @@
+from . import (data_preprocessor, heads, losses, matchers, point_encoders, projection_mlp,  # noqa: F401
+               simipu)

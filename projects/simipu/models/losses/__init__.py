@@ -1,0 +1,3 @@
+from .info_nce import InfoNCELoss, InfoNCEResult
+
+__all__ = ['InfoNCELoss', 'InfoNCEResult']

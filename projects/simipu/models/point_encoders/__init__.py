@@ -1,0 +1,6 @@
+"""Point encoders: from a cloud to features at sampled points."""
+from .base import PointFeatures
+from .pointnet2 import PointNet2Encoder
+from .set_abstraction import PortableSAModuleMSG
+
+__all__ = ['PointFeatures', 'PointNet2Encoder', 'PortableSAModuleMSG']

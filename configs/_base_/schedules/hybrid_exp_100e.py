@@ -1,0 +1,14 @@
+# AdamW for the point encoder, SGD for the image backbone and the projections, and an exponential
+# decay by epoch for both, as in the paper (Section 4.1). The rates are those of a batch of 32.
+optim_wrapper = dict(
+    type='OptimWrapper',
+    constructor='HybridOptimWrapperConstructor',
+    optimizer=dict(
+        point_encoder=dict(type='AdamW', lr=1e-3, betas=(0.95, 0.99), weight_decay=0.01),
+        default=dict(type='SGD', lr=0.03, momentum=0.9, weight_decay=1e-4)))
+param_scheduler = dict(type='ExponentialLR', gamma=0.99, by_epoch=True)
+
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=100, val_interval=5)
+val_cfg = dict(type='ValLoop')
+test_cfg = dict(type='TestLoop')
+auto_scale_lr = dict(enable=False, base_batch_size=32)

@@ -1,0 +1,77 @@
+"""Contrast of two sets of paired features, after a projection of each."""
+from typing import Optional
+
+import torch
+from mmengine.model import BaseModule
+from torch import Tensor
+
+from mmdet3d.registry import MODELS
+
+
+@MODELS.register_module()
+class ContrastiveHead(BaseModule):
+    """Projects paired features and contrasts them (SimIPU, Sections 3.2 and 3.3).
+
+    The intra-modal head contrasts the points of two views of a cloud, the inter-modal one pixels
+    (queries) and points (keys).
+
+    Args:
+        query_projector: Config of the queries' projection.
+        key_projector: Config of the keys' projection; ``None`` shares that of the queries.
+        loss: Config of the loss between embeddings.
+        detach_key: What of the keys' side gets no gradient: ``'feature'`` stops it below the key
+            projector, which still learns; ``'projection'`` stops it above, so that a key projector
+            of its own keeps its initial weights (as the original's inter-modal one does); ``None``
+            lets it flow into the encoder.
+        loss_weight: Factor of the loss.
+    """
+
+    def __init__(self,
+                 query_projector: dict,
+                 key_projector: Optional[dict] = None,
+                 loss: dict = dict(type='InfoNCELoss', temperature=0.07),
+                 detach_key: Optional[str] = 'feature',
+                 loss_weight: float = 1.0,
+                 init_cfg: Optional[dict] = None) -> None:
+        super().__init__(init_cfg)
+        if detach_key not in (None, 'feature', 'projection'):
+            raise ValueError("ContrastiveHead: detach_key must be None, 'feature' or 'projection', "
+                             f'got {detach_key!r}')
+        self.query_projector = MODELS.build(query_projector)
+        self.key_projector = None if key_projector is None else MODELS.build(key_projector)
+        self.loss_module = MODELS.build(loss)
+        self.detach_key = detach_key
+        self.loss_weight = loss_weight
+        if detach_key == 'projection' and self.key_projector is not None:
+            self.key_projector.requires_grad_(False)  # it would never get a gradient
+
+    def embed_query(self, features: Tensor) -> Tensor:
+        """(K, C) features -> (K, D) embeddings."""
+        return self.query_projector(features)
+
+    def embed_key(self, features: Tensor) -> Tensor:
+        """(K, C) features -> (K, D) embeddings."""
+        projector = self.query_projector if self.key_projector is None else self.key_projector
+        if self.detach_key == 'feature':
+            features = features.detach()
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self.detach_key != 'projection'):
+            return projector(features)
+
+    def loss(self, query_features: Tensor, key_features: Tensor, **place: Tensor
+             ) -> dict[str, Tensor]:
+        """Loss and accuracies of paired features.
+
+        Args:
+            query_features: (K, C_query).
+            key_features: (K, C_key), row i belongs to row i of the queries.
+            place: Where each pair is (``frame``, ``position``, ``cell``), see :class:`InfoNCELoss`.
+
+        Returns:
+            ``loss``, and ``acc_top1``, ``acc_top5`` in percent: how often the positive is the most
+            similar, or among the five most similar, of all keys.
+        """
+        result = self.loss_module(self.embed_query(query_features), self.embed_key(key_features),
+                                  **place)
+        return dict(loss=result.loss * self.loss_weight,
+                    acc_top1=result.top_k_accuracy(1),
+                    acc_top5=result.top_k_accuracy(5))

@@ -1,0 +1,180 @@
+"""InfoNCE over pairs of embeddings, with memory linear in the number of pairs."""
+import math
+from typing import Callable, NamedTuple, Optional
+
+import torch
+import torch.nn.functional as F
+from mmengine.dist import get_rank, get_world_size
+from torch import Tensor, nn
+
+from mmdet3d.registry import MODELS
+from .gather import gather_row_counts, gather_rows
+
+
+class InfoNCEResult(NamedTuple):
+    """``loss``: scalar; ``rank`` (K,): how many negatives are at least as similar as the positive."""
+    loss: Tensor
+    rank: Tensor
+
+    def top_k_accuracy(self, k: int) -> Tensor:
+        """Percentage of queries whose positive is among the ``k`` most similar keys."""
+        if not len(self.rank):
+            return self.loss.new_zeros(())
+        return (self.rank < k).float().mean() * 100
+
+
+class _ChunkedInfoNCE(torch.autograd.Function):
+    """Sum over queries of -log softmax of the positive, never holding more than a slab of logits.
+
+    The gradient of a row's loss with respect to its logits is known once the row is: softmax minus
+    one at the positive. So the gradients of query and key are accumulated in the forward pass and
+    only scaled in the backward one; no slab is computed twice.
+    """
+
+    @staticmethod
+    def forward(ctx, query, key, first_positive, exclude, max_logits):
+        need_query, need_key = ctx.needs_input_grad[:2]
+        loss = query.new_zeros(())
+        rank = torch.empty(len(query), dtype=torch.long, device=query.device)
+        grad_query = torch.empty_like(query) if need_query else None
+        grad_key = torch.zeros_like(key) if need_key else None
+        slab = max(1, max_logits // max(len(key), 1))
+        for start in range(0, len(query), slab):
+            rows = slice(start, min(start + slab, len(query)))
+            logits = query[rows] @ key.T
+            positive_column = torch.arange(rows.start, rows.stop, device=query.device)[:, None]
+            positive_column += first_positive
+            if exclude is not None:
+                excluded = exclude(rows).scatter_(1, positive_column, False)
+                logits.masked_fill_(excluded, -torch.inf)
+            positive = logits.gather(1, positive_column)
+            rank[rows] = (logits >= positive).sum(1) - 1  # the positive is not its own rival
+            normaliser = logits.logsumexp(1, keepdim=True)
+            loss += (normaliser - positive).sum()
+            if not (need_query or need_key):
+                continue
+            grad_logits = logits.sub_(normaliser).exp_()
+            grad_logits.scatter_add_(1, positive_column, -torch.ones_like(positive))
+            if need_query:
+                grad_query[rows] = grad_logits @ key
+            if need_key:
+                grad_key.addmm_(grad_logits.T, query[rows])
+        ctx.save_for_backward(grad_query, grad_key)
+        ctx.mark_non_differentiable(rank)
+        return loss, rank
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, grad_loss, _):
+        grads = (None if grad is None else grad * grad_loss for grad in ctx.saved_tensors)
+        return *grads, None, None, None
+
+
+@MODELS.register_module()
+class InfoNCELoss(nn.Module):
+    """Each query must find its own key among the keys of all pairs (SimIPU, Eq. 3 and 5).
+
+    For unit vectors q_i and k_j and temperature t,
+
+        loss = mean over i of  -log( exp(q_i k_i / t) / sum over j of exp(q_i k_j / t) ).
+
+    Args:
+        temperature: t above; the start value where it is learned.
+        learn_temperature: Learn log(1 / t) with the rest of the model.
+        symmetric: Average with the loss in which keys look for their queries.
+        false_negative_radius: Metres. A negative of the same frame that lies this near to the
+            positive, or at the same place, is no negative and leaves the sum. ``None`` keeps all.
+        gather: Take negatives from every process. The mean over processes of the loss and of its
+            gradients is then exactly that of one process with the joined batch.
+        max_logits: How many logits are held at a time; bounds memory, changes no result.
+
+    Every accuracy counts a tie with the positive as a mistake, so that a collapsed encoder, to which
+    all keys are equal, scores 0 and not 100.
+    """
+
+    def __init__(self,
+                 temperature: float = 0.07,
+                 learn_temperature: bool = False,
+                 symmetric: bool = False,
+                 false_negative_radius: Optional[float] = None,
+                 gather: bool = False,
+                 max_logits: int = 2**22) -> None:
+        super().__init__()
+        if temperature <= 0:
+            raise ValueError(f'InfoNCELoss: temperature must be positive, got {temperature}')
+        self.symmetric = symmetric
+        self.false_negative_radius = false_negative_radius
+        self.gather = gather
+        self.max_logits = max_logits
+        self.temperature = temperature
+        self.log_scale = (nn.Parameter(torch.tensor(-math.log(temperature)))
+                          if learn_temperature else None)
+
+    def forward(self,
+                query: Tensor,
+                key: Tensor,
+                frame: Optional[Tensor] = None,
+                position: Optional[Tensor] = None,
+                cell: Optional[Tensor] = None) -> InfoNCEResult:
+        """Contrast pairs; row i of ``query`` and row i of ``key`` belong together.
+
+        Args:
+            query: (K, D), of any length; normalised here.
+            key: (K, D).
+            frame: (K,) integers, the frame that a pair is from.
+            position: (K, 3) metres, the point of a pair in its frame's LiDAR coordinates; needed
+                with ``frame`` where ``false_negative_radius`` is set.
+            cell: (K,) integers, equal for pairs of one frame whose keys or queries are the same
+                feature cell; such pairs are no negatives of each other. Optional, needs ``frame``.
+
+        Returns:
+            :class:`InfoNCEResult`; 0 with gradients of zero where there is no pair.
+        """
+        if query.shape != key.shape or query.ndim != 2:
+            raise ValueError('InfoNCELoss expects query and key of one shape (K, D), got '
+                             f'{tuple(query.shape)} and {tuple(key.shape)}')
+        with torch.autocast(query.device.type, enabled=False):
+            precision = torch.promote_types(query.dtype, torch.float32)
+            query = F.normalize(query.to(precision), dim=1)
+            key = F.normalize(key.to(precision), dim=1)
+            counts = gather_row_counts(query) if self.gather else [len(query)]
+            exclude = self._exclusion(counts, frame, position, cell)
+            loss, rank = self._contrast(query, key, counts, exclude)
+            if self.symmetric:
+                loss = (loss + self._contrast(key, query, counts, exclude)[0]) / 2
+        return InfoNCEResult(loss, rank)
+
+    def _contrast(self, query: Tensor, key: Tensor, counts: list[int],
+                  exclude: Optional[Callable]) -> tuple[Tensor, Tensor]:
+        """Mean over the pairs of all processes in ``counts``, times their number (DDP averages)."""
+        query = query / self.temperature if self.log_scale is None else query * self.log_scale.exp()
+        first_positive = sum(counts[:get_rank()]) if len(counts) > 1 else 0
+        total, rank = _ChunkedInfoNCE.apply(query, gather_rows(key, counts), first_positive,
+                                            exclude, self.max_logits)
+        return total * (len(counts) / max(sum(counts), 1)), rank
+
+    def _exclusion(self, counts: list[int], frame: Optional[Tensor], position: Optional[Tensor],
+                   cell: Optional[Tensor]) -> Optional[Callable[[slice], Tensor]]:
+        """Function from a slab of rows to the (rows, all keys) mask of pairs that are no negatives."""
+        radius = self.false_negative_radius
+        if radius is None and cell is None:
+            return None
+        if frame is None or (radius is not None and position is None):
+            raise ValueError('InfoNCELoss: false_negative_radius needs the frame and position of '
+                             'every pair, and cell needs its frame')
+        # Frames of different processes are different frames, whatever their numbers.
+        frame = frame * get_world_size() + get_rank() if len(counts) > 1 else frame
+        frames = gather_rows(frame, counts)
+        positions = None if radius is None else gather_rows(position, counts)
+        cells = None if cell is None else gather_rows(cell, counts)
+
+        def exclude(rows: slice) -> Tensor:
+            near = torch.zeros(len(frame[rows]), len(frames), dtype=torch.bool, device=frame.device)
+            if positions is not None:
+                near |= torch.cdist(position[rows], positions,
+                                    compute_mode='donot_use_mm_for_euclid_dist') <= radius
+            if cells is not None:
+                near |= cell[rows, None] == cells
+            return near & (frame[rows, None] == frames)
+
+        return exclude

@@ -1,0 +1,118 @@
+"""Which point of the second view is which point of the first."""
+from typing import NamedTuple, Optional
+
+import numpy as np
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+from mmdet3d.registry import MODELS
+
+
+class Matches(NamedTuple):
+    """K pairs: point ``index_a`` of frame ``batch`` is point ``index_b``; each (K,) long."""
+    batch: Tensor
+    index_a: Tensor
+    index_b: Tensor
+
+
+def _within(matches: Matches, xyz_a: Tensor, xyz_b: Tensor, max_distance: Optional[float]) -> Matches:
+    """The matches whose points lie at most ``max_distance`` metres apart."""
+    if max_distance is None:
+        return matches
+    batch, index_a, index_b = matches
+    near = (xyz_a[batch, index_a] - xyz_b[batch, index_b]).norm(dim=-1) <= max_distance
+    return Matches(batch[near], index_a[near], index_b[near])
+
+
+@MODELS.register_module()
+class HungarianMatcher:
+    """One-to-one assignment of least total distance (SimIPU, Section 3.2).
+
+    Args:
+        max_distance: Metres. Costs are cut at this distance, so that no good pair is given up to
+            save a hopeless one, and pairs farther apart are dropped. ``None`` is the paper's
+            assignment of every point.
+
+    Shapes:
+        xyz_a (B, M, 3), xyz_b (B, N, 3) in one frame -> :class:`Matches`.
+    """
+
+    def __init__(self, max_distance: Optional[float] = None) -> None:
+        self.max_distance = max_distance
+
+    @torch.no_grad()
+    def __call__(self, xyz_a: Tensor, xyz_b: Tensor) -> Matches:
+        cost = torch.cdist(xyz_a.float(), xyz_b.float(),
+                           compute_mode='donot_use_mm_for_euclid_dist')
+        if self.max_distance is not None:
+            cost.clamp_(max=self.max_distance)
+        assignments = [linear_sum_assignment(frame) for frame in cost.cpu().numpy()]
+        batch = np.repeat(np.arange(len(assignments)), [len(rows) for rows, _ in assignments])
+        rows, columns = (np.concatenate(part) for part in zip(*assignments))
+        matches = Matches(*(torch.from_numpy(index).long().to(xyz_a.device)
+                            for index in (batch, rows, columns)))
+        return _within(matches, xyz_a, xyz_b, self.max_distance)
+
+
+@MODELS.register_module()
+class MutualNearestMatcher:
+    """Pairs of points that are each the nearest of the other view to the other.
+
+    Args:
+        max_distance: Metres; pairs farther apart are dropped. ``None`` keeps all.
+
+    Shapes:
+        xyz_a (B, M, 3), xyz_b (B, N, 3) in one frame -> :class:`Matches`.
+    """
+
+    def __init__(self, max_distance: Optional[float] = None) -> None:
+        self.max_distance = max_distance
+
+    @torch.no_grad()
+    def __call__(self, xyz_a: Tensor, xyz_b: Tensor) -> Matches:
+        distance = torch.cdist(xyz_a.float(), xyz_b.float(),
+                               compute_mode='donot_use_mm_for_euclid_dist')
+        nearest_b, nearest_a = distance.argmin(2), distance.argmin(1)
+        index_a = torch.arange(xyz_a.shape[1], device=xyz_a.device).expand_as(nearest_b)
+        mutual = nearest_a.gather(1, nearest_b) == index_a
+        batch = mutual.nonzero()[:, 0]
+        return _within(Matches(batch, index_a[mutual], nearest_b[mutual]), xyz_a, xyz_b,
+                       self.max_distance)
+
+
+@MODELS.register_module()
+class IndexMatcher:
+    """Point i of one view is point i of the other: exact, for views that share their sampling.
+
+    :class:`SimIPU` lets the point encoder sample the first view and take the same points of the
+    second where its matcher has ``shares_sampling``. The second view must keep the order of points
+    (``shuffle=False`` in its transform).
+
+    Args:
+        tolerance: Metres by which the points of a pair may differ after the transform is undone.
+
+    Shapes:
+        xyz_a (B, M, 3), xyz_b (B, M, 3) in one frame -> :class:`Matches` of all B * M points.
+
+    Raises:
+        ValueError: The views do not hold the same points.
+    """
+    shares_sampling = True
+
+    def __init__(self, tolerance: float = 0.01) -> None:
+        self.tolerance = tolerance
+
+    @torch.no_grad()
+    def __call__(self, xyz_a: Tensor, xyz_b: Tensor) -> Matches:
+        if xyz_a.shape != xyz_b.shape:
+            raise ValueError(f'IndexMatcher expects views of the same points, got {tuple(xyz_a.shape)} '
+                             f'and {tuple(xyz_b.shape)}')
+        apart = (xyz_a - xyz_b).norm(dim=-1)
+        if (apart > self.tolerance).any():
+            raise ValueError(
+                f'IndexMatcher: point i of both views should be the same, but they lie up to '
+                f'{apart.max():.2f} m apart; set shuffle=False in the second view\'s transform, or '
+                'use HungarianMatcher')
+        batch, index = torch.ones_like(apart, dtype=torch.bool).nonzero(as_tuple=True)
+        return Matches(batch, index, index)

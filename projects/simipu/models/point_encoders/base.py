@@ -1,0 +1,26 @@
+"""What every point encoder returns."""
+from typing import NamedTuple, Tuple
+
+from torch import Tensor
+
+
+class PointFeatures(NamedTuple):
+    """Features at M points sampled from a batch of clouds.
+
+    A point encoder is a module ``encoder(points, sampling=None) -> PointFeatures`` with an attribute
+    ``out_channels``; ``points`` is (B, N, 3 + D): x, y, z in metres in the LiDAR frame, then D more
+    channels such as intensity.
+
+    Attributes:
+        xyz (Tensor): (B, M, 3) coordinates of the sampled points.
+        features (Tensor): (B, M, C) features.
+        indices (Tensor): (B, M) long, row of each sampled point in the input cloud.
+        sampling (tuple[Tensor]): which rows each level of the encoder sampled, (B, M_level) long
+            each. Given back as ``encoder(other_points, sampling=...)`` it makes the encoder take
+            the same rows of another view of the same cloud, so that row m of both results is the
+            same physical point.
+    """
+    xyz: Tensor
+    features: Tensor
+    indices: Tensor
+    sampling: Tuple[Tensor, ...]

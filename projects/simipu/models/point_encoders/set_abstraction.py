@@ -1,0 +1,151 @@
+"""PointNet++ set abstraction that runs on every device and does no arithmetic twice."""
+from typing import NamedTuple, Optional, Tuple
+
+import torch
+from mmdet3d.models.layers.pointnet_modules import PointSAModuleMSG
+from mmdet3d.models.layers.pointnet_modules.builder import SA_MODULES
+from torch import Tensor, nn
+from torch.nn.functional import linear
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from simipu.ops import (gather_max, gather_points, multi_ball_query, sample_points,
+                        weighted_batch_norm_relu)
+
+
+class _Pairs(NamedTuple):
+    """Distinct (point, centre) pairs of a grouping.
+
+    Attributes:
+        points (Tensor): (P,) long, source point of each pair.
+        centers (Tensor): (P,) long, group of each pair.
+        weights (Tensor): (P,) long, how many members of the group the pair stands for.
+        groups (Tensor): (G, K) long, the pairs of each group.
+    """
+    points: Tensor
+    centers: Tensor
+    weights: Tensor
+    groups: Tensor
+
+
+@SA_MODULES.register_module()
+class PortableSAModuleMSG(PointSAModuleMSG):
+    """mmdet3d's ``PointSAModuleMSG`` with the same weights and results, on CPU and CUDA.
+
+    Where the original copies every source point into every group it belongs to and runs the shared
+    MLP on all copies, this module runs it once on each distinct input and pools by row:
+
+    - ``use_xyz=False``: an input is a source point, whatever group it is in;
+    - ``use_xyz=True``: an input is a (point, centre) pair without the copies that fill up short
+      groups; the part of the first layer that sees features only is computed per point.
+
+    Batch normalisation weights each row by the number of its copies, so statistics, outputs and
+    gradients equal the original's up to rounding.
+
+    Args: those of ``PointSAModuleMSG``; ``num_point`` is required and ``norm_cfg`` must be a batch
+    normalisation ('BN2d' or 'SyncBN').
+
+    Raises:
+        ValueError: ``num_point`` is None.
+        TypeError: ``norm_cfg`` is not a batch normalisation.
+    """
+
+    def __init__(self, num_point: int, *args, **kwargs) -> None:
+        if num_point is None:
+            raise ValueError('PortableSAModuleMSG needs num_point: grouping all points into one '
+                             'group is not supported')
+        super().__init__(num_point, *args, **kwargs)
+        for mlp in self.mlps:
+            for layer in mlp:
+                if not (layer.with_norm and isinstance(layer.norm, _BatchNorm)):
+                    raise TypeError("PortableSAModuleMSG needs batch normalisation, "
+                                    "norm_cfg=dict(type='BN2d') or 'SyncBN', after every layer")
+
+    def forward(self, points_xyz: Tensor, features: Optional[Tensor] = None,
+                indices: Optional[Tensor] = None, target_xyz: Optional[Tensor] = None
+                ) -> Tuple[Tensor, Tensor, Optional[Tensor]]:
+        """Samples centres, groups points around them and pools their features.
+
+        Args:
+            points_xyz (Tensor): (B, N, 3) coordinates.
+            features (Tensor, optional): (B, C, N) features.
+            indices (Tensor, optional): (B, M) rows to use as centres instead of sampling.
+            target_xyz (Tensor, optional): (B, M, 3) centres to use instead of sampling.
+
+        Returns:
+            tuple: (B, M, 3) centres, (B, C_out, M) features, (B, M) long rows of the centres (None
+            if ``target_xyz`` was given).
+        """
+        centers, indices = self._sample_points(points_xyz, features, indices, target_xyz)
+        grouped_rows = multi_ball_query([(g.min_radius, g.max_radius) for g in self.groupers],
+                                        [g.sample_num for g in self.groupers], points_xyz, centers)
+        flat_features = None if features is None else features.transpose(1, 2).flatten(0, 1)
+        pooled = []
+        for grouper, mlp, rows in zip(self.groupers, self.mlps, grouped_rows):
+            abstract = self._abstract_pairs if grouper.use_xyz else self._abstract_points
+            values = abstract(grouper, mlp, _flat_rows(rows, points_xyz.shape[1]),
+                              points_xyz.flatten(0, 1), centers.flatten(0, 1), flat_features)
+            pooled.append(values.unflatten(0, rows.shape[:2]).transpose(1, 2))
+        return centers, torch.cat(pooled, dim=1), indices
+
+    def _sample_points(self, points_xyz: Tensor, features: Optional[Tensor],
+                       indices: Optional[Tensor], target_xyz: Optional[Tensor]
+                       ) -> Tuple[Tensor, Optional[Tensor]]:
+        if indices is None and target_xyz is not None:
+            return target_xyz, None
+        if indices is None:
+            indices = sample_points(points_xyz, features, self.num_point, self.fps_mod_list,
+                                    self.fps_sample_range_list)
+        return gather_points(points_xyz.transpose(1, 2), indices).transpose(1, 2), indices
+
+    def _abstract_points(self, grouper: nn.Module, mlp: nn.Sequential, groups: Tensor,
+                         xyz: Tensor, centers: Tensor, features: Optional[Tensor]) -> Tensor:
+        """Pooled features where the shared MLP sees features only: one row per source point."""
+        weights = torch.bincount(groups.flatten(), minlength=len(xyz))
+        conv = mlp[0].conv
+        first = linear(features, conv.weight.flatten(1), conv.bias)
+        return self._pool(_shared_mlp(mlp, first, weights), groups)
+
+    def _abstract_pairs(self, grouper: nn.Module, mlp: nn.Sequential, groups: Tensor,
+                        xyz: Tensor, centers: Tensor, features: Optional[Tensor]) -> Tensor:
+        """Pooled features where the shared MLP also sees offsets: one row per pair."""
+        pairs = _distinct_pairs(groups)
+        offsets = xyz[pairs.points] - centers[pairs.centers]
+        if grouper.normalize_xyz:
+            offsets = offsets / grouper.max_radius
+        weight, bias = mlp[0].conv.weight.flatten(1), mlp[0].conv.bias
+        first = linear(offsets, weight[:, :3], bias)
+        if features is not None:
+            first = first + linear(features, weight[:, 3:])[pairs.points]
+        return self._pool(_shared_mlp(mlp, first, pairs.weights), pairs.groups)
+
+    def _pool(self, values: Tensor, groups: Tensor) -> Tensor:
+        return gather_max(values, groups) if self.pool_mod == 'max' else values[groups].mean(1)
+
+
+def _flat_rows(rows: Tensor, num_points: int) -> Tensor:
+    """(B * M, K) rows of the batch's clouds laid end to end, from (B, M, K) rows of each cloud."""
+    first = torch.arange(len(rows), device=rows.device) * num_points
+    return (rows + first[:, None, None]).flatten(0, 1)
+
+
+def _distinct_pairs(groups: Tensor) -> _Pairs:
+    """Drops from (G, K) groups the copies of the first member that ball query fills up with."""
+    distinct = groups != groups[:, :1]
+    distinct[:, 0] = True
+    position = distinct.flatten().cumsum(0).unflatten(0, groups.shape) - 1
+    pair_groups = torch.where(distinct, position, position[:, :1])
+    centers = distinct.nonzero()[:, 0]
+    weights = torch.bincount(pair_groups.flatten())
+    return _Pairs(groups[distinct], centers, weights, pair_groups)
+
+
+def _shared_mlp(mlp: nn.Sequential, first: Tensor, weights: Tensor) -> Tensor:
+    """Applies ``mlp`` to rows that stand for ``weights`` group members each.
+
+    ``first`` is (R, C): the first layer's convolution, already applied.
+    """
+    values = weighted_batch_norm_relu(first, weights, mlp[0].norm)
+    for layer in mlp[1:]:
+        values = linear(values, layer.conv.weight.flatten(1), layer.conv.bias)
+        values = weighted_batch_norm_relu(values, weights, layer.norm)
+    return values

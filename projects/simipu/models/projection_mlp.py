@@ -1,0 +1,97 @@
+"""The projection from an encoder's feature space to the space in which features are contrasted."""
+from typing import Optional
+
+from mmcv.cnn import build_norm_layer
+from mmengine.dist import get_world_size
+from mmengine.model import BaseModule
+from mmengine.registry import MODELS as ROOT_MODELS
+from torch import Tensor, nn
+from torch.distributed.nn.functional import all_reduce
+
+from mmdet3d.registry import MODELS
+
+
+@ROOT_MODELS.register_module()  # norm layers are looked up in the root registry
+class PairBatchNorm(nn.BatchNorm1d):
+    """Batch norm over the rows of paired features, whose number differs from batch to batch.
+
+    As ``BatchNorm1d``, but a batch of fewer than two rows, which has no variance, is normalised by
+    the running statistics instead of failing.
+
+    Args:
+        num_features: Width of the features.
+        sync: Take the statistics over the rows of all processes, exactly as if one process held
+            them all, unequal and empty shares included. Works on CPU and CUDA.
+        kwargs: As ``BatchNorm1d``.
+
+    Shapes:
+        features (K, num_features) -> the same.
+    """
+
+    def __init__(self, num_features: int, sync: bool = False, **kwargs) -> None:
+        super().__init__(num_features, **kwargs)
+        self.sync = sync
+
+    def forward(self, features: Tensor) -> Tensor:
+        if self.training and self.sync and get_world_size() > 1:
+            return self._forward_synchronised(features)
+        if self.training and len(features) < 2:
+            return self._normalise(features, self.running_mean, self.running_var)
+        return super().forward(features)
+
+    def _forward_synchronised(self, features: Tensor) -> Tensor:
+        count = all_reduce(features.new_tensor(float(len(features))))
+        if count < 2:
+            return self._normalise(features, self.running_mean, self.running_var)
+        mean = all_reduce(features.sum(0)) / count
+        var = all_reduce((features - mean).square().sum(0)) / count
+        self.num_batches_tracked += 1
+        self.running_mean.lerp_(mean.detach(), self.momentum)
+        self.running_var.lerp_(var.detach() * count / (count - 1), self.momentum)
+        return self._normalise(features, mean, var)
+
+    def _normalise(self, features: Tensor, mean: Tensor, var: Tensor) -> Tensor:
+        return (features - mean) * (var + self.eps).rsqrt() * self.weight + self.bias
+
+
+@MODELS.register_module()
+class ProjectionMLP(BaseModule):
+    """Three linear layers, each with batch norm, ReLU after the first two (SimIPU, Section 3.2).
+
+    Every row is one feature vector, so the same MLP serves points and pixels.
+
+    Args:
+        in_channels: Width of the incoming features.
+        hidden_channels: Width of the two hidden layers. Defaults to ``in_channels``.
+        out_channels: Width of the embedding.
+        norm_cfg: Norm after each linear layer.
+        init_cfg: Initialisation; by default that of the layers themselves.
+
+    Shapes:
+        features (K, in_channels) -> embeddings (K, out_channels).
+    """
+
+    def __init__(self,
+                 in_channels: int,
+                 hidden_channels: Optional[int] = None,
+                 out_channels: int = 128,
+                 norm_cfg: dict = dict(type='PairBatchNorm'),
+                 init_cfg: Optional[dict] = None) -> None:
+        super().__init__(init_cfg)
+        self.in_channels = in_channels
+        self.out_channels = out_channels
+        hidden = hidden_channels or in_channels
+        widths = (in_channels, hidden, hidden, out_channels)
+        self.layers = nn.ModuleList(
+            nn.Sequential(nn.Linear(width, next_width), build_norm_layer(norm_cfg, next_width)[1])
+            for width, next_width in zip(widths[:-1], widths[1:]))
+        self.activation = nn.ReLU()
+
+    def forward(self, features: Tensor) -> Tensor:
+        if features.ndim != 2 or features.shape[1] != self.in_channels:
+            raise ValueError(
+                f'ProjectionMLP expects features (K, {self.in_channels}), got {tuple(features.shape)}; '
+                'set its in_channels to the width of the encoder that feeds it')
+        for layer in self.layers[:-1]:
+            features = self.activation(layer(features))
+        return self.layers[-1](features)
