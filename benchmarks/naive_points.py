@@ -1,0 +1,69 @@
+"""The unoptimised point operations and encoder that benchmarks and tests compare with.
+
+``mmdet3d_on_cpu`` lets mmdet3d's own PointNet2SAMSG run on CPU, on straightforward torch versions of
+the mmcv operations that have no CPU implementation.
+"""
+from contextlib import ExitStack, contextmanager
+from unittest import mock
+
+import torch
+
+
+def ball_query(min_radius, max_radius, num_samples, points, centers):
+    """All pairs, then a sort for the first rows; (B, M, K) long."""
+    squared = (centers[:, :, None] - points[:, None]).square().sum(-1)
+    inside = (squared == 0) | ((squared >= min_radius**2) & (squared < max_radius**2))
+    num_points = points.shape[1]
+    rows = torch.where(inside, torch.arange(num_points), num_points)
+    rows = torch.cat([rows, rows.new_full((*rows.shape[:2], num_samples), num_points)], dim=2)
+    rows = rows.topk(num_samples, largest=False, sorted=True)[0]
+    rows = torch.where(rows == num_points, rows[..., :1], rows)
+    return rows.masked_fill(rows == num_points, 0)
+
+
+def furthest_point_sample(points, num_points):
+    """One full pass over the points per sample; (B, M) long."""
+    return _furthest(points, num_points, lambda cloud, row: (cloud - cloud[row]).square().sum(-1))
+
+
+def furthest_point_sample_with_dist(distances, num_points):
+    """The same for (B, N, N) distances."""
+    return _furthest(distances, num_points, lambda matrix, row: matrix[row])
+
+
+def _furthest(batch, num_points, distances_to):
+    taken = torch.zeros(len(batch), num_points, dtype=torch.long)
+    for cloud, rows in zip(batch, taken):
+        nearest = cloud.new_full((len(cloud), ), 1e10)
+        for step in range(1, num_points):
+            nearest = torch.minimum(nearest, distances_to(cloud, rows[step - 1]))
+            rows[step] = nearest.argmax()
+    return taken
+
+
+def group_points(features, rows):
+    """(B, C, M, K) copies of (B, C, N) features."""
+    batch = torch.arange(len(rows))[:, None, None]
+    return features.transpose(1, 2)[batch, rows.long()].permute(0, 3, 1, 2)
+
+
+def gather_points(features, rows):
+    """(B, C, M) copies of (B, C, N) features."""
+    return group_points(features, rows[..., None]).squeeze(-1)
+
+
+@contextmanager
+def mmdet3d_on_cpu():
+    """Inside, mmdet3d's PointNet++ modules use the operations of this file."""
+    sampler, groups = 'mmcv.ops.points_sampler.', 'mmcv.ops.group_points.'
+    replaced = {
+        sampler + 'furthest_point_sample': furthest_point_sample,
+        sampler + 'furthest_point_sample_with_dist': furthest_point_sample_with_dist,
+        groups + 'ball_query': ball_query,
+        groups + 'grouping_operation': group_points,
+        'mmdet3d.models.layers.pointnet_modules.point_sa_module.gather_points': gather_points,
+    }
+    with ExitStack() as stack:
+        for name, function in replaced.items():
+            stack.enter_context(mock.patch(name, function))
+        yield

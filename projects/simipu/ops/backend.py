@@ -1,0 +1,33 @@
+"""Which implementation a point operation runs on: numba (CPU), mmcv (CUDA) or plain torch (CUDA)."""
+from functools import lru_cache
+
+import numba
+import numpy as np
+import torch
+from torch import Tensor
+
+# Element type of every intermediate (centres, points) block of the plain torch operations: they
+# work through the centres in chunks so that no block holds more elements than this.
+MAX_BLOCK_ELEMENTS = 1 << 26
+
+
+@lru_cache(maxsize=None)
+def mmcv_has_cuda_ops() -> bool:
+    """Whether the installed mmcv was compiled with CUDA (a CPU build imports, but cannot run)."""
+    from mmcv.ops import get_compiling_cuda_version
+    return get_compiling_cuda_version() != 'not available'
+
+
+def to_numpy(tensor: Tensor) -> np.ndarray:
+    """The contiguous array that shares a detached CPU tensor's memory."""
+    return tensor.detach().contiguous().numpy()
+
+
+def at_least_float32(tensor: Tensor) -> Tensor:
+    """Half-precision tensors as float32: distances between points need the digits."""
+    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
+
+
+def use_torch_threads() -> None:
+    """Let numba's parallel loops use as many threads as torch does (``torch.set_num_threads``)."""
+    numba.set_num_threads(min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))
