@@ -1,0 +1,164 @@
+"""Writes synthetic frames in the layout of the KITTI object data set."""
+import json
+import multiprocessing
+import os
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+from typing import Dict, List, Optional, Tuple, Union
+
+import cv2
+import mmengine
+import numpy as np
+
+from .kitti_labels import kitti_labels
+from .scene import random_scene
+from .sensors import KittiRig, random_kitti_rig, render, scan
+
+GENERATOR_VERSION = 1  # to be raised by every change that alters the bytes of a frame
+MARKER = 'synthetic.json'  # settings of the folder; its presence says that this generator made it
+_FOLDERS = {'training': ('image_2', 'velodyne', 'calib', 'label_2'),
+            'testing': ('image_2', 'velodyne', 'calib')}
+_SUFFIXES = {'image_2': '.png', 'velodyne': '.bin', 'calib': '.txt', 'label_2': '.txt'}
+_TEMPORARY = '.part'  # suffix of files that are being written
+
+Job = Tuple[Path, str, int, int, Tuple[int, int]]  # out_dir, split, frame, seed, image size
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a file so that it is there as a whole or not at all."""
+    temporary = path.with_name(path.name + _TEMPORARY)
+    temporary.write_bytes(content)
+    os.replace(temporary, path)
+
+
+def _calibration_text(calibration: Dict[str, np.ndarray]) -> str:
+    lines = [f'{name}: ' + ' '.join(f'{value:.12e}' for value in matrix.ravel())
+             for name, matrix in calibration.items()]
+    return '\n'.join(lines) + '\n\n'
+
+
+def make_frame(split: str, frame: int, seed: int, image_size: Tuple[int, int]) -> Dict[str, bytes]:
+    """Contents of a frame's files by folder name; depends on the arguments only.
+
+    Args:
+        split: 'training' or 'testing'.
+        image_size: (width, height).
+    """
+    rng = np.random.default_rng([seed, list(_FOLDERS).index(split), frame])
+    scene = random_scene(rng)
+    rig: KittiRig = random_kitti_rig(rng, image_size, scene.ego_y)
+    picture = render(scene, rig.camera, rng)
+    sweep = scan(scene, rig.lidar, rng)
+    _, png = cv2.imencode('.png', picture.image, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    labels = kitti_labels(scene, rig, picture)
+    return {'image_2': png.tobytes(), 'velodyne': sweep.points.tobytes(),
+            'calib': _calibration_text(rig.calibration).encode(),
+            'label_2': ''.join(line + '\n' for line in labels).encode()}
+
+
+def _paths(out_dir: Path, split: str, frame: int) -> Dict[str, Path]:
+    return {folder: out_dir / split / folder / f'{frame:06d}{_SUFFIXES[folder]}'
+            for folder in _FOLDERS[split]}
+
+
+def _write_frame(job: Job) -> None:
+    out_dir, split, frame, seed, image_size = job
+    contents = make_frame(split, frame, seed, image_size)
+    for folder, path in _paths(out_dir, split, frame).items():
+        _write(path, contents[folder])
+
+
+def _start_worker() -> None:
+    cv2.setNumThreads(0)  # the processes are the parallelism
+
+
+def _run(jobs: List[Job], num_workers: int) -> None:
+    """Write all frames, with a progress bar."""
+    progress = mmengine.ProgressBar(len(jobs))
+    _write_frame(jobs[0])  # compiles the ray caster once, before the workers start
+    progress.update()
+    if num_workers == 1:
+        for job in jobs[1:]:
+            _write_frame(job)
+            progress.update()
+    else:
+        # Forked workers inherit the compiled code and need not import the package again.
+        method = 'fork' if 'fork' in multiprocessing.get_all_start_methods() else None
+        with ProcessPoolExecutor(num_workers, multiprocessing.get_context(method), _start_worker) as pool:
+            futures = [pool.submit(_write_frame, job) for job in jobs[1:]]
+            try:
+                for future in as_completed(futures):
+                    future.result()
+                    progress.update()
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+    print()
+
+
+def _claim_folder(out_dir: Path, settings: Dict) -> None:
+    """Create the folder, or make sure that it holds an earlier run with the same settings."""
+    marker = out_dir / MARKER
+    if marker.is_file():
+        found = json.loads(marker.read_text())
+        if found != settings:
+            raise ValueError(f'{marker}: the folder holds a set made with {found}, but {settings} was asked '
+                             'for; choose another out_dir or delete this one')
+        for leftover in out_dir.rglob('*' + _TEMPORARY):
+            leftover.unlink()
+    elif out_dir.exists() and (not out_dir.is_dir() or any(out_dir.iterdir())):
+        raise FileExistsError(f'{out_dir} exists and was not made by this generator (no {MARKER} in it); '
+                              'choose a new or empty out_dir')
+    for split, folders in _FOLDERS.items():
+        for folder in folders:
+            (out_dir / split / folder).mkdir(parents=True, exist_ok=True)
+    (out_dir / 'ImageSets').mkdir(exist_ok=True)
+    _write(marker, json.dumps(settings, indent=1).encode())
+
+
+def _write_splits(out_dir: Path, num_frames: int, num_val: int, num_test: int) -> None:
+    first_val = num_frames - num_val
+    splits = {'train': range(first_val), 'val': range(first_val, num_frames),
+              'trainval': range(num_frames), 'test': range(num_test)}
+    for name, frames in splits.items():
+        text = ''.join(f'{frame:06d}\n' for frame in frames)
+        _write(out_dir / 'ImageSets' / f'{name}.txt', text.encode())
+
+
+def generate_dataset(out_dir: Union[str, Path], num_frames: int, seed: int = 0,
+                     image_size: Tuple[int, int] = (384, 128), num_workers: Optional[int] = None,
+                     val_fraction: float = 0.1, num_test_frames: int = 1) -> None:
+    """Write a synthetic data set in the KITTI object layout.
+
+    ``training/{image_2,velodyne,calib,label_2}``, ``testing/`` likewise without labels, and
+    ``ImageSets/{train,val,trainval,test}.txt``. Each frame is a scene of its own and depends on the seed, its
+    number and the image size only: the same bytes come out whatever the number of workers, and a set can be
+    prolonged. A run that was stopped goes on where it was when it is called again.
+
+    Args:
+        out_dir: New or empty folder, or one that an earlier run with the same seed and size has left.
+        num_frames: Frames in ``training``; the last ``val_fraction`` of them make the val split.
+        seed: Not negative.
+        image_size: (width, height) in pixels.
+        num_workers: Processes; by default one per available core.
+        val_fraction: In [0, 1).
+        num_test_frames: Frames in ``testing``; mmdet3d's KITTI converter needs at least one.
+
+    Raises:
+        FileExistsError: ``out_dir`` holds something else.
+        ValueError: ``out_dir`` holds a set with other settings, or an argument is out of its range.
+    """
+    if num_frames < 1 or num_test_frames < 0 or seed < 0 or not 0 <= val_fraction < 1:
+        raise ValueError('expected num_frames >= 1, num_test_frames >= 0, seed >= 0 and 0 <= val_fraction < '
+                         f'1, got {num_frames}, {num_test_frames}, {seed} and {val_fraction}')
+    if min(image_size) < 16:
+        raise ValueError(f'expected an image_size (width, height) of at least 16 pixels, got {image_size}')
+    out_dir, image_size = Path(out_dir), (int(image_size[0]), int(image_size[1]))
+    _claim_folder(out_dir, dict(generator_version=GENERATOR_VERSION, seed=seed, image_size=list(image_size)))
+    wanted = [('training', frame) for frame in range(num_frames)]
+    wanted += [('testing', frame) for frame in range(num_test_frames)]
+    jobs = [(out_dir, split, frame, seed, image_size) for split, frame in wanted
+            if not all(path.is_file() for path in _paths(out_dir, split, frame).values())]
+    if jobs:
+        _run(jobs, num_workers or len(os.sched_getaffinity(0)))
+    _write_splits(out_dir, num_frames, round(num_frames * val_fraction), num_test_frames)

@@ -1,0 +1,200 @@
+"""A random street scene: one world that any number of cameras and LiDARs can look at."""
+from dataclasses import dataclass
+from typing import List, Tuple
+
+import cv2
+import numpy as np
+
+from .actors import RADIUS, SceneObject, add_actor
+from .materials import Palette, random_light, random_materials
+from .primitives import PrimitiveBuilder, Primitives
+from .scenery import Scenery
+from .shading import SHADOW_CELL, SHADOW_ORIGIN, Ground, Light, road_centre
+from .texture import Materials
+
+_REACH = (-55.0, 120.0)  # metres along the road that are furnished
+_EGO_RADIUS = 3.2  # nothing stands closer to the sensors, metres
+_FAR = 1e6  # for things that are not there
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A world frame with x along the road, y left, z up, the ground at z = 0; metres.
+
+    The vehicle that carries the sensors stands at (0, ego_y) and looks along x.
+    """
+    primitives: Primitives
+    materials: Materials
+    ground: Ground
+    light: Light
+    shadow_map: np.ndarray  # uint8, see shading.shade_image
+    objects: List[SceneObject]  # in the order of Primitives.instance
+    ego_y: float
+
+
+def _random_ground(rng: np.random.Generator) -> Ground:
+    num_lanes = int(rng.choice([1, 2, 2, 3, 4]))
+    return Ground(
+        bend=float(np.clip(rng.normal(0, 0.0015), -0.004, 0.004)),
+        half_width=num_lanes * rng.uniform(2.7, 3.8) / 2,
+        num_lanes=num_lanes,
+        marking_width=rng.uniform(0.1, 0.25),
+        dash=rng.uniform(1.5, 6.0),
+        gap=float(rng.choice([0.0, rng.uniform(2, 9)], p=[0.2, 0.8])),
+        edge_line=float(rng.choice([-1.0, rng.uniform(0.1, 0.5)], p=[0.35, 0.65])),
+        sidewalk=float(rng.choice([0.0, rng.uniform(1, 4)], p=[0.3, 0.7])),
+        crossing=float(rng.choice([_FAR, rng.uniform(5, 35)], p=[0.75, 0.25])),
+        side_road=float(rng.choice([_FAR, rng.uniform(8, 50)], p=[0.7, 0.3])),
+        patch_share=float(rng.choice([0.0, rng.uniform(0.15, 0.4)])))
+
+
+class _Layout:
+    """Places things along one random road; keeps solids of different things apart."""
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self.rng, self.palette, self.builder = rng, Palette(), PrimitiveBuilder()
+        self.scenery = Scenery(self.builder, rng, self.palette)
+        self.ground = _random_ground(rng)
+        lane_width = 2 * self.ground.half_width / self.ground.num_lanes
+        lane = rng.integers(self.ground.num_lanes)
+        self.ego_y = (lane + 0.5) * lane_width - self.ground.half_width + rng.normal(0, 0.3)
+        self.objects: List[SceneObject] = []
+        self._taken: List[Tuple[float, float, float]] = [(0.0, self.ego_y, _EGO_RADIUS)]
+
+    def _y(self, x: float, offset: float) -> float:
+        """y of a point ``offset`` metres left of the road's middle."""
+        return road_centre(x, self.ground.bend) + offset
+
+    def _heading(self, x: float) -> float:
+        return float(np.arctan(self.ground.bend * np.clip(x, -80.0, 80.0)))
+
+    def _take(self, x: float, y: float, radius: float) -> bool:
+        """Claim a disc; False where something stands already."""
+        if any((x - a)**2 + (y - b)**2 < (radius + r)**2 for a, b, r in self._taken):
+            return False
+        self._taken.append((x, y, radius))
+        return True
+
+    def buildings(self, side: int) -> None:
+        """A row of houses, walls and gaps on one side (+1 left, -1 right)."""
+        rng, edge = self.rng, self.ground.half_width + self.ground.sidewalk
+        share, tall = rng.uniform(0, 1), rng.uniform(4, 22)
+        setback = rng.uniform(0.3, 9)
+        x = _REACH[0] + rng.uniform(0, 10)
+        while x < _REACH[1]:
+            length = rng.uniform(5, 22)
+            middle, kind = x + length / 2, rng.random()
+            clear = abs(middle - self.ground.side_road) > length / 2 + 4
+            offset = side * (edge + setback + rng.uniform(0, 2))
+            heading = self._heading(middle)
+            if kind < share and clear:
+                depth, height = rng.uniform(5, 12), rng.uniform(0.4, 1.2) * tall
+                swell = 0.5 * length * abs(np.sin(heading))
+                self.scenery.building(middle, self._y(middle, offset + side * (depth / 2 + swell)), length,
+                                      depth, height, heading + rng.normal(0, 0.02), -side)
+            elif kind < share + 0.5 * (1 - share) and clear:
+                self.scenery.wall(middle, self._y(middle, offset + side * 0.8), length, heading)
+            x += length + (rng.uniform(0, 6) if rng.random() < 0.5 else 0.1)
+
+    def roadside(self, side: int) -> None:
+        """Poles, trees, bushes, parked cars and people on one side."""
+        rng, kerb = self.rng, self.ground.half_width
+        for add, spacing, offsets in (
+                (lambda x, y: self.scenery.pole(x, y, -side), rng.uniform(6, 30), (0.3, 1.0)),
+                (self.scenery.tree, rng.uniform(6, 40), (0.6, 3.0)),
+                (self.scenery.bush, rng.uniform(6, 40), (1.0, 6.0))):
+            for x in np.arange(_REACH[0] + rng.uniform(0, spacing), _REACH[1] * 0.75, spacing):
+                x = x + rng.normal(0, 0.1 * spacing)
+                y = self._y(x, side * (kerb + rng.uniform(*offsets)))
+                if self._take(x, y, 0.5):
+                    add(x, y)
+        if rng.random() < 0.55:
+            self._parked(side)
+
+    def _parked(self, side: int) -> None:
+        rng = self.rng
+        for x in np.arange(-20 + rng.uniform(0, 6), rng.uniform(20, 70), rng.uniform(5.5, 14)):
+            if rng.random() < 0.7:
+                name = rng.choice(['Car', 'Car', 'Car', 'Van'])
+                offset = side * (self.ground.half_width - rng.uniform(-1.0, 0.8))
+                self._actor(name, x, offset, side)
+
+    def _actor(self, name: str, x: float, offset: float, side: int) -> None:
+        y = self._y(x, offset)
+        if not self._take(x, y, RADIUS[name]):
+            return
+        direction = 0.0 if side < 0 else np.pi
+        spread = 0.06 if name in ('Car', 'Van', 'Truck') else 1.0
+        yaw = self._heading(x) + direction + self.rng.normal(0, spread)
+        if self.rng.random() < 0.08:
+            yaw = self.rng.uniform(-np.pi, np.pi)
+        self.objects.append(
+            add_actor(self.builder, self.rng, self.palette, str(name), len(self.objects), x, y, yaw))
+
+    def traffic(self) -> None:
+        """Moving road users in the lanes and on the pavements."""
+        rng, half = self.rng, self.ground.half_width
+        for _ in range(rng.integers(1, 8)):
+            name = rng.choice(['Car', 'Car', 'Car', 'Van', 'Truck', 'Cyclist'])
+            offset = rng.uniform(-half + 1, half - 1)
+            x = rng.uniform(-40, 70) if rng.random() < 0.6 else rng.uniform(6, 30)
+            self._actor(name, x, offset, 1 if offset > 0 else -1)
+        for _ in range(rng.integers(0, 9)):
+            name = rng.choice(['Pedestrian', 'Pedestrian', 'Pedestrian', 'Cyclist'])
+            offset = rng.uniform(half * 0.6, half + 4) * rng.choice([-1, 1])
+            self._actor(name, rng.uniform(-15, 40), offset, int(rng.choice([-1, 1])))
+
+    def clutter(self) -> None:
+        """Blocks of any size anywhere, often one right ahead, and hills on the horizon."""
+        rng = self.rng
+        for _ in range(rng.integers(2, 14)):
+            x, offset = rng.uniform(-30, 60), rng.normal(0, 8)
+            y = self._y(x, offset)
+            if self._take(x, y, 1.8):
+                self.scenery.block(x, y, 1.3)
+        if rng.random() < 0.35:
+            x, y = rng.uniform(5, 14), self.ego_y + rng.normal(0, 2.5)
+            if self._take(x, y, 2.0):
+                self.scenery.block(x, y, 1.5)
+        for _ in range(rng.integers(2, 9)):
+            angle, radius = rng.uniform(-np.pi, np.pi), rng.uniform(110, 190)
+            self.scenery.hill(radius * np.cos(angle), radius * np.sin(angle))
+
+
+def _outline(primitives: Primitives) -> np.ndarray:
+    """Points on the surface (N, 26, 3), world frame, whose convex hull is close to each solid's."""
+    grid = np.array([(x, y, z) for x in (-1, 0, 1) for y in (-1, 0, 1) for z in (-1, 0, 1)
+                     if (x, y, z) != (0, 0, 0)], dtype=np.float64)
+    ball = grid / np.linalg.norm(grid, axis=1, keepdims=True)
+    level = np.maximum(np.hypot(grid[:, 0], grid[:, 1]), 1e-9)[:, None]
+    tube = np.concatenate([grid[:, :2] / level, grid[:, 2:]], axis=1)
+    shapes = np.stack([grid, ball, tube])  # in the order of BOX, ELLIPSOID, CYLINDER
+    scaled = shapes[primitives.kind] * primitives.half_size[:, None]
+    return scaled @ primitives.rotation.transpose(0, 2, 1) + primitives.centre[:, None]
+
+
+def _shadow_map(primitives: Primitives, light: Light) -> np.ndarray:
+    """Ground in shadow (255) or sun (0): the solids' outlines, moved along the sun's rays to z = 0."""
+    width, height = (int(-2 * edge / SHADOW_CELL) for edge in SHADOW_ORIGIN)
+    shadows = np.zeros((height, width), dtype=np.uint8)
+    points = _outline(primitives)
+    slant = light.sun[:2] / light.sun[2]
+    flat = points[..., :2] - np.maximum(points[..., 2:], 0) * slant
+    cells = ((flat - SHADOW_ORIGIN) / SHADOW_CELL).clip(-1e4, 1e4).astype(np.int32)
+    for outline in cells:
+        cv2.fillConvexPoly(shadows, cv2.convexHull(outline), 255)
+    return cv2.blur(shadows, (3, 3))
+
+
+def random_scene(rng: np.random.Generator) -> Scene:
+    """Draw a scene; the same state of ``rng`` gives the same scene."""
+    layout = _Layout(rng)
+    layout.traffic()
+    for side in (-1, 1):
+        layout.roadside(side)
+        layout.buildings(side)
+    layout.clutter()
+    primitives = layout.builder.build()
+    materials, light = random_materials(rng, layout.palette), random_light(rng)
+    return Scene(primitives, materials, layout.ground, light, _shadow_map(primitives, light),
+                 layout.objects, layout.ego_y)

@@ -1,0 +1,223 @@
+"""Cameras and LiDARs that look at a scene, and a random KITTI-like rig of one of each.
+
+Frames: world and LiDAR x forward, y left, z up; camera x right, y down, z forward. Metres.
+"""
+from dataclasses import dataclass
+from typing import Dict, Tuple
+
+import cv2
+import numpy as np
+
+from .primitives import rotation_zyx
+from .raycast import cast_rays, prepare_view
+from .scene import Scene
+from .shading import lidar_reflectance, shade_image
+
+_TO_CAMERA_AXES = np.array([[0.0, -1, 0], [0, 0, -1], [1, 0, 0]])  # x forward, y left -> x right, y down
+_ANTIALIASING = ((-0.25, -0.25), (-0.25, 0.25), (0.25, -0.25), (0.25, 0.25))  # pixels
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A pinhole camera; pixel (0, 0) is the centre of the top left pixel."""
+    intrinsics: np.ndarray  # (3, 3)
+    camera_to_world: np.ndarray  # (4, 4)
+    size: Tuple[int, int]  # (width, height)
+
+    def directions(self, du: float = 0.0, dv: float = 0.0) -> np.ndarray:
+        """Unit vectors (H, W, 3) in world frame of the pixels' centres, moved by (du, dv) pixels."""
+        u, v = np.meshgrid(np.arange(self.size[0]) + du, np.arange(self.size[1]) + dv)
+        rays = np.stack([u, v, np.ones_like(u)], axis=-1)
+        to_world = self.camera_to_world[:3, :3] @ np.linalg.inv(self.intrinsics)
+        rays = rays @ to_world.T
+        return rays / np.linalg.norm(rays, axis=-1, keepdims=True)
+
+
+@dataclass(frozen=True)
+class Lidar:
+    """A spinning LiDAR."""
+    lidar_to_world: np.ndarray  # (4, 4)
+    elevations: np.ndarray  # (B,) of the beams, radians
+    azimuths: np.ndarray  # (A,) radians, in firing order
+    max_range: float = 100.0  # metres
+    range_noise: float = 0.02  # standard deviation, metres
+    dropout: float = 0.05  # share of returns lost whatever they hit
+
+    def directions(self) -> np.ndarray:
+        """Unit vectors (B, A, 3) in LiDAR frame."""
+        elevation, azimuth = np.meshgrid(self.elevations, self.azimuths, indexing='ij')
+        level = np.cos(elevation)
+        return np.stack([level * np.cos(azimuth), level * np.sin(azimuth), np.sin(elevation)], axis=-1)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What a camera saw."""
+    image: np.ndarray  # (H, W, 3) uint8 BGR
+    depth: np.ndarray  # (H, W) metres along the optical axis, inf for sky
+    instance: np.ndarray  # (H, W) number of the labelled object, -1 elsewhere
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What a LiDAR saw."""
+    points: np.ndarray  # (N, 4) float32: x, y, z in LiDAR frame, intensity 0..1
+    instance: np.ndarray  # (N,) number of the labelled object, -1 elsewhere
+
+
+def _instance_of(scene: Scene, hit: np.ndarray) -> np.ndarray:
+    return np.where(hit >= 0, scene.primitives.instance[np.maximum(hit, 0)], -1)
+
+
+def _edges(hit: np.ndarray) -> np.ndarray:
+    """Pixels whose right, left, upper or lower neighbour shows another surface."""
+    edge = np.zeros(hit.shape, dtype=bool)
+    across, down = hit[:, 1:] != hit[:, :-1], hit[1:] != hit[:-1]
+    edge[:, 1:] |= across
+    edge[:, :-1] |= across
+    edge[1:] |= down
+    edge[:-1] |= down
+    return edge
+
+
+def _develop(linear: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """From linear colours to the 8-bit image of an imperfect camera: tone, vignette, blur, noise."""
+    height, width = linear.shape[:2]
+    toned = np.clip(linear * rng.uniform(0.8, 1.3), 0, 1).astype(np.float32)**np.float32(
+        rng.uniform(0.65, 1.1))
+    v, u = np.ogrid[-1:1:height * 1j, -1:1:width * 1j]
+    toned *= (1 - rng.uniform(0, 0.2) * (u * u + v * v) / 2).astype(np.float32)[..., None]
+    if rng.random() < 0.3:
+        toned = cv2.GaussianBlur(toned, (3, 3), rng.uniform(0.3, 0.8))
+    toned *= np.float32(255)
+    toned += rng.standard_normal(toned.shape, dtype=np.float32) * np.float32(rng.uniform(0.5, 5))
+    return np.clip(np.rint(toned), 0, 255).astype(np.uint8)
+
+
+def render(scene: Scene, camera: Camera, rng: np.random.Generator) -> Picture:
+    """Ray-cast a picture; only pixels on the outline of something get more than one ray."""
+    origin = camera.camera_to_world[:3, 3]
+    view = prepare_view(scene.primitives, origin)
+    pixel_angle = 1 / camera.intrinsics[0, 0]
+
+    def cast(directions, active):
+        distance, hit = cast_rays(view, origin[2], directions, active)
+        return distance, hit, shade_image(
+            scene.primitives, scene.materials, scene.ground, scene.light, scene.shadow_map, origin,
+            directions, distance, hit, active, pixel_angle)
+
+    directions = camera.directions()
+    distance, hit, linear = cast(directions, np.ones(hit_shape(camera), dtype=bool))
+    edge = _edges(hit)
+    samples = [cast(camera.directions(du, dv), edge)[2] for du, dv in _ANTIALIASING]
+    linear[edge] = np.mean([sample[edge] for sample in samples], axis=0)
+    depth = distance * (directions @ camera.camera_to_world[:3, 2])
+    return Picture(_develop(linear, rng), depth, _instance_of(scene, hit))
+
+
+def hit_shape(camera: Camera) -> Tuple[int, int]:
+    """(H, W) of the camera's pixels."""
+    return camera.size[1], camera.size[0]
+
+
+def scan(scene: Scene, lidar: Lidar, rng: np.random.Generator) -> Sweep:
+    """Ray-cast a sweep. Returns get weaker, and are lost more often, with range and dark surfaces."""
+    origin = np.ascontiguousarray(lidar.lidar_to_world[:3, 3])
+    local = lidar.directions()
+    directions = local @ lidar.lidar_to_world[:3, :3].T
+    distance, hit = cast_rays(prepare_view(scene.primitives, origin), origin[2], directions,
+                              np.ones(local.shape[:2], dtype=bool))
+    returned = distance < lidar.max_range
+    hit = np.where(returned, hit, -1)
+    reflectance = lidar_reflectance(scene.primitives, scene.materials, scene.ground, origin, directions,
+                                    distance, hit)
+    power = reflectance * np.exp(-distance / lidar.max_range)
+    chance = (1 - lidar.dropout) * (1 - np.exp(-40 * power))
+    kept = returned & (rng.random(hit.shape) < chance)
+    count = int(kept.sum())
+    measured = distance[kept] + lidar.range_noise * rng.standard_normal(count)
+    intensity = np.clip(reflectance[kept] * (1 + 0.05 * rng.standard_normal(count)), 0, 1)
+    points = np.concatenate([local[kept] * measured[:, None], intensity[:, None]], axis=1)
+    return Sweep(points.astype(np.float32), _instance_of(scene, hit)[kept])
+
+
+@dataclass(frozen=True)
+class KittiRig:
+    """One LiDAR and one camera (KITTI's left colour camera, number 2) on a vehicle, calibrated as KITTI.
+
+    The pixel of a LiDAR point is ``P2 @ R0_rect @ Tr_velo_to_cam @ point``.
+    """
+    camera: Camera
+    lidar: Lidar
+    calibration: Dict[str, np.ndarray]  # P0..P3 (3, 4), R0_rect (3, 3), Tr_velo_to_cam, Tr_imu_to_velo
+
+    def lidar_to_rectified(self) -> np.ndarray:
+        """(4, 4) from LiDAR to the rectified frame of camera 0, in which KITTI's labels are."""
+        rectify = np.eye(4)
+        rectify[:3, :3] = self.calibration['R0_rect']
+        return rectify @ _homogeneous(self.calibration['Tr_velo_to_cam'])
+
+
+def _homogeneous(matrix: np.ndarray) -> np.ndarray:
+    """A (3, 4) matrix with the row (0, 0, 0, 1) below."""
+    return np.concatenate([matrix, [[0.0, 0, 0, 1]]])
+
+
+def _pose(rotation: np.ndarray, translation) -> np.ndarray:
+    pose = np.eye(4)
+    pose[:3, :3], pose[:3, 3] = rotation, translation
+    return pose
+
+
+def _small_rotation(rng: np.random.Generator, degrees: float) -> np.ndarray:
+    return rotation_zyx(*np.deg2rad(rng.normal(0, degrees, 3)))
+
+
+def _random_calibration(rng: np.random.Generator, size: Tuple[int, int]) -> Dict[str, np.ndarray]:
+    """KITTI's calibration, scaled to the image and shaken."""
+    width, height = size
+    focal = 707.0 / 1242 * width * rng.uniform(0.88, 1.15)
+    intrinsics = np.array([[focal, 0, width * (0.487 + rng.normal(0, 0.01))],
+                           [0, focal, height * (0.481 + rng.normal(0, 0.02))], [0, 0, 1]])
+    calibration = {}
+    for number, x in enumerate((0.0, -0.54, 0.065, -0.47)):
+        calibration[f'P{number}'] = intrinsics @ np.array([[1, 0, 0, x], [0, 1, 0, 0], [0, 0, 1, 0]])
+    calibration['R0_rect'] = _small_rotation(rng, 0.4)
+    rotation = _small_rotation(rng, 0.6) @ _TO_CAMERA_AXES
+    # Where the camera is, seen from the LiDAR: ahead of it and below.
+    camera = np.array([0.27 + rng.uniform(-0.15, 0.3), rng.uniform(-0.15, 0.15), -rng.uniform(0.05, 0.45)])
+    calibration['Tr_velo_to_cam'] = _pose(rotation, -rotation @ camera)[:3]
+    calibration['Tr_imu_to_velo'] = _pose(_small_rotation(rng, 0.3), (-0.81, 0.32, -0.8))[:3]
+    return calibration
+
+
+def _random_lidar(rng: np.random.Generator, lidar_to_world: np.ndarray) -> Lidar:
+    beams = int(rng.integers(32, 65))
+    elevations = np.deg2rad(np.linspace(rng.uniform(2, 10), rng.uniform(-26, -20), beams))
+    steps = 900
+    azimuths = np.linspace(np.pi, -np.pi, steps, endpoint=False) + rng.uniform(0, 2 * np.pi / steps)
+    return Lidar(lidar_to_world, elevations, azimuths, max_range=rng.uniform(80, 120),
+                 range_noise=rng.uniform(0.01, 0.03), dropout=rng.uniform(0.02, 0.12))
+
+
+def random_kitti_rig(rng: np.random.Generator, image_size: Tuple[int, int], ego_y: float) -> KittiRig:
+    """A rig at (0, ego_y) of the world whose height, pitch, roll and calibration vary from frame to frame.
+
+    Camera 1.1 to 2.6 m above the ground, pitch 2 and roll 1.5 degrees (one standard deviation), so that an
+    image row does not stand for a depth.
+
+    Args:
+        image_size: (width, height) in pixels.
+    """
+    calibration = _random_calibration(rng, image_size)
+    yaw, pitch, roll = np.deg2rad(np.clip(rng.normal(0, [4.0, 2.0, 1.5]), -8, 8))
+    velo_to_cam = _homogeneous(calibration['Tr_velo_to_cam'])
+    camera_offset = np.linalg.inv(velo_to_cam)[2, 3]
+    lidar_height = rng.uniform(1.1, 2.6) - camera_offset
+    lidar_to_world = _pose(rotation_zyx(yaw, pitch, roll), (0, ego_y, lidar_height))
+    intrinsics = calibration['P2'][:, :3]
+    rectify = _pose(calibration['R0_rect'], (0, 0, 0))
+    to_camera2 = _pose(np.eye(3), np.linalg.solve(intrinsics, calibration['P2'][:, 3]))
+    lidar_to_camera = to_camera2 @ rectify @ velo_to_cam
+    camera = Camera(intrinsics, lidar_to_world @ np.linalg.inv(lidar_to_camera), image_size)
+    return KittiRig(camera, _random_lidar(rng, lidar_to_world), calibration)
