@@ -8,6 +8,11 @@ from torch import Tensor
 
 from .backend import at_least_float32, mmcv_has_cuda_ops, to_numpy, use_torch_threads
 
+# Points in a bucket of the CPU implementation.
+BUCKET_SIZE = 64
+# Rounding never makes a point's distance smaller than this share of its box's distance.
+BOX_DISTANCE_MARGIN = 1 - 1e-5
+
 
 @torch.no_grad()
 def furthest_point_sample(points: Tensor, num_points: int) -> Tensor:
@@ -155,16 +160,83 @@ def _sample_batch(points, num_points):
 
 @njit(cache=True)
 def _sample_cloud(points, taken):
-    num_rows = points.shape[0]
-    nearest = np.full(num_rows, np.inf, points.dtype)
-    row = 0
+    """Greedy sampling that skips buckets of points which the new sample cannot be nearest to."""
+    order, starts = _make_buckets(points)
+    points = points[order]
+    num_buckets = len(starts) - 1
+    low, high = np.empty((num_buckets, 3), points.dtype), np.empty((num_buckets, 3), points.dtype)
+    for bucket in range(num_buckets):
+        for axis in range(3):
+            values = points[starts[bucket]:starts[bucket + 1], axis]
+            low[bucket, axis], high[bucket, axis] = values.min(), values.max()
+    nearest = np.full(len(points), np.inf, points.dtype)
+    furthest = np.full(num_buckets, np.inf, points.dtype)  # largest ``nearest`` of each bucket ...
+    furthest_at = np.zeros(num_buckets, np.int64)  # ... and its place in ``order``
+    place = np.argmin(order)
     for step in range(1, taken.shape[0]):
-        x, y, z = points[row, 0], points[row, 1], points[row, 2]
-        for i in range(num_rows):
-            dx, dy, dz = points[i, 0] - x, points[i, 1] - y, points[i, 2] - z
-            nearest[i] = min(nearest[i], dx * dx + dy * dy + dz * dz)
-        row = nearest.argmax()
-        taken[step] = row
+        x, y, z = points[place, 0], points[place, 1], points[place, 2]
+        best = points.dtype.type(-1)
+        for bucket in range(num_buckets):
+            dx = max(low[bucket, 0] - x, x - high[bucket, 0], 0)
+            dy = max(low[bucket, 1] - y, y - high[bucket, 1], 0)
+            dz = max(low[bucket, 2] - z, z - high[bucket, 2], 0)
+            if (dx * dx + dy * dy + dz * dz) * BOX_DISTANCE_MARGIN < furthest[bucket]:
+                furthest[bucket], furthest_at[bucket] = _update_bucket(
+                    points, nearest, order, starts[bucket], starts[bucket + 1], x, y, z)
+            if furthest[bucket] > best or (furthest[bucket] == best and
+                                           order[furthest_at[bucket]] < order[place]):
+                best, place = furthest[bucket], furthest_at[bucket]
+        taken[step] = order[place]
+
+
+@njit(cache=True)
+def _update_bucket(points, nearest, order, start, stop, x, y, z):
+    """Lowers ``nearest`` by the distance to (x, y, z); its maximum and the place of that."""
+    for i in range(start, stop):
+        dx, dy, dz = points[i, 0] - x, points[i, 1] - y, points[i, 2] - z
+        squared = dx * dx + dy * dy + dz * dz
+        nearest[i] = squared if squared < nearest[i] else nearest[i]
+    at = start
+    for i in range(start + 1, stop):
+        if nearest[i] > nearest[at] or (nearest[i] == nearest[at] and order[i] < order[at]):
+            at = i
+    return nearest[at], at
+
+
+@njit(cache=True)
+def _make_buckets(points):
+    """Halves boxes until few points are left: rows in bucket order, start of each bucket."""
+    order = np.arange(len(points))
+    starts = [0]
+    pending = [(0, len(points))]
+    while pending:
+        start, stop = pending.pop()
+        middle = start if stop - start <= BUCKET_SIZE else _split(points, order, start, stop)
+        if middle == start:
+            starts.append(stop)
+        else:
+            pending.append((middle, stop))
+            pending.append((start, middle))
+    return order, np.array(starts)
+
+
+@njit(cache=True)
+def _split(points, order, start, stop):
+    """Sorts rows by side of the middle of their longest extent; where the upper side starts."""
+    axis, longest, middle = 0, -1.0, 0.0
+    for candidate in range(3):
+        low = high = points[order[start], candidate]
+        for i in range(start + 1, stop):
+            low, high = min(low, points[order[i], candidate]), max(high,
+                                                                   points[order[i], candidate])
+        if high - low > longest:
+            axis, longest, middle = candidate, high - low, low + (high - low) / 2
+    upper = start
+    for i in range(start, stop):
+        if points[order[i], axis] < middle:
+            order[i], order[upper] = order[upper], order[i]
+            upper += 1
+    return upper
 
 
 @njit(parallel=True, cache=True)
