@@ -1,0 +1,89 @@
+"""Workarounds for faults of the libraries below, each with its reason and the version it is for.
+
+Every one has a test in ``tests/test_compat.py`` that also shows the fault, and so fails once the
+library is mended and the workaround can go.
+"""
+from contextlib import contextmanager
+from pickle import UnpicklingError
+from typing import Any, Callable, Iterator
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.dist import is_distributed
+from mmengine.logging import HistoryBuffer
+from mmengine.optim import OptimWrapper
+from torch import nn
+
+from mmdet3d.registry import OPTIM_WRAPPERS
+
+
+def allow_training_checkpoints() -> None:
+    """Let ``torch.load`` open MMEngine's own training checkpoints without trusting the file.
+
+    mmengine 0.10.7 calls ``torch.load`` without ``weights_only``, which is True by default from
+    torch 2.6 on, and stores ``HistoryBuffer`` objects (logged scalars in numpy arrays) beside the
+    weights. So ``--resume`` and ``init_cfg=dict(type='Pretrained', ...)`` fail on its checkpoints. The
+    types in them are plain data, and are allowed here by name; everything else stays forbidden.
+    """
+    dtypes = [np.dtype(name) for name in ('bool', 'uint8', 'int32', 'int64', 'float32', 'float64')]
+    multiarray = np.core.multiarray
+    torch.serialization.add_safe_globals([
+        HistoryBuffer, np.ndarray, np.dtype, *{type(dtype) for dtype in dtypes},
+        multiarray._reconstruct, multiarray.scalar, (_history_statistic, 'builtins.getattr')])
+
+
+def _history_statistic(owner: Any, name: str) -> Callable:
+    """Stands in for ``getattr`` in a checkpoint: a history holds four of its class's own functions."""
+    if owner is HistoryBuffer and name in ('min', 'max', 'mean', 'current'):
+        return getattr(owner, name)
+    raise UnpicklingError(f'checkpoint asks for attribute {name!r} of {owner!r}; only the statistics '
+                          'of HistoryBuffer are allowed')
+
+
+def init_cpu_process_group(launcher: str) -> None:
+    """Create the process group where there is no accelerator; call it before the Runner is built.
+
+    mmengine 0.10.7's ``init_dist`` calls ``torch.cuda.set_device`` whatever the backend, and so fails
+    on a machine without GPU. It is skipped where a process group exists.
+
+    Args:
+        launcher: ``'none'``, ``'pytorch'`` (torchrun), ``'slurm'`` or ``'mpi'``.
+
+    Raises:
+        ValueError: A launcher other than torchrun on a machine without GPU.
+    """
+    if launcher == 'none' or get_device() != 'cpu' or is_distributed():
+        return
+    if launcher != 'pytorch':
+        raise ValueError(f'--launcher {launcher} needs GPUs, and none is visible; on CPUs use '
+                         'tools/dist_train.sh, which starts processes by torchrun')
+    torch.distributed.init_process_group('gloo')
+
+
+def use_cpu_model_wrapper(cfg: Config) -> None:
+    """Make ``cfg`` wrap the model for several processes on CPU.
+
+    mmengine 0.10.7 always gives ``DistributedDataParallel`` a ``device_ids``, which PyTorch refuses for
+    a model on the CPU. A config that has its own ``model_wrapper_cfg`` keeps its other settings.
+    """
+    if get_device() != 'cpu':
+        return
+    wrapper = dict(type='MMDistributedDataParallel', broadcast_buffers=False,
+                   find_unused_parameters=cfg.get('find_unused_parameters', False))
+    cfg.model_wrapper_cfg = dict(wrapper, **cfg.get('model_wrapper_cfg', {}), device_ids=None)
+
+
+@OPTIM_WRAPPERS.register_module()
+class CPUAmpOptimWrapper(OptimWrapper):
+    """Mixed precision in bfloat16 on the CPU, where gradients need no scaling.
+
+    mmengine 0.10.7's ``AmpOptimWrapper`` refuses to be built without an accelerator.
+    """
+
+    @contextmanager
+    def optim_context(self, model: nn.Module) -> Iterator[None]:
+        """Autocast the forward pass; no gradient exchange while gradients accumulate."""
+        with super().optim_context(model), torch.autocast('cpu', dtype=torch.bfloat16):
+            yield

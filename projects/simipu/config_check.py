@@ -1,0 +1,181 @@
+"""Finds misspelt types and keys in a config before anything is built from it.
+
+OpenMMLab builds objects from dicts, so a wrong key surfaces late, as the ``TypeError`` of some
+constructor, without its place in the config; and a class that takes ``**kwargs`` may swallow it.
+"""
+import ast
+import inspect
+import textwrap
+from difflib import get_close_matches
+from typing import Any, Iterator, NamedTuple, Optional
+
+from mmengine.config import Config
+from mmengine.registry import FUNCTIONS, DefaultScope, Registry
+from torch import nn
+
+from mmdet3d import registry as registries
+from mmdet3d.models.layers.pointnet_modules.builder import SA_MODULES
+
+# What a dict with ``type`` may stand for, by its place in the config.
+_SECTIONS = dict(
+    model=(registries.MODELS, registries.TASK_UTILS, registries.WEIGHT_INITIALIZERS, SA_MODULES),
+    train_dataloader=(registries.DATASETS, registries.TRANSFORMS, registries.DATA_SAMPLERS,
+                      FUNCTIONS),
+    optim_wrapper=(registries.OPTIM_WRAPPERS, registries.OPTIMIZERS))
+_SECTIONS['val_dataloader'] = _SECTIONS['test_dataloader'] = _SECTIONS['train_dataloader']
+# Keys that the registry itself takes out of a dict.
+_REGISTRY_KEYS = {'type', '_scope_'}
+# And those that the Runner takes out of ``optim_wrapper``.
+_WRAPPER_KEYS = {'constructor', 'paramwise_cfg'}
+# Dicts of these names are completed or partly used up by the class around them: only types are checked.
+_PARTIAL = {'conv_cfg', 'norm_cfg', 'act_cfg', 'init_cfg', 'dcn'}
+# And the ``type`` of these is no registered class.
+_OPTIONS = {'nms', 'nms_cfg', 'roi_layer'}
+
+
+class ConfigError(ValueError):
+    """A config that cannot work; the message gives the place, what was found and what is possible."""
+
+
+class _Entry(NamedTuple):
+    """A dict with ``type`` at a place such as ``model.inter_head.loss``, and the ``_scope_`` around it."""
+    path: str
+    value: dict
+    scope: Optional[str] = None
+
+
+def check_config(cfg: Config) -> None:
+    """Check every dict with ``type`` in the model, the data loaders and the optimizer of ``cfg``.
+
+    Raises:
+        ConfigError: Lists every type that no registry knows and every key that its class does not take.
+    """
+    with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmengine')):
+        problems = [problem for section, allowed in _SECTIONS.items() if section in cfg
+                    for entry in _entries(cfg[section], section)
+                    for problem in _problems(entry, allowed)]
+    if problems:
+        raise ConfigError('\n'.join(problems))
+
+
+def check_typed_dict(value: Any, registry: Registry, path: str) -> None:
+    """Check a single dict that ``registry`` shall build.
+
+    Raises:
+        ConfigError: It is not a dict with ``type``, or type or keys are wrong.
+    """
+    if not isinstance(value, dict) or 'type' not in value:
+        raise ConfigError(f'{path}: expected a dict with `type`, found {value!r}')
+    problems = _problems(_Entry(path, value), (registry,))
+    if problems:
+        raise ConfigError('\n'.join(problems))
+
+
+def _entries(value: Any, path: str, scope: Optional[str] = None) -> Iterator[_Entry]:
+    """All dicts with ``type`` in ``value``, outermost first."""
+    if isinstance(value, dict):
+        scope = value.get('_scope_', scope)
+        if 'type' in value:
+            yield _Entry(path, value, scope)
+        for key, item in value.items():
+            yield from _entries(item, f'{path}.{key}', scope)
+    elif isinstance(value, (list, tuple)):
+        for index, item in enumerate(value):
+            yield from _entries(item, f'{path}[{index}]', scope)
+
+
+def _problems(entry: _Entry, allowed: tuple[Registry, ...]) -> list[str]:
+    kind = entry.value['type']
+    name = entry.path.rpartition('.')[2]
+    if name in _OPTIONS:
+        return []
+    if isinstance(kind, str):
+        known = [_registered(kind, registry, entry.scope) for registry in allowed]
+        kind = next((item for item in known if item is not None), None)
+        if kind is None:
+            return [_unknown_type(entry, allowed)]
+    names = accepted_arguments(kind)
+    if names is None or name in _PARTIAL:
+        return []
+    known = _REGISTRY_KEYS.union(names, _WRAPPER_KEYS if name == 'optim_wrapper' else ())
+    return [f'{entry.path}.{key}: unknown key; {kind.__name__} takes '
+            f'{", ".join(names)}{_suggestion(key, names)}' for key in entry.value if key not in known]
+
+
+def _registered(name: str, registry: Registry, scope: Optional[str]) -> Any:
+    """The class of that name as ``registry.build`` finds it: in ``scope``, else the default one, first."""
+    if registry.parent is None and not registry.children:  # has no scopes
+        return registry.get(name)
+    with registry.switch_scope_and_registry(scope) as scoped:
+        return scoped.get(name)
+
+
+def _unknown_type(entry: _Entry, allowed: tuple[Registry, ...]) -> str:
+    kind = entry.value['type']
+    names = [name for registry in allowed for name in _registered_names(registry)]
+    return (f'{entry.path}.type: no {" or ".join(registry.name for registry in allowed)} is called '
+            f'{kind!r}{_suggestion(kind, names)}')
+
+
+def _registered_names(registry: Registry) -> set[str]:
+    """All names that a registry and its relatives know, with scope where one is needed."""
+    own = set(registry.module_dict)
+    if registry.parent is None:
+        return own
+    siblings = {f'{scope}.{name}' for scope, child in registry.parent.children.items()
+                for name in child.module_dict}
+    return own | siblings | set(registry.parent.module_dict)
+
+
+def _suggestion(name: str, names: Any) -> str:
+    """The closest names, also where only the scope (``mmdet.``) is missing."""
+    close = [other for other in names if other.rpartition('.')[2] == name]
+    close += get_close_matches(name, names, cutoff=0.7)
+    return f'; did you mean {" or ".join(map(repr, dict.fromkeys(close[:3])))}?' if close else ''
+
+
+def accepted_arguments(kind: Any) -> Optional[list[str]]:
+    """Names that a class (or function) takes as keyword arguments; ``None`` if they cannot be told.
+
+    ``**kwargs`` that a constructor hands to ``super().__init__`` stand for its base class's arguments.
+    """
+    if not inspect.isclass(kind):
+        return _function_arguments(kind)
+    names = []
+    for base in kind.__mro__:
+        if '__init__' not in vars(base):
+            continue
+        if base in (nn.Module, object):
+            break
+        parameters = list(inspect.signature(base.__init__).parameters.values())[1:]
+        names += [item.name for item in parameters if item.kind in
+                  (item.POSITIONAL_OR_KEYWORD, item.KEYWORD_ONLY) and item.name not in names]
+        rest = [item.name for item in parameters if item.kind is item.VAR_KEYWORD]
+        if not rest:
+            break
+        if not _only_passed_to_super(base.__init__, rest[0]):
+            return None
+    return names
+
+
+def _function_arguments(function: Any) -> Optional[list[str]]:
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return None
+    if any(item.kind is item.VAR_KEYWORD for item in parameters):
+        return None
+    return [item.name for item in parameters]
+
+
+def _only_passed_to_super(constructor: Any, kwargs: str) -> bool:
+    """Whether the one use of ``**kwargs`` in a constructor is ``super().__init__(..., **kwargs)``."""
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(constructor)))
+    except (OSError, TypeError, SyntaxError):
+        return False
+    uses = sum(isinstance(node, ast.Name) and node.id == kwargs for node in ast.walk(tree))
+    passed = sum(isinstance(node, ast.Call) and 'super(' in ast.unparse(node.func)
+                 and any(word.arg is None and ast.unparse(word.value) == kwargs
+                         for word in node.keywords) for node in ast.walk(tree))
+    return uses == passed == 1

@@ -1,0 +1,132 @@
+"""From a config file and command line flags to a runner."""
+import os
+import sys
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+from typing import Callable
+
+from mmengine.config import Config, DictAction
+from mmengine.device import get_device
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
+
+from .. import compat
+from ..config_check import ConfigError, check_config
+from ..errors import user_message
+from .strict_checkpoint_hook import StrictCheckpointHook
+
+
+def add_common_arguments(parser: ArgumentParser) -> None:
+    """The flags that training and testing share in OpenMMLab's projects."""
+    parser.add_argument('config', help='config file')
+    parser.add_argument('--work-dir', help='folder of logs and checkpoints (default: work_dir of the '
+                        'config, else work_dirs/NAME_OF_CONFIG)')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
+                        help='override settings of the config, such as train_dataloader.batch_size=2 or '
+                        'model.img_backbone.depth=18; lists as key=[a,b]')
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none',
+                        help='how the processes were started; tools/dist_train.sh sets it')
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0,
+                        help='set by torch.distributed.launch; torchrun does without')
+
+
+def load_config(args: Namespace) -> Config:
+    """Read the config, apply the common flags, and check it.
+
+    Raises:
+        ConfigError: There is no such file, or it is wrong.
+    """
+    if not Path(args.config).is_file():
+        raise ConfigError(f'no config file {args.config}; expected a path such as '
+                          'configs/simipu_synthetic.py')
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    cfg = Config.fromfile(args.config)
+    if args.cfg_options:
+        cfg.merge_from_dict(args.cfg_options)
+    cfg.launcher = args.launcher
+    if args.work_dir or not cfg.get('work_dir'):
+        cfg.work_dir = args.work_dir or str(Path('work_dirs', Path(args.config).stem))
+    check_config(cfg)
+    return cfg
+
+
+def enable_amp(cfg: Config) -> None:
+    """Train in mixed precision: float16 with loss scaling on a GPU, bfloat16 on a CPU.
+
+    Raises:
+        ConfigError: The config has an optimizer wrapper for which there is no such variant.
+    """
+    wrapper = cfg.optim_wrapper
+    kind = wrapper.get('type', 'OptimWrapper')
+    if kind not in ('OptimWrapper', 'AmpOptimWrapper'):
+        raise ConfigError(f'--amp: expected optim_wrapper.type OptimWrapper, found {kind}; remove --amp')
+    if get_device() == 'cpu':
+        for key in ('loss_scale', 'dtype'):
+            wrapper.pop(key, None)
+        wrapper.type = 'CPUAmpOptimWrapper'
+    else:
+        wrapper.setdefault('loss_scale', 'dynamic')
+        wrapper.type = 'AmpOptimWrapper'
+
+
+def enable_auto_scale_lr(cfg: Config) -> None:
+    """Scale the learning rates with the real batch size over all processes.
+
+    Raises:
+        ConfigError: The config does not say for which batch size they are.
+    """
+    if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
+        raise ConfigError('--auto-scale-lr: the config has no auto_scale_lr.base_batch_size, the batch '
+                          'size over all processes that its learning rates are made for')
+    cfg.auto_scale_lr.enable = True
+
+
+def set_resume(cfg: Config, checkpoint: str) -> None:
+    """Resume from ``checkpoint``, or with ``'auto'`` from the latest one in the work folder, if any.
+
+    Raises:
+        ConfigError: There is no such file.
+    """
+    cfg.resume = True
+    if checkpoint == 'auto':
+        cfg.load_from = None
+    else:
+        set_checkpoint(cfg, checkpoint)
+
+
+def set_checkpoint(cfg: Config, checkpoint: str) -> None:
+    """Load ``checkpoint`` (a path, or an address that MMEngine can read).
+
+    Raises:
+        ConfigError: There is no such file.
+    """
+    if '://' not in checkpoint and not Path(checkpoint).is_file():
+        raise ConfigError(f'no checkpoint file {checkpoint}; those of a training lie in its work dir')
+    cfg.load_from = checkpoint
+
+
+def build_runner(cfg: Config, strict: bool = False) -> Runner:
+    """Build the runner; one process among several where ``cfg.launcher`` says so, on CPUs too.
+
+    Args:
+        cfg: From :func:`load_config`.
+        strict: Whether a checkpoint must fit the model in every tensor.
+    """
+    if cfg.launcher != 'none':
+        compat.init_cpu_process_group(cfg.launcher)
+        compat.use_cpu_model_wrapper(cfg)
+    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    if strict:
+        runner.register_hook(StrictCheckpointHook())
+    return runner
+
+
+def run(main: Callable[[], None]) -> None:
+    """Call ``main``; a mistake in config or data ends the program with its message alone."""
+    try:
+        main()
+    except Exception as error:
+        message = user_message(error)
+        if message is None:
+            raise
+        sys.exit(f'error: {message}')

@@ -1,0 +1,82 @@
+"""A sampler that can start anywhere in the training, and seeds each sample."""
+import math
+from typing import Iterator, Optional, Sized
+
+import torch
+from mmengine.dist import get_dist_info, sync_random_seed
+from torch.utils.data import Sampler
+
+from mmdet3d.registry import DATA_SAMPLERS
+from .seeding import SeededIndex, mix_seeds
+
+
+@DATA_SAMPLERS.register_module()
+class ResumableSampler(Sampler):
+    """Shuffles each epoch anew and deals the samples out to the processes.
+
+    In place of MMEngine's ``DefaultSampler`` (for loops that count epochs) and ``InfiniteSampler``
+    (``infinite=True``, for loops that count iterations). :class:`ResumeHook` lets it start where a
+    checkpoint was saved without loading what came before.
+
+    Yields :class:`SeededIndex`; the data set uses the seed by :func:`sample_seed`.
+
+    Args:
+        dataset: What to sample from.
+        shuffle: Whether to shuffle; otherwise every epoch has the order of the data set.
+        infinite: Whether to go on with the next epoch for ever.
+        seed: The same in all processes; MMEngine gives the one of ``randomness``.
+
+    Raises:
+        ValueError: The data set is empty.
+    """
+
+    def __init__(self, dataset: Sized, shuffle: bool = True, infinite: bool = False,
+                 seed: Optional[int] = None) -> None:
+        if len(dataset) == 0:
+            raise ValueError(f'{type(dataset).__name__} has no sample; check its info file and filters')
+        self.dataset = dataset
+        self.shuffle = shuffle
+        self.infinite = infinite
+        self.seed = sync_random_seed() if seed is None else seed
+        self.rank, self.world_size = get_dist_info()
+        self.epoch = 0
+        self._skip = 0
+
+    def __len__(self) -> int:
+        """Samples of one process in one epoch; the last ones come twice to make it even."""
+        return math.ceil(len(self.dataset) / self.world_size)
+
+    def __iter__(self) -> Iterator[SeededIndex]:
+        skipped_epochs, start = divmod(self._skip, len(self))
+        self._skip = 0
+        if not self.infinite:
+            yield from self._one_epoch(self.epoch, start)
+            return
+        epoch = skipped_epochs
+        while True:
+            yield from self._one_epoch(epoch, start)
+            epoch, start = epoch + 1, 0
+
+    def __repr__(self) -> str:
+        return f'ResumableSampler(shuffle={self.shuffle}, infinite={self.infinite}, seed={self.seed})'
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by MMEngine before each epoch; an infinite sampler counts its own."""
+        self.epoch = epoch
+
+    def skip(self, num_samples: int) -> None:
+        """Let the next iteration leave out the first samples of this process."""
+        self._skip = num_samples
+
+    def _one_epoch(self, epoch: int, start: int) -> Iterator[SeededIndex]:
+        """The samples of this process from the ``start``-th on."""
+        order = self._order(epoch)
+        for place in range(start * self.world_size + self.rank, len(self) * self.world_size,
+                           self.world_size):
+            yield SeededIndex(order[place % len(order)], mix_seeds(self.seed, epoch, place))
+
+    def _order(self, epoch: int) -> list[int]:
+        if not self.shuffle:
+            return list(range(len(self.dataset)))
+        generator = torch.Generator().manual_seed(mix_seeds(self.seed, epoch))
+        return torch.randperm(len(self.dataset), generator=generator).tolist()

@@ -1,0 +1,31 @@
+"""Train what a config describes: SimIPU, or any model of mmdet3d."""
+from argparse import ArgumentParser, Namespace
+
+from simipu.engine import launch
+
+
+def parse_args() -> Namespace:
+    parser = ArgumentParser(description=__doc__)
+    launch.add_common_arguments(parser)
+    parser.add_argument('--amp', action='store_true', help='train in mixed precision')
+    parser.add_argument('--resume', nargs='?', const='auto', metavar='CHECKPOINT',
+                        help='go on from a checkpoint; without a path from the latest in the work dir')
+    parser.add_argument('--auto-scale-lr', action='store_true',
+                        help='scale learning rates with the batch size over all processes')
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    cfg = launch.load_config(args)
+    if args.amp:
+        launch.enable_amp(cfg)
+    if args.auto_scale_lr:
+        launch.enable_auto_scale_lr(cfg)
+    if args.resume:
+        launch.set_resume(cfg, args.resume)
+    launch.build_runner(cfg, strict=args.resume is not None).train()
+
+
+if __name__ == '__main__':
+    launch.run(main)
