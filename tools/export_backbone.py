@@ -19,8 +19,8 @@ def main() -> int:
     except (CheckpointError, OSError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 1
-    print(f'wrote {len(tensors)} tensors to {args.out}; load them in a detector config with\n'
-          f"  model = dict(backbone=dict(init_cfg=dict(type='Pretrained', checkpoint={args.out!r})))")
+    print(f'wrote {len(tensors)} tensors to {args.out}; a detector loads them by\n'
+          f"  backbone=dict(init_cfg=dict(type='Pretrained', checkpoint={args.out!r}))")
     return 0
 
 

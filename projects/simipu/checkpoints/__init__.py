@@ -7,6 +7,6 @@ from .verifying import VerificationReport, verify_pretrained
 
 __all__ = [
     'TARGETS', 'Checkpoint', 'CheckpointError', 'Conversion', 'VerificationReport', 'convert',
-    'convert_checkpoint', 'detect_layout', 'export_backbone', 'pretraining_facts', 'read_checkpoint',
-    'read_state_dict', 'verify_pretrained'
+    'convert_checkpoint', 'detect_layout', 'export_backbone', 'pretraining_facts',
+    'read_checkpoint', 'read_state_dict', 'verify_pretrained'
 ]

@@ -1,20 +1,21 @@
 """Turning the weights of one library's layout into another's.
 
-===============  ====================================================================================
-``ours``         SimIPU of this package: ``img_backbone.``, ``point_encoder.``, ``intra_head.``, ...
+===============  ==================================================================================
+``ours``         SimIPU of this package: ``img_backbone.``, ``point_encoder.``, ``intra_head.``...
 ``original``     SimIPU as first released: ``img_backbone.``, ``pts_backbone.``, ``mlp_*.layerN.``
 ``mmdet``        The bare image backbone of mmdet
 ``mmpretrain``   The backbone inside an mmpretrain classifier: ``backbone.``
-``mmseg``        The backbone inside an mmsegmentation model, or one of the Monocular Depth Estimation
-                 Toolbox: ``backbone.``
+``mmseg``        The backbone inside an mmsegmentation model, or inside one of the Monocular Depth
+                 Estimation Toolbox: ``backbone.``
 ``torchvision``  The bare ResNet of torchvision, without its classifier ``fc``
 ``timm``         The bare ResNet of timm, without its classifier ``fc``
-===============  ====================================================================================
+===============  ==================================================================================
 
-A plain ResNet has the same keys in mmdet, torchvision and timm. What the keys do not show: torchvision
-and timm have the stride in the 3x3 convolution (``style='pytorch'``), while ``style='caffe'`` has it in
-the 1x1 before; and each backbone expects the channel order, mean and standard deviation it was trained
-with. Neither can be mended by renaming; where the checkpoint names its style, a caffe one is refused.
+A plain ResNet has the same keys in mmdet, torchvision and timm. What the keys do not show:
+torchvision and timm have the stride in the 3x3 convolution (``style='pytorch'``), while
+``style='caffe'`` has it in the 1x1 before; and each backbone expects the channel order, mean and
+standard deviation it was trained with. Neither can be mended by renaming; where the checkpoint
+names its style, a caffe one is refused.
 """
 import re
 from pathlib import Path
@@ -73,8 +74,8 @@ def convert(state_dict: StateDict, to: str, style: str = 'pytorch') -> Conversio
         style: Of the ResNet in ``state_dict``; its keys do not tell.
 
     Raises:
-        CheckpointError: Unknown source layout, a key that the layout does not know, or a target that
-            cannot hold these weights.
+        CheckpointError: Unknown source layout, a key that the layout does not know, or a target
+            that cannot hold these weights.
     """
     if to not in TARGETS:
         raise CheckpointError(f'unknown layout {to!r}; choose from {", ".join(TARGETS)}')
@@ -95,7 +96,8 @@ def detect_layout(state_dict: StateDict) -> str:
         return 'bare'
     raise CheckpointError(
         f'unknown kind of model, with keys {summarize_keys(state_dict)}; expected SimIPU '
-        "('img_backbone.*'), an OpenMMLab model ('backbone.*') or a bare ResNet ('conv1.*', 'layer1.*')")
+        "('img_backbone.*'), an OpenMMLab model ('backbone.*') or a bare ResNet ('conv1.*', "
+        "'layer1.*')")
 
 
 def _to_ours(state_dict: StateDict, layout: str) -> Conversion:
@@ -103,12 +105,12 @@ def _to_ours(state_dict: StateDict, layout: str) -> Conversion:
         return Conversion(dict(state_dict), [])
     if layout == 'original':
         return _original_to_ours(state_dict)
-    backbone = take_prefix(state_dict, 'backbone.') if layout == 'prefixed' else {
-        key: value for key, value in state_dict.items() if not key.startswith('fc.')}
-    ours = {BACKBONE_PREFIX + key: value for key, value in backbone.items()}
-    heads = [key for key in state_dict if not key.startswith('backbone.')] if layout == 'prefixed' else [
-        key for key in state_dict if key.startswith('fc.')]
-    return Conversion(ours, heads)
+    prefix = 'backbone.' if layout == 'prefixed' else ''
+    backbone = take_prefix(state_dict, prefix)
+    if layout == 'bare':  # torchvision's and timm's classifiers have their head beside the backbone
+        backbone = {key: value for key, value in backbone.items() if not key.startswith('fc.')}
+    heads = [key for key in state_dict if key.removeprefix(prefix) not in backbone]
+    return Conversion({BACKBONE_PREFIX + key: value for key, value in backbone.items()}, heads)
 
 
 def _from_ours(ours: StateDict, to: str, style: str) -> Conversion:
@@ -152,18 +154,20 @@ def _matching_prefix(key: str, table: dict[str, str], layout: str) -> tuple[str,
     for prefix, replacement in table.items():
         if key.startswith(prefix):
             return prefix, replacement
-    raise CheckpointError(f'key {key!r} has no counterpart: the {layout} layout is known to hold only '
-                          f'{", ".join(name + "*" for name in table)}')
+    raise CheckpointError(f'key {key!r} has no counterpart: the {layout} layout is known to hold '
+                          f'only {", ".join(name + "*" for name in table)}')
 
 
 def _require_plain_resnet(backbone: StateDict, to: str, style: str) -> None:
     strange = [key for key in backbone if not _PLAIN_RESNET.fullmatch(key)]
     if strange:
-        raise CheckpointError(f'{to} has no such backbone: expected a plain ResNet (conv1, bn1, layer1 to '
-                              f'layer4), found {strange[0]!r}. Convert to mmdet, mmpretrain or mmseg')
+        raise CheckpointError(
+            f'{to} has no such backbone: expected a plain ResNet (conv1, bn1, layer1 to layer4), '
+            f'found {strange[0]!r}. Convert to mmdet, mmpretrain or mmseg')
     bottleneck = 'layer1.0.conv3.weight' in backbone
     if style == 'caffe' and bottleneck:
         raise CheckpointError(
-            f"the backbone was trained with style='caffe', which has its strides in the 1x1 convolutions; "
-            f"{to}'s ResNet has them in the 3x3 ones and would compute other features from the same "
-            'weights. Convert to mmdet, mmpretrain or mmseg and set style there')
+            "the backbone was trained with style='caffe', which has its strides in the 1x1 "
+            f"convolutions; {to}'s ResNet has them in the 3x3 ones and would compute other "
+            'features from the same weights. Convert to mmdet, mmpretrain or mmseg and set style '
+            'there')

@@ -26,16 +26,16 @@ def export_backbone(checkpoint: PathLike, out: PathLike) -> StateDict:
         The tensors written.
 
     Raises:
-        FileNotFoundError, CheckpointError: See :func:`read_checkpoint`; also when the checkpoint is of
-            a model without ``img_backbone``.
+        FileNotFoundError, CheckpointError: See :func:`read_checkpoint`; also when the checkpoint is
+            of a model without ``img_backbone``.
     """
     state_dict, meta = read_checkpoint(checkpoint)
     backbone = take_prefix(state_dict, BACKBONE_PREFIX)
     if not backbone:
         raise CheckpointError(
             f'{checkpoint} is no SimIPU checkpoint: no key starts with {BACKBONE_PREFIX!r}; found '
-            f'{summarize_keys(state_dict)}. Give a checkpoint that tools/train.py wrote for a SimIPU '
-            'config (work_dirs/<config>/*.pth)')
+            f'{summarize_keys(state_dict)}. Give a checkpoint that tools/train.py wrote for a '
+            'SimIPU config (work_dirs/<config>/*.pth)')
     write_weights(backbone, out, dict(source=Path(checkpoint).name, **pretraining_facts(meta)))
     return backbone
 

@@ -1,20 +1,25 @@
 """What a checkpoint says about how its backbone was trained: kind, style, image normalisation.
 
-Tensors alone do not tell a caffe-style ResNet from a pytorch-style one, nor BGR from RGB input. MMEngine
-keeps the training config as text in ``meta['cfg']``; it is parsed here as data and never executed.
+Tensors alone do not tell a caffe-style ResNet from a pytorch-style one, nor BGR from RGB input.
+MMEngine keeps the training config as text in ``meta['cfg']``; it is parsed here as data and never
+executed.
 """
 import ast
 from typing import Any
 
-_BACKBONE_FIELDS = ('type', 'depth', 'style', 'norm_eval')
+_BACKBONE_FIELDS = ('type', 'depth', 'style')
 _IMAGE_FIELDS = ('mean', 'std', 'bgr_to_rgb')
 
 
 def pretraining_facts(meta: dict) -> dict:
-    """``backbone`` (type, depth, style) and ``data_preprocessor`` (mean, std, bgr_to_rgb), where known.
+    """The fields of ``backbone`` and ``data_preprocessor`` that decide what the features are.
 
     Args:
-        meta: The ``meta`` dict of a training checkpoint or of a file that ``export_backbone`` wrote.
+        meta: The ``meta`` dict of a training checkpoint, or of a file of ``export_backbone``.
+
+    Returns:
+        ``{'backbone': {type, depth, style}, 'data_preprocessor': {mean, std, bgr_to_rgb}}``, less
+        what is not known.
     """
     if 'backbone' in meta or 'data_preprocessor' in meta:
         return {name: meta[name] for name in ('backbone', 'data_preprocessor') if name in meta}
@@ -47,7 +52,7 @@ def _model_config(text: Any) -> dict:
 
 
 def _literal(node: ast.expr) -> Any:
-    """Value of a literal in which ``dict(a=1)`` may stand for ``{'a': 1}``; ``None`` for anything else."""
+    """Value of a literal, ``dict(a=1)`` being one; ``None`` for anything else."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == 'dict':
         return {word.arg: _literal(word.value) for word in node.keywords if word.arg}
     if isinstance(node, ast.Dict):

@@ -1,6 +1,7 @@
 """Reading checkpoint files without ever running code that they carry."""
 import os
 import pickle
+import re
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple, Union
@@ -15,7 +16,7 @@ _CONTAINERS = ('state_dict', 'model')
 
 
 class CheckpointError(ValueError):
-    """A checkpoint file that is not what the caller needs; the message names the file and the remedy."""
+    """A checkpoint that is not what the caller needs; the message names the file and the remedy."""
 
 
 class Checkpoint(NamedTuple):
@@ -28,8 +29,9 @@ def read_checkpoint(path: PathLike) -> Checkpoint:
     """Read the tensors and the ``meta`` dict of a checkpoint, on the CPU.
 
     The file may hold ``{'state_dict': ...}`` (OpenMMLab), ``{'model': ...}`` (many others) or the
-    state dict itself. It is opened with ``weights_only=True``: only tensors, plain Python values and
-    the few MMEngine types that ``simipu.compat`` allows are restored, and nothing in it is executed.
+    state dict itself. It is opened with ``weights_only=True``: only tensors, plain Python values
+    and the few MMEngine types that ``simipu.compat`` allows are restored, and nothing in it is
+    executed.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -39,7 +41,7 @@ def read_checkpoint(path: PathLike) -> Checkpoint:
     try:
         content = torch.load(path, map_location='cpu', weights_only=True)
     except pickle.UnpicklingError as error:
-        raise CheckpointError(_unsafe_content(path, error)) from error
+        raise CheckpointError(_refusal(path, error)) from error
     except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
         raise CheckpointError(
             f'{path} is not a readable PyTorch checkpoint ({_first_line(error)}); expected a file '
@@ -53,7 +55,7 @@ def read_state_dict(path: PathLike) -> StateDict:
 
 
 def summarize_keys(state_dict: StateDict, limit: int = 6) -> str:
-    """The leading names of the keys, the most frequent first: ``'backbone.* (318), neck.* (16)'``."""
+    """The leading names of the keys, most frequent first: ``'backbone.* (318), neck.* (16)'``."""
     counts = Counter(key.split('.')[0] for key in state_dict)
     shown = [f'{name}.* ({count})' for name, count in counts.most_common(limit)]
     return ', '.join(shown + ['...'] * (len(counts) > limit))
@@ -62,28 +64,30 @@ def summarize_keys(state_dict: StateDict, limit: int = 6) -> str:
 def _existing_file(path: PathLike) -> Path:
     path = Path(path).expanduser()
     if path.is_dir():
-        raise CheckpointError(f'{path} is a folder; give the checkpoint file in it, e.g. iter_1000.pth')
+        raise CheckpointError(
+            f'{path} is a folder; give the checkpoint file in it, e.g. iter_1000.pth')
     if not path.is_file():
         raise FileNotFoundError(f'no checkpoint {path.absolute()}; check the path')
     if path.stat().st_size == 0:
-        raise CheckpointError(f'{path} is empty (0 bytes); expected a checkpoint written by torch.save. '
-                              'Write or download it again')
+        raise CheckpointError(f'{path} is empty (0 bytes); expected a checkpoint written by '
+                              'torch.save. Write or download it again')
     return path
 
 
 def _state_dict_of(content: object, path: Path) -> StateDict:
     if not isinstance(content, dict):
-        raise CheckpointError(f'{path} holds a {type(content).__name__}; expected a dict of tensors, '
-                              "or a dict with 'state_dict' or 'model'")
-    state_dict = next((content[name] for name in _CONTAINERS if isinstance(content.get(name), dict)),
-                      content)
+        raise CheckpointError(f'{path} holds a {type(content).__name__}; expected a dict of '
+                              "tensors, or a dict with 'state_dict' or 'model'")
+    inner = (content[name] for name in _CONTAINERS if isinstance(content.get(name), dict))
+    state_dict = next(inner, content)
     if not state_dict:
         raise CheckpointError(f'{path} holds no tensors (its state dict is empty)')
     for key, value in state_dict.items():
         if not isinstance(key, str) or not isinstance(value, Tensor):
             raise CheckpointError(
-                f'{path} is no model checkpoint: entry {key!r} is a {type(value).__name__}; expected '
-                "only tensors, or a dict with 'state_dict' or 'model' that holds only tensors")
+                f'{path} is no model checkpoint: entry {key!r} is a {type(value).__name__}; '
+                "expected only tensors, or a dict with 'state_dict' or 'model' that holds only "
+                'tensors')
     return dict(state_dict)
 
 
@@ -92,16 +96,15 @@ def _meta_of(content: dict) -> dict:
     return meta if isinstance(meta, dict) else {}
 
 
-def _unsafe_content(path: Path, error: Exception) -> str:
+def _refusal(path: Path, error: Exception) -> str:
     """Tell a file that carries Python objects from one that is no checkpoint at all."""
-    line = next((line for line in str(error).splitlines() if 'global' in line.lower()), None)
-    if line is None:
-        return (f'{path} is not a PyTorch checkpoint ({_first_line(error)}); expected a file written '
-                'by torch.save')
-    return (f'{path} holds Python objects besides tensors and is not opened, since that could run code '
-            f'from it ({line.strip()}). If you trust its origin, save only its tensors where it was '
-            "made: torch.save({'state_dict': model.state_dict()}, path)")
+    forbidden = re.search(r'Unsupported global: GLOBAL (\S+)', str(error))
+    if forbidden is None:
+        return f'{path} is not a PyTorch checkpoint; expected a file written by torch.save'
+    return (f'{path} holds Python objects besides tensors ({forbidden[1]}) and is not opened, since '
+            'that could run code from it. If you trust its origin, save only its tensors where it '
+            "was made: torch.save({'state_dict': model.state_dict()}, path)")
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:160]
+    return (str(error).splitlines() or [type(error).__name__])[0].split('. ')[0]

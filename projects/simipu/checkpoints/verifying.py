@@ -1,7 +1,7 @@
 """Proof that a detector's backbone holds the pre-trained weights after its ``init_weights``.
 
-MMEngine loads pre-trained weights with ``strict=False``: a wrong file, prefix or depth leaves the backbone
-at random values with no more than a line in the log. Here every tensor is looked at.
+MMEngine loads pre-trained weights with ``strict=False``: a wrong file, prefix or depth leaves the
+backbone at random values with no more than a line in the log. Here every tensor is looked at.
 """
 import logging
 from contextlib import contextmanager
@@ -60,7 +60,8 @@ class VerificationReport:
         return bool(self.loaded) and not (self.missing or self.mismatched or self.not_loaded)
 
     def __str__(self) -> str:
-        shapes = [f'{name} (file {old}, backbone {new})' for name, (old, new) in self.mismatched.items()]
+        shapes = [f'{name} (file {in_file}, backbone {in_backbone})'
+                  for name, (in_file, in_backbone) in self.mismatched.items()]
         lines = [
             f'weights    {self.weights}',
             f'detector   {self.detector_config}, backbone {self.backbone}',
@@ -71,7 +72,7 @@ class VerificationReport:
             _listed('mismatched', 'of another shape', shapes),
             _listed('not loaded', 'of another value than in the file', self.not_loaded),
             _listed('unexpected', 'only in the file (harmless)', self.unexpected),
-            _listed('new', 'layers of deformable convolutions, start at zero (harmless)', self.new_layers),
+            _listed('new', 'offsets of deformable convolutions, start at zero', self.new_layers),
             _listed('counters', 'batch-norm counters not in the file (harmless)', self.counters),
             *[f'WARNING    {warning}' for warning in self.warnings],
             self._verdict(),
@@ -83,22 +84,22 @@ class VerificationReport:
             return 'OK: every tensor of the backbone was loaded'
         failed = len(self.missing) + len(self.mismatched) + len(self.not_loaded)
         total = failed + len(self.loaded)
-        return (f'FAILED: {failed} of {total} tensors of the backbone were not loaded. The file holds '
-                f'{self.found}; the backbone must be of the same type and depth')
+        return (f'FAILED: {failed} of {total} tensors of the backbone were not loaded. The file '
+                f'holds {self.found}; the backbone must be of the same type and depth')
 
 
 def verify_pretrained(detector_config: PathLike, weights: PathLike) -> VerificationReport:
     """Build the detector, let its ``init_weights`` load the weights, and compare every tensor.
 
     Args:
-        detector_config: Config of any OpenMMLab detector with a ``backbone`` or ``img_backbone``. That
-            backbone's ``init_cfg`` is replaced by one that loads ``weights``.
+        detector_config: Config of any OpenMMLab detector with a ``backbone`` or ``img_backbone``.
+            That backbone's ``init_cfg`` is replaced by one that loads ``weights``.
         weights: An exported backbone, a training checkpoint of SimIPU (``img_backbone.``) or of an
             OpenMMLab model (``backbone.``).
 
     Raises:
-        FileNotFoundError, CheckpointError: See :func:`read_checkpoint`; also where the config has no
-            image backbone.
+        FileNotFoundError, CheckpointError: See :func:`read_checkpoint`; also where the config has
+            no image backbone.
     """
     state_dict, meta = read_checkpoint(weights)
     cfg = Config.fromfile(detector_config)
@@ -124,8 +125,8 @@ def _backbone_name(cfg: Config, path: PathLike) -> str:
     for name in _BACKBONE_NAMES:
         if name in model:
             return name
-    raise CheckpointError(f'{path}: no image backbone; expected model.img_backbone or model.backbone, '
-                          f'found model with {", ".join(model) or "nothing"}')
+    raise CheckpointError(f'{path}: no image backbone; expected model.img_backbone or '
+                          f'model.backbone, found model with {", ".join(model) or "nothing"}')
 
 
 def _prefix(state_dict: StateDict) -> str:
@@ -155,13 +156,14 @@ def _quiet() -> Iterator[None]:
         logging.disable(level)
 
 
-def _compare(report: VerificationReport, before: StateDict, backbone: nn.Module, file: StateDict) -> None:
+def _compare(report: VerificationReport, before: StateDict, backbone: nn.Module,
+             file: StateDict) -> None:
     after = backbone.state_dict()
     offsets = _deformable_offsets(backbone)
     report.unexpected = [key for key in file if key not in after]
     for key, value in after.items():
         if key not in file:
-            absent = (report.new_layers if key in offsets else
+            absent = (report.new_layers if key in offsets and not value.any() else
                       report.counters if key.endswith(_COUNTER) else report.missing)
             absent.append(key)
         elif file[key].shape != value.shape:
@@ -183,17 +185,19 @@ def _deformable_offsets(backbone: nn.Module) -> set[str]:
 def _differences(facts: dict, model: dict, name: str) -> list[str]:
     """Settings of pre-training that the detector does not share, one sentence each."""
     sentences = []
-    for part, config in (('backbone', model[name]), ('data_preprocessor', model['data_preprocessor'])):
-        fields = ('style',) if part == 'backbone' else ('mean', 'std', 'bgr_to_rgb')
+    for part, config, fields in (
+            ('backbone', model[name], ('style',)),
+            ('data_preprocessor', model.get('data_preprocessor') or {},
+             ('mean', 'std', 'bgr_to_rgb'))):
         known = facts.get(part, {})
         for key in fields:
-            if key in known and key in config and _plain(known[key]) != _plain(config[key]):
-                sentences.append(f'pre-trained with {part}.{key}={_plain(known[key])}, the detector has '
-                                 f'{_plain(config[key])}: its features will differ')
+            if key in known and key in config and _listify(known[key]) != _listify(config[key]):
+                sentences.append(f'pre-trained with {part}.{key}={known[key]}, the detector has '
+                                 f'{config[key]}: its features will differ')
     return sentences
 
 
-def _plain(value: object) -> object:
+def _listify(value: object) -> object:
     return list(value) if isinstance(value, (list, tuple)) else value
 
 
