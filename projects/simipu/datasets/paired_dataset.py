@@ -8,6 +8,7 @@ from mmdet3d.registry import DATASETS
 from mmengine.dataset import BaseDataset
 from mmengine.fileio import join_path
 
+from ..engine.seeding import sample_seed
 from ..geometry import to_4x4
 from .errors import DataError
 
@@ -77,6 +78,11 @@ class PairedDataset(BaseDataset):
                                 for name, image in images.items()]),
             lidar_path=join_path(self.data_prefix['pts'], lidar['lidar_path']),
             num_pts_feats=lidar.get('num_pts_feats'))
+
+    def __getitem__(self, idx: int) -> dict:
+        """The frame after the pipeline, whose randomness follows the seed that ``idx`` may carry."""
+        with sample_seed(idx):
+            return super().__getitem__(idx)
 
     def _load_info_file(self) -> dict:
         on_disk = self.backend_args is None and '://' not in self.ann_file

@@ -1,3 +1,7 @@
+from .depth_probe import DepthErrors, DepthProbeMetric, LinearDepthProbe, depth_errors
 from .retrieval import CrossModalRetrieval, retrieval_ranks
 
-__all__ = ['CrossModalRetrieval', 'retrieval_ranks']
+__all__ = [
+    'CrossModalRetrieval', 'DepthErrors', 'DepthProbeMetric', 'LinearDepthProbe', 'depth_errors',
+    'retrieval_ranks'
+]

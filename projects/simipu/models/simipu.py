@@ -16,12 +16,14 @@ from .point_encoders import PointFeatures
 class PixelPointPairs(NamedTuple):
     """K pairs of a pixel and a point, ordered by frame, camera and point.
 
-    ``image_features`` (K, C_img), ``point_features`` (K, C_pts), and where they are: ``frame`` (K,),
-    ``position`` (K, 3) in metres in the frame's LiDAR coordinates, ``cell`` (K,) a number for the
-    feature cell that holds the pixel, different in every image.
+    ``image_features`` (K, C_img), ``point_features`` (K, C_pts), and where they are: ``depth`` (K,)
+    in metres along the camera's axis, ``frame`` (K,), ``position`` (K, 3) in metres in the frame's
+    LiDAR coordinates, ``cell`` (K,) a number for the feature cell that holds the pixel, different in
+    every image.
     """
     image_features: Tensor
     point_features: Tensor
+    depth: Tensor
     frame: Tensor
     position: Tensor
     cell: Tensor
@@ -131,8 +133,9 @@ class SimIPU(BaseModel):
 
     def predict(self, inputs: dict[str, Tensor],
                 data_samples: Sequence[Det3DDataSample]) -> list[Det3DDataSample]:
-        """Adds the embeddings of each frame's pixel-point pairs, row i of one with row i of the
-        other: ``image_embedding`` and ``point_embedding`` (K, D)."""
+        """Adds to each frame what validation needs of its K pixel-point pairs, row by row:
+        ``image_embedding`` and ``point_embedding`` (K, D), ``pixel_feature`` (K, C) and
+        ``pixel_depth`` (K,) in metres."""
         points = self.point_encoder(inputs['points'])
         feature_map = self.extract_image_features(inputs['imgs'])
         pairs = self.pair_pixels_with_points(feature_map, points, inputs, data_samples)
@@ -142,6 +145,8 @@ class SimIPU(BaseModel):
             own = pairs.frame == index
             sample.image_embedding = image_embedding[own]
             sample.point_embedding = point_embedding[own]
+            sample.pixel_feature = pairs.image_features[own]
+            sample.pixel_depth = pairs.depth[own]
         return list(data_samples)
 
     def extract_image_features(self, imgs: Tensor) -> Tensor:
@@ -155,7 +160,7 @@ class SimIPU(BaseModel):
                                 inputs: dict[str, Tensor],
                                 data_samples: Sequence[Det3DDataSample]) -> PixelPointPairs:
         """Every sampled point with the pixel of every camera that sees it (Section 3.3)."""
-        pixels, _, visible = project_to_cameras(
+        pixels, depth, visible = project_to_cameras(
             points.xyz.double(), *(_stack(data_samples, name).to(points.xyz.device) for name in
                                    ('lidar2img', 'img_aug_matrix', 'ori_shape', 'img_shape')))
         pixels = pixels.float()
@@ -165,6 +170,7 @@ class SimIPU(BaseModel):
         return PixelPointPairs(
             image_features=sampled.unflatten(0, visible.shape[:2])[frame, camera, index],
             point_features=points.features[frame, index],
+            depth=depth[frame, camera, index].float(),
             frame=frame,
             position=points.xyz[frame, index],
             cell=_feature_cell(pixels[frame, camera, index], camera, (height, width), feature_map))

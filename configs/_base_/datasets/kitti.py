@@ -1,0 +1,57 @@
+# KITTI's object set, or any folder in its layout; no label is read.
+# Info files: python tools/create_data.py kitti --root-path data/kitti --out-dir data/kitti
+data_root = 'data/kitti/'
+point_cloud_range = [0, -40, -3, 70.4, 40, 1]
+num_points = 16384
+backend_args = None
+
+train_pipeline = [
+    dict(type='LoadPairedPoints', load_dim=4, use_dim=4,
+         backend_args=backend_args),
+    dict(type='LoadPairedImages', backend_args=backend_args),
+    dict(type='PairedPointsRangeFilter', point_cloud_range=point_cloud_range),
+    dict(type='SamplePoints', num_points=num_points),
+    dict(type='PointCloudSecondView', rot_range=[-1.5707963, 1.5707963], scale_range=[0.75, 1.25],
+         flip_prob=0.5, centre=[35.2, 0, -1]),
+    dict(type='ResizeImages', scale=[(640, 192), (2400, 720)], keep_ratio=True),
+    dict(type='FlipImages', prob=0.5),
+    dict(type='PackPairedInputs')
+]
+test_pipeline = [
+    dict(type='LoadPairedPoints', load_dim=4, use_dim=4,
+         backend_args=backend_args),
+    dict(type='LoadPairedImages', backend_args=backend_args),
+    dict(type='PairedPointsRangeFilter', point_cloud_range=point_cloud_range),
+    dict(type='SamplePoints', num_points=num_points),
+    dict(type='ResizeImages', scale=(1280, 384), keep_ratio=True),
+    dict(type='PackPairedInputs')
+]
+
+train_dataloader = dict(
+    batch_size=4,
+    num_workers=4,
+    persistent_workers=True,
+    drop_last=True,
+    sampler=dict(type='ResumableSampler', shuffle=True),
+    dataset=dict(
+        type='PairedDataset',
+        data_root=data_root,
+        ann_file='simipu_infos_train.pkl',
+        pipeline=train_pipeline,
+        backend_args=backend_args))
+val_dataloader = dict(
+    batch_size=4,
+    num_workers=4,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type='PairedDataset',
+        data_root=data_root,
+        ann_file='simipu_infos_val.pkl',
+        pipeline=test_pipeline,
+        test_mode=True,
+        backend_args=backend_args))
+test_dataloader = val_dataloader
+
+val_evaluator = [dict(type='CrossModalRetrieval'), dict(type='DepthProbeMetric')]
+test_evaluator = val_evaluator

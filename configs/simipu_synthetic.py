@@ -1,0 +1,48 @@
+# A small SimIPU for generated scenes (or any folder in KITTI's layout) that trains on a CPU: ResNet-18
+# at stride 16, images of 384 x 128, 128 sampled points a frame.
+# python tools/create_data.py synthetic --out-dir data/synthetic --num-frames 600 --seed 0
+_base_ = [
+    '_base_/models/simipu_r50.py', '_base_/datasets/kitti.py',
+    '_base_/schedules/hybrid_exp_100e.py', '_base_/default_runtime.py'
+]
+
+model = dict(
+    img_backbone=dict(depth=18, num_stages=3, strides=(1, 2, 2), dilations=(1, 1, 1),
+                      out_indices=(2, )),
+    point_encoder=dict(
+        num_points=(512, 128),
+        radii=((0.8, 1.6), (3.2, 6.4)),
+        num_samples=((16, 32), (16, 32)),
+        sa_channels=(((16, 16, 32), (16, 16, 32)), ((64, 64, 128), (64, 64, 128))),
+        aggregation_channels=(64, 256),
+        fps_mods=('D-FPS', 'D-FPS'),
+        fps_sample_range_lists=(-1, -1),
+        use_xyz=True),
+    intra_head=dict(query_projector=dict(in_channels=256)),
+    inter_head=dict(query_projector=dict(in_channels=256), key_projector=dict(in_channels=256)))
+
+data_root = 'data/synthetic/'
+num_points = 4096
+train_pipeline = _base_.train_pipeline
+train_pipeline[3].update(num_points=num_points)
+train_pipeline[5].update(scale=[(384, 128), (576, 192)])
+train_pipeline[6:6] = [dict(type='CropImages', size=(384, 128))]
+test_pipeline = _base_.test_pipeline
+test_pipeline[3].update(num_points=num_points)
+test_pipeline[4].update(scale=(384, 128))
+
+train_dataloader = dict(batch_size=8, num_workers=1, sampler=dict(infinite=True),
+                        dataset=dict(data_root=data_root, pipeline=train_pipeline))
+val_dataloader = dict(batch_size=8, num_workers=1,
+                      dataset=dict(data_root=data_root, pipeline=test_pipeline))
+test_dataloader = val_dataloader
+
+train_cfg = dict(_delete_=True, type='IterBasedTrainLoop', max_iters=300, val_interval=100)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.1, by_epoch=False, end=20),
+    dict(type='CosineAnnealingLR', by_epoch=False, begin=20, end=300)
+]
+default_hooks = dict(logger=dict(interval=10),
+                     checkpoint=dict(by_epoch=False, interval=100))
+log_processor = dict(by_epoch=False)
+auto_scale_lr = dict(base_batch_size=8)
