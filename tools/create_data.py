@@ -1,6 +1,5 @@
 """Write the info files that PairedDataset reads, from a data set on disk or a generated one."""
 import argparse
-import os
 import sys
 
 from simipu.datasets import DataError
@@ -37,22 +36,27 @@ def add_synthetic(commands) -> None:
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--out-dir', required=True, help='where to write; made if need be')
-    parser.add_argument('--num-workers', type=int, default=os.cpu_count(), help='number of processes')
+    parser.add_argument('--num-workers', type=int, help='number of processes (default: one for each available core)')
 
 
 def create_kitti(args: argparse.Namespace) -> None:
-    written = create_kitti_infos(args.root_path, args.out_dir, args.splits, args.clouds, args.num_workers)
-    for split in written:
-        print(f'{split.info_file}: {split.num_frames} frames, clouds from {split.clouds}')
+    report(create_kitti_infos(args.root_path, args.out_dir, args.splits, args.clouds, args.num_workers))
 
 
 def create_synthetic(args: argparse.Namespace) -> None:
     # Here, since it compiles: the other commands need not wait for that.
     from simipu.datasets.synthetic import generate_dataset
-    generate_dataset(args.out_dir, args.num_frames, args.seed, image_size=tuple(args.image_size),
-                     num_workers=args.num_workers)
-    for split in create_kitti_infos(args.out_dir, args.out_dir, num_workers=args.num_workers):
-        print(f'{split.info_file}: {split.num_frames} frames')
+    try:
+        generate_dataset(args.out_dir, args.num_frames, args.seed, image_size=tuple(args.image_size),
+                         num_workers=args.num_workers)
+    except (FileExistsError, ValueError) as error:
+        raise DataError(str(error)) from error
+    report(create_kitti_infos(args.out_dir, args.out_dir, num_workers=args.num_workers))
+
+
+def report(written: list) -> None:
+    for split in written:
+        print(f'{split.info_file}: {split.num_frames} frames, clouds from {split.clouds}')
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 import os
 import tempfile
 from pathlib import Path
-from typing import Callable, List, Sequence, Union
+from typing import Callable, List, Optional, Sequence, Union
 
 import mmengine
 import numpy as np
@@ -14,9 +14,12 @@ PathLike = Union[str, Path]
 FRAMES_PER_CHUNK = 16
 
 
-def convert_frames(convert: Callable, frames: Sequence, num_workers: int) -> List[dict]:
-    """Info of every frame in order, ``convert(frame)``, over processes and with a progress bar."""
-    num_workers = min(num_workers, len(frames) // FRAMES_PER_CHUNK)
+def convert_frames(convert: Callable, frames: Sequence, num_workers: Optional[int] = None) -> List[dict]:
+    """Info of every frame in order, ``convert(frame)``, over processes and with a progress bar.
+
+    ``num_workers`` None means one process for each available core.
+    """
+    num_workers = min(num_workers or len(os.sched_getaffinity(0)), len(frames) // FRAMES_PER_CHUNK)
     if num_workers < 2:
         return mmengine.track_progress(convert, frames)
     return mmengine.track_parallel_progress(convert, frames, num_workers, chunksize=FRAMES_PER_CHUNK)

@@ -1,5 +1,4 @@
 """KITTI object data set (and whatever has its layout) to info files, without reading labels."""
-import os
 from functools import partial
 from pathlib import Path
 from typing import List, NamedTuple, Optional, Sequence
@@ -25,7 +24,7 @@ def create_kitti_infos(root_path: PathLike,
                        out_dir: PathLike,
                        splits: Optional[Sequence[str]] = None,
                        clouds: Optional[str] = None,
-                       num_workers: int = os.cpu_count() or 1) -> List[ConvertedSplit]:
+                       num_workers: Optional[int] = None) -> List[ConvertedSplit]:
     """Write ``out_dir/simipu_infos_<split>.pkl`` for each split.
 
     Reads ``{training,testing}/{image_2,calib,velodyne or velodyne_reduced}`` and the lists in
@@ -36,10 +35,10 @@ def create_kitti_infos(root_path: PathLike,
         out_dir: Where to write; made if need be.
         splits: Names of lists in ``ImageSets/`` or paths of text files with one frame number per line.
             A list called ``test...`` is about ``testing/``, any other about ``training/``. None: all
-            lists in ``ImageSets/``.
+            lists in ``ImageSets/`` that are not empty.
         clouds: 'velodyne' (full sweeps) or 'velodyne_reduced' (the camera's field of view, as mmdet3d
             writes them). None: the first of these that exists.
-        num_workers: Number of processes.
+        num_workers: Number of processes; None: one for each available core.
 
     Raises:
         DataError: Something is missing, truncated or malformed; nothing is written for that split.
@@ -71,10 +70,10 @@ def kitti_calibration(path: PathLike, named_by: str = 'the data set') -> dict:
 def _split_files(root_path: Path, splits: Optional[Sequence[str]]) -> List[Path]:
     folder = root_path / 'ImageSets'
     if splits is None:
-        files = sorted(folder.glob('*.txt'))
+        files = sorted(file for file in folder.glob('*.txt') if file.read_text().strip())
         if not files:
-            raise DataError(f'no lists in {folder}; expected train.txt and the like with one frame number '
-                            'per line. Give your own list files with --splits')
+            raise DataError(f'no lists of frames in {folder}; expected train.txt and the like with one frame '
+                            'number per line. Give your own list files with --splits')
         return files
     files = [Path(split) if split.endswith('.txt') else folder / f'{split}.txt' for split in splits]
     for file in files:
@@ -85,7 +84,7 @@ def _split_files(root_path: Path, splits: Optional[Sequence[str]]) -> List[Path]
 
 
 def _create_split(root_path: Path, out_dir: Path, split_file: Path, clouds: Optional[str],
-                  num_workers: int) -> ConvertedSplit:
+                  num_workers: Optional[int]) -> ConvertedSplit:
     frames = split_file.read_text().split()
     if not frames:
         raise DataError(f'{split_file} is empty; expected one frame number per line')
@@ -105,7 +104,7 @@ def _cloud_folder(root_path: Path, subset: str, clouds: Optional[str]) -> str:
         if (root_path / subset / candidate).is_dir():
             return f'{subset}/{candidate}'
     raise DataError(f'no folder {" or ".join(str(root_path / subset / c) for c in candidates)}; expected '
-                    'the point clouds there')
+                    'the point clouds there. Complete the data set, or choose other lists with --splits')
 
 
 def _frame_info(frame: str, root_path: Path, subset: str, cloud_folder: str, named_by: str) -> dict:
