@@ -4,8 +4,9 @@ from typing import Callable, Dict, Tuple
 
 import numpy as np
 
+from .kernels import BOX, CYLINDER, ELLIPSOID
 from .materials import Palette
-from .primitives import BOX, CYLINDER, ELLIPSOID, PrimitiveBuilder
+from .primitives import PrimitiveBuilder
 
 _QUARTER = np.pi / 2
 
@@ -80,7 +81,7 @@ def _van(body: _Body, rng, palette: Palette) -> Tuple[float, float, float]:
 def _truck(body: _Body, rng, palette: Palette) -> Tuple[float, float, float]:
     length, width, height = rng.uniform(7, 12), rng.uniform(2.2, 2.6), rng.uniform(2.8, 3.8)
     cab = rng.uniform(1.6, 2.3)
-    cargo = palette.pick(rng, rng.choice(['rough', 'paint', 'sign']))
+    cargo = palette.pick(rng, 'rough', 'paint', 'sign')
     body.add(BOX, (-cab / 2 - 0.1, 0, (height + 0.8) / 2),
              ((length - cab) / 2 - 0.1, width / 2, (height - 0.8) / 2), cargo)
     body.add(BOX, ((length - cab) / 2, 0, 0.4 * height + 0.2), (cab / 2, 0.48 * width, 0.4 * height - 0.1),
@@ -101,7 +102,7 @@ def _limb(body: _Body, x: float, y: float, top: float, bottom: float, radius: fl
 def _pedestrian(body: _Body, rng, palette: Palette) -> Tuple[float, float, float]:
     height = rng.uniform(1.1, 1.3) if rng.random() < 0.15 else rng.uniform(1.5, 1.95)
     stride, width = rng.uniform(0, 0.4), 0.3 * height
-    trousers, shirt = palette.pick(rng, 'paint'), palette.pick(rng, rng.choice(['paint', 'sign']))
+    trousers, shirt = palette.pick(rng, 'paint'), palette.pick(rng, 'paint', 'sign')
     hip, shoulder = 0.48 * height, 0.83 * height
     for side in (-1, 1):
         _limb(body, 0, side * 0.05 * height, hip, 0.02 * height, 0.042 * height, side * stride, trousers)

@@ -4,10 +4,11 @@ from typing import List, Tuple
 import numpy as np
 
 from .actors import SceneObject
+from .kernels import cast_rays
 from .primitives import CUBE_CORNERS
-from .raycast import cast_rays, prepare_view
 from .scene import Scene
 from .sensors import Camera, KittiRig, Picture
+from .view import prepare_view
 
 _NEAR = 0.1  # metres before the camera at which boxes are cut
 _LEAST_PIXELS = 12  # objects of which less is seen are marked DontCare
@@ -73,13 +74,11 @@ def _area(bounds: np.ndarray) -> float:
     return float(max(bounds[2] - bounds[0], 0) * max(bounds[3] - bounds[1], 0))
 
 
-def _silhouette(scene: Scene, camera: Camera, directions: np.ndarray, number: int,
-                bounds: np.ndarray) -> int:
+def _silhouette(scene: Scene, camera: Camera, number: int, bounds: np.ndarray) -> int:
     """Number of pixels that object ``number`` would fill in the image if nothing stood before it."""
-    left, top = np.floor(bounds[:2]).astype(int)
-    right, bottom = np.ceil(bounds[2:]).astype(int) + 1
-    rays = np.ascontiguousarray(directions[top:bottom, left:right])
-    alone = scene.primitives.select(scene.primitives.instance == number)
+    corner, end = np.floor(bounds[:2]), np.ceil(bounds[2:]) + 1
+    rays = camera.directions(*corner, size=tuple((end - corner).astype(int)))
+    alone = scene.primitives[scene.primitives['instance'] == number]
     origin = camera.camera_to_world[:3, 3]
     _, hit = cast_rays(prepare_view(alone, origin), origin[2], rays, np.ones(rays.shape[:2], dtype=bool))
     return int((hit >= 0).sum())
@@ -103,7 +102,6 @@ def kitti_labels(scene: Scene, rig: KittiRig, picture: Picture) -> List[str]:
     """
     world_to_rectified = rig.lidar_to_rectified() @ np.linalg.inv(rig.lidar.lidar_to_world)
     numbers, counts = np.unique(picture.instance[picture.instance >= 0], return_counts=True)
-    directions = rig.camera.directions()
     lines, ignored = [], []
     for number, pixels in zip(numbers, counts):
         item = scene.objects[number]
@@ -114,7 +112,7 @@ def kitti_labels(scene: Scene, rig: KittiRig, picture: Picture) -> List[str]:
             values = ' '.join(f'{value:.2f}' for value in bounds)
             ignored.append(f'DontCare -1 -1 -10 {values} -1 -1 -1 -1000 -1000 -1000 -10')
             continue
-        alone = _silhouette(scene, rig.camera, directions, number, bounds)
+        alone = _silhouette(scene, rig.camera, number, bounds)
         truncation = 1 - _area(bounds) / max(_area(whole), 1e-6)
         lines.append(_line(item.class_name, truncation, _occlusion(pixels / max(alone, 1)), box, bounds))
     return lines + ignored

@@ -2,6 +2,7 @@
 import json
 import multiprocessing
 import os
+import sys
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Dict, List, Optional, Tuple, Union
@@ -9,6 +10,7 @@ from typing import Dict, List, Optional, Tuple, Union
 import cv2
 import mmengine
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from .kitti_labels import kitti_labels
 from .scene import random_scene
@@ -19,6 +21,8 @@ MARKER = 'synthetic.json'  # settings of the folder; its presence says that this
 _FOLDERS = {'training': ('image_2', 'velodyne', 'calib', 'label_2'),
             'testing': ('image_2', 'velodyne', 'calib')}
 _SUFFIXES = {'image_2': '.png', 'velodyne': '.bin', 'calib': '.txt', 'label_2': '.txt'}
+# Sensor noise leaves nothing to find for more than entropy coding.
+_PNG_OPTIONS = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_HUFFMAN_ONLY]
 _TEMPORARY = '.part'  # suffix of files that are being written
 
 Job = Tuple[Path, str, int, int, Tuple[int, int]]  # out_dir, split, frame, seed, image size
@@ -49,7 +53,7 @@ def make_frame(split: str, frame: int, seed: int, image_size: Tuple[int, int]) -
     rig: KittiRig = random_kitti_rig(rng, image_size, scene.ego_y)
     picture = render(scene, rig.camera, rng)
     sweep = scan(scene, rig.lidar, rng)
-    _, png = cv2.imencode('.png', picture.image, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    _, png = cv2.imencode('.png', picture.image, _PNG_OPTIONS)
     labels = kitti_labels(scene, rig, picture)
     return {'image_2': png.tobytes(), 'velodyne': sweep.points.tobytes(),
             'calib': _calibration_text(rig.calibration).encode(),
@@ -69,31 +73,38 @@ def _write_frame(job: Job) -> None:
 
 
 def _start_worker() -> None:
-    cv2.setNumThreads(0)  # the processes are the parallelism
+    # The processes are the parallelism; threads of OpenCV and BLAS would only wait for each other.
+    cv2.setNumThreads(0)
+    threadpool_limits(1)
+
+
+def _run_parallel(jobs: List[Job], num_workers: int, progress: mmengine.ProgressBar) -> None:
+    # Forked workers inherit the compiled code and need not import the package again.
+    method = 'fork' if 'fork' in multiprocessing.get_all_start_methods() else None
+    with ProcessPoolExecutor(num_workers, multiprocessing.get_context(method), _start_worker) as pool:
+        futures = [pool.submit(_write_frame, job) for job in jobs]
+        try:
+            for future in as_completed(futures):
+                future.result()
+                progress.update()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def _run(jobs: List[Job], num_workers: int) -> None:
     """Write all frames, with a progress bar."""
-    progress = mmengine.ProgressBar(len(jobs))
-    _write_frame(jobs[0])  # compiles the ray caster once, before the workers start
-    progress.update()
-    if num_workers == 1:
-        for job in jobs[1:]:
-            _write_frame(job)
-            progress.update()
-    else:
-        # Forked workers inherit the compiled code and need not import the package again.
-        method = 'fork' if 'fork' in multiprocessing.get_all_start_methods() else None
-        with ProcessPoolExecutor(num_workers, multiprocessing.get_context(method), _start_worker) as pool:
-            futures = [pool.submit(_write_frame, job) for job in jobs[1:]]
-            try:
-                for future in as_completed(futures):
-                    future.result()
-                    progress.update()
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
-    print()
+    progress = mmengine.ProgressBar(len(jobs), file=sys.stderr)
+    with threadpool_limits(1):
+        _write_frame(jobs[0])  # compiles the ray caster, before there are workers
+        progress.update()
+        if num_workers == 1:
+            for job in jobs[1:]:
+                _write_frame(job)
+                progress.update()
+        else:
+            _run_parallel(jobs[1:], num_workers, progress)
+    print(file=sys.stderr)
 
 
 def _claim_folder(out_dir: Path, settings: Dict) -> None:

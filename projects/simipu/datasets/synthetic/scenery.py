@@ -1,8 +1,9 @@
 """Everything beside the road that gets no label: buildings, walls, trees, poles, blocks, hills."""
 import numpy as np
 
-from .materials import Palette
-from .primitives import BOX, CYLINDER, ELLIPSOID, PrimitiveBuilder
+from .kernels import BOX, CYLINDER, ELLIPSOID
+from .materials import Palette, one_of
+from .primitives import PrimitiveBuilder
 
 
 class Scenery:
@@ -12,8 +13,7 @@ class Scenery:
         self._builder, self._rng, self._palette = builder, rng, palette
 
     def _pick(self, *groups: str) -> int:
-        group = groups[self._rng.integers(len(groups))] if len(groups) > 1 else groups[0]
-        return self._palette.pick(self._rng, group)
+        return self._palette.pick(self._rng, *groups)
 
     def building(self, x: float, y: float, length: float, depth: float, height: float, yaw: float,
                  towards_road: float) -> None:
@@ -102,7 +102,7 @@ class Scenery:
         self._builder.add(CYLINDER, (x, y, height / 2), (radius, radius, height / 2), material,
                           (0, rng.normal(0, 0.02), rng.normal(0, 0.02)))
         if 0.25 <= kind < 0.5:
-            shape, size = rng.choice([BOX, CYLINDER]), rng.uniform(0.25, 0.6)
+            shape, size = one_of(rng, (BOX, CYLINDER)), rng.uniform(0.25, 0.6)
             # A disc is a flat cylinder with its axis along the road.
             half = (size, size, 0.03) if shape == CYLINDER else (rng.uniform(0.2, 0.8), size, 0.03)
             self._builder.add(shape, (x, y, height), half, self._pick('sign'),
@@ -117,7 +117,7 @@ class Scenery:
     def block(self, x: float, y: float, largest: float) -> None:
         """A crate, container, drum or boulder: any size, any pattern, any heading."""
         rng = self._rng
-        kind = rng.choice([BOX, BOX, BOX, CYLINDER, ELLIPSOID])
+        kind = one_of(rng, (BOX, BOX, BOX, CYLINDER, ELLIPSOID))
         half = np.exp(rng.uniform(np.log(0.2), np.log(largest), 3))
         if kind == CYLINDER:
             half[1] = half[0]

@@ -3,18 +3,18 @@
 Frames: world and LiDAR x forward, y left, z up; camera x right, y down, z forward. Metres.
 """
 from dataclasses import dataclass
-from typing import Dict, Tuple
+from typing import Dict, Optional, Tuple
 
 import cv2
 import numpy as np
 
+from .kernels import cast_rays, lidar_reflectance, pixel_rays, shade_image
 from .primitives import rotation_zyx
-from .raycast import cast_rays, prepare_view
 from .scene import Scene
-from .shading import lidar_reflectance, shade_image
+from .view import prepare_view
 
 _TO_CAMERA_AXES = np.array([[0.0, -1, 0], [0, 0, -1], [1, 0, 0]])  # x forward, y left -> x right, y down
-_ANTIALIASING = ((-0.25, -0.25), (-0.25, 0.25), (0.25, -0.25), (0.25, 0.25))  # pixels
+_ANTIALIASING = ((-0.33, 0.17), (0.33, -0.17))  # pixels: rays beside the central one
 
 
 @dataclass(frozen=True)
@@ -24,13 +24,15 @@ class Camera:
     camera_to_world: np.ndarray  # (4, 4)
     size: Tuple[int, int]  # (width, height)
 
-    def directions(self, du: float = 0.0, dv: float = 0.0) -> np.ndarray:
-        """Unit vectors (H, W, 3) in world frame of the pixels' centres, moved by (du, dv) pixels."""
-        u, v = np.meshgrid(np.arange(self.size[0]) + du, np.arange(self.size[1]) + dv)
-        rays = np.stack([u, v, np.ones_like(u)], axis=-1)
+    def directions(self, left: float = 0.0, top: float = 0.0,
+                   size: Optional[Tuple[int, int]] = None) -> np.ndarray:
+        """Unit vectors (h, w, 3) in world frame through the pixels (left, top), (left + 1, top) ...
+
+        ``size`` is (w, h), by default the image's.
+        """
         to_world = self.camera_to_world[:3, :3] @ np.linalg.inv(self.intrinsics)
-        rays = rays @ to_world.T
-        return rays / np.linalg.norm(rays, axis=-1, keepdims=True)
+        width, height = size or self.size
+        return pixel_rays(to_world, width, height, left, top)
 
 
 @dataclass(frozen=True)
@@ -45,9 +47,12 @@ class Lidar:
 
     def directions(self) -> np.ndarray:
         """Unit vectors (B, A, 3) in LiDAR frame."""
-        elevation, azimuth = np.meshgrid(self.elevations, self.azimuths, indexing='ij')
-        level = np.cos(elevation)
-        return np.stack([level * np.cos(azimuth), level * np.sin(azimuth), np.sin(elevation)], axis=-1)
+        level = np.cos(self.elevations)[:, None]
+        directions = np.empty((len(self.elevations), len(self.azimuths), 3))
+        directions[..., 0] = level * np.cos(self.azimuths)
+        directions[..., 1] = level * np.sin(self.azimuths)
+        directions[..., 2] = np.sin(self.elevations)[:, None]
+        return directions
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,7 @@ class Sweep:
 
 
 def _instance_of(scene: Scene, hit: np.ndarray) -> np.ndarray:
-    return np.where(hit >= 0, scene.primitives.instance[np.maximum(hit, 0)], -1)
+    return np.where(hit >= 0, scene.primitives['instance'][np.maximum(hit, 0)], -1)
 
 
 def _edges(hit: np.ndarray) -> np.ndarray:
@@ -83,8 +88,9 @@ def _edges(hit: np.ndarray) -> np.ndarray:
 def _develop(linear: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """From linear colours to the 8-bit image of an imperfect camera: tone, vignette, blur, noise."""
     height, width = linear.shape[:2]
-    toned = np.clip(linear * rng.uniform(0.8, 1.3), 0, 1).astype(np.float32)**np.float32(
-        rng.uniform(0.65, 1.1))
+    gain, gamma = rng.uniform(0.9, 1.5), rng.uniform(0.5, 0.95)
+    curve = np.linspace(0, 1, 4096, dtype=np.float32)**np.float32(gamma)
+    toned = curve[np.minimum(linear * np.float32(4095 * gain), 4095).astype(np.int32)]
     v, u = np.ogrid[-1:1:height * 1j, -1:1:width * 1j]
     toned *= (1 - rng.uniform(0, 0.2) * (u * u + v * v) / 2).astype(np.float32)[..., None]
     if rng.random() < 0.3:
@@ -107,33 +113,30 @@ def render(scene: Scene, camera: Camera, rng: np.random.Generator) -> Picture:
             directions, distance, hit, active, pixel_angle)
 
     directions = camera.directions()
-    distance, hit, linear = cast(directions, np.ones(hit_shape(camera), dtype=bool))
+    distance, hit, linear = cast(directions, np.ones(directions.shape[:2], dtype=bool))
     edge = _edges(hit)
-    samples = [cast(camera.directions(du, dv), edge)[2] for du, dv in _ANTIALIASING]
-    linear[edge] = np.mean([sample[edge] for sample in samples], axis=0)
+    for du, dv in _ANTIALIASING:
+        linear += cast(camera.directions(du, dv), edge)[2]
+    linear[edge] /= 1 + len(_ANTIALIASING)
     depth = distance * (directions @ camera.camera_to_world[:3, 2])
     return Picture(_develop(linear, rng), depth, _instance_of(scene, hit))
-
-
-def hit_shape(camera: Camera) -> Tuple[int, int]:
-    """(H, W) of the camera's pixels."""
-    return camera.size[1], camera.size[0]
 
 
 def scan(scene: Scene, lidar: Lidar, rng: np.random.Generator) -> Sweep:
     """Ray-cast a sweep. Returns get weaker, and are lost more often, with range and dark surfaces."""
     origin = np.ascontiguousarray(lidar.lidar_to_world[:3, 3])
     local = lidar.directions()
-    directions = local @ lidar.lidar_to_world[:3, :3].T
+    directions = (local.reshape(-1, 3) @ lidar.lidar_to_world[:3, :3].T).reshape(local.shape)
     distance, hit = cast_rays(prepare_view(scene.primitives, origin), origin[2], directions,
                               np.ones(local.shape[:2], dtype=bool))
     returned = distance < lidar.max_range
     hit = np.where(returned, hit, -1)
     reflectance = lidar_reflectance(scene.primitives, scene.materials, scene.ground, origin, directions,
                                     distance, hit)
-    power = reflectance * np.exp(-distance / lidar.max_range)
+    power = reflectance[returned] * np.exp(-distance[returned] / lidar.max_range)
     chance = (1 - lidar.dropout) * (1 - np.exp(-40 * power))
-    kept = returned & (rng.random(hit.shape) < chance)
+    kept = returned.copy()
+    kept[returned] = rng.random(len(chance)) < chance
     count = int(kept.sum())
     measured = distance[kept] + lidar.range_noise * rng.standard_normal(count)
     intensity = np.clip(reflectance[kept] * (1 + 0.05 * rng.standard_normal(count)), 0, 1)
@@ -170,7 +173,7 @@ def _pose(rotation: np.ndarray, translation) -> np.ndarray:
 
 
 def _small_rotation(rng: np.random.Generator, degrees: float) -> np.ndarray:
-    return rotation_zyx(*np.deg2rad(rng.normal(0, degrees, 3)))
+    return rotation_zyx(np.deg2rad(rng.normal(0, degrees, 3)))
 
 
 def _random_calibration(rng: np.random.Generator, size: Tuple[int, int]) -> Dict[str, np.ndarray]:
@@ -210,11 +213,11 @@ def random_kitti_rig(rng: np.random.Generator, image_size: Tuple[int, int], ego_
         image_size: (width, height) in pixels.
     """
     calibration = _random_calibration(rng, image_size)
-    yaw, pitch, roll = np.deg2rad(np.clip(rng.normal(0, [4.0, 2.0, 1.5]), -8, 8))
+    attitude = np.deg2rad(np.clip(rng.normal(0, [4.0, 2.0, 1.5]), -8, 8))  # yaw, pitch, roll
     velo_to_cam = _homogeneous(calibration['Tr_velo_to_cam'])
     camera_offset = np.linalg.inv(velo_to_cam)[2, 3]
     lidar_height = rng.uniform(1.1, 2.6) - camera_offset
-    lidar_to_world = _pose(rotation_zyx(yaw, pitch, roll), (0, ego_y, lidar_height))
+    lidar_to_world = _pose(rotation_zyx(attitude), (0, ego_y, lidar_height))
     intrinsics = calibration['P2'][:, :3]
     rectify = _pose(calibration['R0_rect'], (0, 0, 0))
     to_camera2 = _pose(np.eye(3), np.linalg.solve(intrinsics, calibration['P2'][:, 3]))
