@@ -94,6 +94,8 @@ def _problems(entry: _Entry, allowed: tuple[Registry, ...]) -> list[str]:
         kind = next((item for item in known if item is not None), None)
         if kind is None:
             return [_unknown_type(entry, allowed)]
+    if not callable(kind):
+        return [f'{entry.path}.type: expected the name of a registered type, found {kind!r}']
     names = accepted_arguments(kind)
     if names is None or name in _PARTIAL:
         return []
@@ -128,8 +130,9 @@ def _registered_names(registry: Registry) -> set[str]:
 
 
 def _suggestion(name: str, names: Any) -> str:
-    """The closest names, also where only the scope (``mmdet.``) is missing."""
-    close = [other for other in names if other.rpartition('.')[2] == name]
+    """The closest names; first those that differ only in scope (``mmdet.``) or capitals."""
+    bare = name.rpartition('.')[2].lower()
+    close = [other for other in names if other.rpartition('.')[2].lower() == bare]
     close += get_close_matches(name, names, cutoff=0.7)
     return f'; did you mean {" or ".join(map(repr, dict.fromkeys(close[:3])))}?' if close else ''
 

@@ -47,12 +47,11 @@ class ResumableSampler(Sampler):
         return math.ceil(len(self.dataset) / self.world_size)
 
     def __iter__(self) -> Iterator[SeededIndex]:
-        skipped_epochs, start = divmod(self._skip, len(self))
-        self._skip = 0
+        skip, self._skip = self._skip, 0
         if not self.infinite:
-            yield from self._one_epoch(self.epoch, start)
+            yield from self._one_epoch(self.epoch, skip)
             return
-        epoch = skipped_epochs
+        epoch, start = divmod(skip, len(self))
         while True:
             yield from self._one_epoch(epoch, start)
             epoch, start = epoch + 1, 0

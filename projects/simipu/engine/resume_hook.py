@@ -52,7 +52,7 @@ class ResumeHook(Hook):
             loop.dataloader_iterator = chain(repeat(None, loop.iter), loader)
             return
         batches = loop.iter - loop.epoch * len(loader)
-        if 0 < batches < len(loader):  # saved within an epoch
+        if 0 < batches <= len(loader):  # saved within an epoch, or at its end but before its last hooks
             loader.sampler.skip(batches * loader.batch_size)
 
     def before_train_iter(self, runner: Runner, batch_idx: int,

@@ -1,0 +1,148 @@
+"""Each workaround, and the fault of the library without it."""
+import os
+import pickle
+import socket
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.dist import init_dist
+from mmengine.logging import HistoryBuffer
+from mmengine.model import BaseModel
+from mmengine.optim import AmpOptimWrapper, OptimWrapper
+from mmengine.runner import Runner
+from torch import nn
+
+from mmdet3d.registry import MODELS
+from simipu import compat
+from simipu.engine.launch import build_runner
+
+on_cpu = pytest.mark.skipif(torch.cuda.is_available(), reason='about machines without GPU')
+
+
+def save_history(path):
+    history = HistoryBuffer()
+    for value in (1.5, np.float64(2.5), 3):
+        history.update(value)
+    torch.save(dict(history=history, best=np.float32(0.5), count=np.arange(3)), path)
+
+
+def test_mmengine_checkpoints_open_without_trust(tmp_path):
+    save_history(tmp_path / 'checkpoint.pth')
+    loaded = torch.load(tmp_path / 'checkpoint.pth')
+    assert loaded['history'].mean() == pytest.approx(7 / 3) and loaded['best'] == 0.5
+    assert loaded['count'].tolist() == [0, 1, 2]
+    loaded['history'].update(4.5)
+    assert loaded['history'].statistics('max') == 4.5
+
+
+def test_fault_mmengine_checkpoints_do_not_open_by_themselves(tmp_path):
+    save_history(tmp_path / 'checkpoint.pth')
+    with torch.serialization.safe_globals([]):
+        torch.serialization.clear_safe_globals()
+        with pytest.raises(pickle.UnpicklingError, match='HistoryBuffer'):
+            torch.load(tmp_path / 'checkpoint.pth')
+    compat.allow_training_checkpoints()
+
+
+class Evil:
+
+    def __init__(self, function, *args):
+        self.call = function, args
+
+    def __reduce__(self):
+        return self.call
+
+
+@pytest.mark.parametrize('payload', [
+    Evil(os.system, 'true'), Evil(eval, '1'), Evil(getattr, HistoryBuffer, '__init__')])
+def test_code_in_a_checkpoint_stays_forbidden(tmp_path, payload):
+    torch.save(dict(payload=payload), tmp_path / 'evil.pth')
+    with pytest.raises(pickle.UnpicklingError):
+        torch.load(tmp_path / 'evil.pth')
+
+
+@on_cpu
+def test_fault_mmengine_sets_a_cuda_device_on_cpu(monkeypatch):
+    monkeypatch.setattr(torch.multiprocessing, 'set_start_method', lambda method: None)
+    for name, value in dict(RANK='0', LOCAL_RANK='0', WORLD_SIZE='1').items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises((RuntimeError, AssertionError, AttributeError), match='(?i)cuda'):
+        init_dist('pytorch', backend='gloo')
+
+
+@MODELS.register_module()
+class ModelOfCompatTest(BaseModel):
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(1, 1)
+
+    def forward(self, x, mode='loss'):
+        return dict(loss=self.layer(x).sum())
+
+
+@pytest.fixture
+def launched(monkeypatch):
+    """The environment of a process that torchrun has started, as the only one."""
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        port = free.getsockname()[1]
+    for name, value in dict(RANK=0, LOCAL_RANK=0, WORLD_SIZE=1, MASTER_ADDR='127.0.0.1',
+                            MASTER_PORT=port).items():
+        monkeypatch.setenv(name, str(value))
+    yield
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
+@on_cpu
+def test_distributed_training_on_cpu(tmp_path, launched):
+    cfg = Config(dict(model=dict(type='ModelOfCompatTest'), work_dir=str(tmp_path), launcher='pytorch', log_level='ERROR',
+                      default_scope='mmdet3d'))
+    runner = build_runner(cfg)
+    assert type(runner.model).__name__ == 'MMDistributedDataParallel'
+    start = runner.model.module.layer.bias.item()
+    optimizer = torch.optim.SGD(runner.model.parameters(), lr=1.0)
+    runner.model.train_step(dict(x=torch.ones(1, 1)), OptimWrapper(optimizer))
+    assert runner.model.module.layer.bias.item() == pytest.approx(start - 1)
+
+
+@on_cpu
+def test_fault_mmengine_gives_ddp_a_device_on_cpu(tmp_path, launched):
+    compat.init_cpu_process_group('pytorch')
+    with pytest.raises(ValueError, match='device_ids'):
+        Runner(ModelOfCompatTest(), str(tmp_path), launcher='pytorch', log_level='ERROR')
+
+
+@on_cpu
+def test_model_wrapper_keeps_the_settings_of_the_config():
+    cfg = Config(dict(find_unused_parameters=True))
+    compat.use_cpu_model_wrapper(cfg)
+    assert cfg.model_wrapper_cfg.find_unused_parameters and cfg.model_wrapper_cfg.device_ids is None
+    cfg = Config(dict(model_wrapper_cfg=dict(type='Mine', broadcast_buffers=True)))
+    compat.use_cpu_model_wrapper(cfg)
+    assert cfg.model_wrapper_cfg.type == 'Mine' and cfg.model_wrapper_cfg.broadcast_buffers
+
+
+@on_cpu
+def test_other_launchers_are_explained_on_cpu():
+    with pytest.raises(ValueError, match='slurm needs GPUs.*dist_train.sh'):
+        compat.init_cpu_process_group('slurm')
+
+
+@on_cpu
+def test_fault_mmengine_refuses_amp_on_cpu():
+    with pytest.raises(AssertionError, match='only available'):
+        AmpOptimWrapper(optimizer=torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0))
+
+
+def test_amp_on_cpu_computes_in_bfloat16():
+    layer = nn.Linear(2, 2)
+    wrapper = compat.CPUAmpOptimWrapper(optimizer=torch.optim.SGD(layer.parameters(), lr=1.0))
+    with wrapper.optim_context(layer):
+        result = layer(torch.ones(1, 2))
+    assert result.dtype == torch.bfloat16
+    wrapper.update_params(result.sum())
+    assert layer.weight.dtype == torch.float32
