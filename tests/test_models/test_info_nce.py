@@ -163,8 +163,8 @@ def gathered_head():
                           false_negative_radius=0.4))
 
 
-def worker(rank, folder, shares):
-    dist.init_process_group('gloo', init_method=f'file://{folder}/init', rank=rank, world_size=2)
+def run_share(rank, shares):
+    """What one of two processes computes of a batch that they share."""
     module = gathered_head()
     image, point, place = batch(sum(shares))
     own = slice(0, shares[0]) if rank == 0 else slice(shares[0], None)
@@ -174,16 +174,27 @@ def worker(rank, folder, shares):
     grads = [parameter.grad / 2 for parameter in module.parameters()]  # as DDP does
     for grad in [loss.data.div_(2), *grads]:
         dist.all_reduce(grad)
-    buffers = {name: buffer for name, buffer in module.named_buffers()}
-    torch.save(dict(loss=loss.data, grads=grads, feature_grads=[image.grad / 2, point.grad / 2],
-                    buffers=buffers), f'{folder}/{rank}.pt')
+    return dict(loss=loss.data, grads=grads, feature_grads=[image.grad / 2, point.grad / 2],
+                buffers=dict(module.named_buffers()))
+
+
+def worker(rank, folder):
+    dist.init_process_group('gloo', init_method=f'file://{folder}/init', rank=rank, world_size=2)
+    torch.save([run_share(rank, shares) for shares in SHARES], f'{folder}/{rank}.pt')
     dist.destroy_process_group()
 
 
-@pytest.mark.parametrize('shares', SHARES)
-def test_two_processes_equal_one_with_the_joined_batch(tmp_path, shares):
-    mp.spawn(worker, (str(tmp_path), shares), nprocs=2)
-    ranks = [torch.load(tmp_path / f'{rank}.pt') for rank in range(2)]
+@pytest.fixture(scope='module')
+def ranks(tmp_path_factory):
+    """Results of both processes for all of SHARES, in one go: starting processes takes long."""
+    folder = tmp_path_factory.mktemp('ranks')
+    mp.spawn(worker, (str(folder),), nprocs=2)
+    return [torch.load(folder / f'{rank}.pt') for rank in range(2)]
+
+
+@pytest.mark.parametrize('case, shares', enumerate(SHARES))
+def test_two_processes_equal_one_with_the_joined_batch(ranks, case, shares):
+    results = [result[case] for result in ranks]
     module = gathered_head()
     image, point, place = batch(sum(shares))
     # A process numbers its own frames: those of the two are different frames.
@@ -191,11 +202,11 @@ def test_two_processes_equal_one_with_the_joined_batch(tmp_path, shares):
     image.requires_grad_(), point.requires_grad_()
     loss = module.loss(image, point, **place)['loss']
     loss.backward()
-    for result in ranks:
+    for result in results:
         torch.testing.assert_close(result['loss'], loss.data)
         for (name, parameter), grad in zip(module.named_parameters(), result['grads']):
             torch.testing.assert_close(grad, parameter.grad, msg=name)
         torch.testing.assert_close(result['buffers'], dict(module.named_buffers()))
     for side, features in enumerate((image, point)):
-        joined = torch.cat([result['feature_grads'][side] for result in ranks])
+        joined = torch.cat([result['feature_grads'][side] for result in results])
         torch.testing.assert_close(joined, features.grad)
