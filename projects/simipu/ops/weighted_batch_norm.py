@@ -7,6 +7,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import batch_norm
 
+from . import _batch_norm_numba, _batch_norm_torch
+
 
 def weighted_batch_norm_relu(rows: Tensor, weights: Tensor, norm: nn.Module) -> Tensor:
     """``relu(norm(x))``, where ``x`` holds row r of ``rows`` ``weights[r]`` times.
@@ -26,9 +28,9 @@ def weighted_batch_norm_relu(rows: Tensor, weights: Tensor, norm: nn.Module) -> 
     if not norm.training and norm.running_mean is not None:
         return batch_norm(rows, norm.running_mean, norm.running_var, norm.weight, norm.bias,
                           eps=norm.eps).relu_()
-    group = _process_group(norm)
-    normed, mean, var, total = _WeightedBatchNormReLU.apply(
-        rows, weights.to(torch.float32), norm.weight, norm.bias, norm.eps, group)
+    with torch.autocast(rows.device.type, enabled=False):
+        normed, mean, var, total = _WeightedBatchNormReLU.apply(
+            rows, weights, norm.weight, norm.bias, norm.eps, _process_group(norm))
     if norm.training and norm.running_mean is not None:
         _update_running_statistics(norm, mean, var * (total / (total - 1)))
     return normed
@@ -51,6 +53,10 @@ def _update_running_statistics(norm: nn.Module, mean: Tensor, unbiased_var: Tens
     norm.running_var.lerp_(unbiased_var.to(norm.running_var.dtype), momentum)
 
 
+def _kernels_for(rows: Tensor):
+    return _batch_norm_numba if rows.device.type == 'cpu' else _batch_norm_torch
+
+
 def _sum_over(group: Optional[dist.ProcessGroup], *sums: Tensor) -> Tensor:
     """Concatenated ``sums``, added up over the processes of ``group``."""
     joined = torch.cat([value.reshape(-1) for value in sums])
@@ -60,34 +66,31 @@ def _sum_over(group: Optional[dist.ProcessGroup], *sums: Tensor) -> Tensor:
 
 
 class _WeightedBatchNormReLU(torch.autograd.Function):
-    """Keeps its input only: an affine normalisation is cheaper to repeat than to store."""
+    """Keeps its input only: normalising again is cheaper than storing the result."""
 
     @staticmethod
     def forward(ctx, rows, weights, scale, shift, eps, group):
-        channels = rows.shape[1]
-        values = rows if rows.dtype == torch.float64 else rows.float()
-        weights = weights.to(values.dtype)
-        sums = _sum_over(group, weights @ values, weights.sum())
+        kernels, channels, dtype = _kernels_for(rows), rows.shape[1], rows.dtype
+        rows = rows if dtype == torch.float64 else rows.float()
+        weights = weights.to(rows.dtype)
+        sums = _sum_over(group, kernels.weighted_sum(rows, weights), weights.sum())
         total, mean = sums[channels], sums[:channels] / sums[channels]
-        centred = values - mean
-        var = _sum_over(group, weights @ centred.square()) / total
+        var = _sum_over(group, kernels.weighted_square_sum(rows, weights, mean)) / total
         inverse = (var + eps).rsqrt()
-        normed = centred.mul_(inverse * scale).add_(shift).relu_().to(rows.dtype)
+        normed = kernels.normalize_relu(rows, mean, inverse, scale, shift)
         ctx.save_for_backward(rows, weights, scale, shift, mean, inverse, total)
         ctx.group = group
         ctx.mark_non_differentiable(mean, var, total)
-        return normed, mean, var, total
+        return normed.to(dtype), mean, var, total
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad, *_):
         rows, weights, scale, shift, mean, inverse, total = ctx.saved_tensors
-        channels = rows.shape[1]
-        standard = (rows.to(mean.dtype) - mean).mul_(inverse)
-        grad = grad.to(mean.dtype) * (standard * scale + shift > 0)
-        grad_shift, grad_scale = grad.sum(0), (grad * standard).sum(0)
+        kernels, channels, dtype = _kernels_for(rows), rows.shape[1], grad.dtype
+        grad = grad.to(rows.dtype)
+        grad_shift, grad_scale = kernels.gradient_sums(rows, grad, mean, inverse, scale, shift)
         sums = _sum_over(ctx.group, grad_shift, grad_scale) / total
-        # d/dx of the statistics reaches a row in proportion to its weight.
-        through_statistics = standard.mul_(sums[channels:]).add_(sums[:channels])
-        grad_rows = (grad - weights[:, None] * through_statistics).mul_(inverse * scale)
-        return grad_rows.to(rows.dtype), None, grad_scale, grad_shift, None, None
+        grad_rows = kernels.gradient(rows, grad, weights, mean, inverse, scale, shift,
+                                     sums[:channels], sums[channels:])
+        return grad_rows.to(dtype), None, grad_scale, grad_shift, None, None
