@@ -5,9 +5,9 @@ Write the weights first:
 
 What differs from mmdet3d's own recipe: ResNet-50 in place of ResNet-101, the image normalisation of
 the pre-training, and a backbone that trains as a whole. The base freezes the stem, the first stage
-and all batch norm. So a randomly initialised twin could not learn; and deformable convolutions start
-with half the output of the plain ones they replace (their modulation starts at 0.5), which only a
-live batch norm makes up for.
+and all batch norm. So a randomly initialised twin could not learn; and deformable convolutions
+start with half the output of the plain ones they replace (their modulation starts at 0.5), which
+only a live batch norm makes up for.
 """
 _base_ = 'mmdet3d::fcos3d/fcos3d_r101-caffe-dcn_fpn_head-gn_8xb2-1x_nus-mono3d.py'
 

@@ -1,8 +1,8 @@
 """Converted weights fit the other library's model and compute the same features there.
 
 torchvision cannot be installed beside a CPU build of PyTorch, and timm imports it, so both are
-stood in for by a ResNet written here under their (shared) names; timm, mmsegmentation and mmpretrain
-are used where they are installed.
+stood in for by a ResNet written here under their (shared) names; timm, mmsegmentation and
+mmpretrain are used where they are installed.
 """
 import json
 

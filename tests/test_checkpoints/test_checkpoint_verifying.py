@@ -20,7 +20,8 @@ model = dict(
     bbox_head=dict(
         type='FCOSMono3DHead', num_classes=2, in_channels=16, feat_channels=16, stacked_convs=1,
         norm_cfg=None, cls_branch=(16, ), reg_branch=((16, ), (16, ), (16, ), (16, ), ()),
-        dir_branch=(16, ), strides=[4, 8, 16, 32], bbox_coder=dict(type='FCOS3DBBoxCoder', code_size=9)))
+        dir_branch=(16, ), strides=[4, 8, 16, 32],
+        bbox_coder=dict(type='FCOS3DBBoxCoder', code_size=9)))
 """
 
 

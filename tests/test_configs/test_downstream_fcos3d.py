@@ -17,8 +17,8 @@ CONFIGS = Path(__file__).parents[2] / 'configs' / 'downstream'
 CONFIG = CONFIGS / 'fcos3d_r50_simipu_nus-mono3d.py'
 BASE = (Path(mmdet3d.__file__).parent / '.mim' / 'configs' / 'fcos3d' /
         'fcos3d_r101-caffe-dcn_fpn_head-gn_8xb2-1x_nus-mono3d.py')
-QUARTER_SIZE = dict(type='RandomResize3D', scale=(1600, 900), ratio_range=(0.25, 0.25),
-                    keep_ratio=True)  # unlike mmdet.Resize, it also scales the objects' centres
+EIGHTH_SIZE = dict(type='RandomResize3D', scale=(1600, 900), ratio_range=(0.125, 0.125),
+                   keep_ratio=True)  # unlike mmdet.Resize, it also scales the objects' centres
 
 
 @pytest.fixture(scope='module')
@@ -36,13 +36,13 @@ def weights(tmp_path_factory):
 
 @pytest.fixture
 def keyframe(real_data):
-    """The config's training set over one keyframe, its images at a quarter of their size."""
+    """The config's training set over one keyframe, its images at an eighth of their size."""
     folder = real_data / 'nuscenes'
     cfg = Config.fromfile(CONFIG).train_dataloader.dataset
     cfg.data_root = str(folder)
     cfg.ann_file = next(folder.glob('*.pkl')).name
     cfg.data_prefix = {name: '' for name in cfg.data_prefix}
-    cfg.pipeline = [QUARTER_SIZE if step.type == 'mmdet.Resize' else step for step in cfg.pipeline]
+    cfg.pipeline = [EIGHTH_SIZE if step.type == 'mmdet.Resize' else step for step in cfg.pipeline]
     with DefaultScope.overwrite_default_scope('mmdet3d'):
         return DATASETS.build(cfg)
 
@@ -53,6 +53,19 @@ def test_every_backbone_tensor_comes_from_the_file(weights):
     assert set(report.loaded) == set(report.changed) == set(ResNet(50).state_dict())
     assert not report.unexpected and not report.warnings
     assert len(report.new_layers) == 2 * (6 + 3)  # weight and bias per block of stages 3 and 4
+
+
+def test_small_config_takes_the_backbone_of_the_synthetic_recipe(tmp_path):
+    pretraining = Config.fromfile(CONFIGS.parent / 'simipu_synthetic.py')
+    backbone = MODELS.build(pretraining.model.img_backbone)
+    path = tmp_path / 'simipu.pth'
+    torch.save({'meta': {'cfg': pretraining.pretty_text}, 'state_dict': {
+        f'img_backbone.{key}': value for key, value in backbone.state_dict().items()}}, path)
+    export_backbone(path, tmp_path / 'backbone.pth')
+    detector = CONFIGS / 'fcos3d_r18_simipu_nus-mono3d.py'
+    report = verify_pretrained(detector, tmp_path / 'backbone.pth')
+    assert report.ok and len(report.loaded) == len(backbone.state_dict())
+    assert not report.unexpected and not report.warnings
 
 
 def test_base_config_with_resnet101_does_not_take_the_weights(weights):

@@ -101,9 +101,9 @@ def _refusal(path: Path, error: Exception) -> str:
     forbidden = re.search(r'Unsupported global: GLOBAL (\S+)', str(error))
     if forbidden is None:
         return f'{path} is not a PyTorch checkpoint; expected a file written by torch.save'
-    return (f'{path} holds Python objects besides tensors ({forbidden[1]}) and is not opened, since '
-            'that could run code from it. If you trust its origin, save only its tensors where it '
-            "was made: torch.save({'state_dict': model.state_dict()}, path)")
+    return (f'{path} holds Python objects besides tensors ({forbidden[1]}) and is not opened, '
+            'since that could run code from it. If you trust its origin, save only its tensors '
+            "where it was made: torch.save({'state_dict': model.state_dict()}, path)")
 
 
 def _first_line(error: Exception) -> str:

@@ -19,7 +19,6 @@ from .metadata import pretraining_facts
 from .reading import CheckpointError, PathLike, StateDict, read_checkpoint, summarize_keys
 
 _BACKBONE_NAMES = ('img_backbone', 'backbone')
-_COUNTER = 'num_batches_tracked'  # of batch norm; used only where its momentum is None
 
 
 @dataclass
@@ -159,12 +158,12 @@ def _quiet() -> Iterator[None]:
 def _compare(report: VerificationReport, before: StateDict, backbone: nn.Module,
              file: StateDict) -> None:
     after = backbone.state_dict()
-    offsets = _deformable_offsets(backbone)
+    offsets = _new_offsets(backbone)
     report.unexpected = [key for key in file if key not in after]
     for key, value in after.items():
         if key not in file:
-            absent = (report.new_layers if key in offsets and not value.any() else
-                      report.counters if key.endswith(_COUNTER) else report.missing)
+            absent = (report.new_layers if key in offsets else
+                      report.counters if _is_counter(key, file) else report.missing)
             absent.append(key)
         elif file[key].shape != value.shape:
             report.mismatched[key] = (tuple(file[key].shape), tuple(value.shape))
@@ -176,10 +175,18 @@ def _compare(report: VerificationReport, before: StateDict, backbone: nn.Module,
                 report.changed.append(key)
 
 
-def _deformable_offsets(backbone: nn.Module) -> set[str]:
-    return {f'{name}.conv_offset.{kind}' for name, module in backbone.named_modules()
-            if isinstance(module, (DeformConv2dPack, ModulatedDeformConv2dPack))
-            for kind in ('weight', 'bias')}
+def _new_offsets(backbone: nn.Module) -> set[str]:
+    """Offset predictors of deformable convolutions that are still zero, as these start."""
+    layers = ((name, module.conv_offset) for name, module in backbone.named_modules()
+              if isinstance(module, (DeformConv2dPack, ModulatedDeformConv2dPack)))
+    return {f'{name}.conv_offset.{kind}' for name, layer in layers
+            for kind, value in layer.named_parameters() if not value.any()}
+
+
+def _is_counter(key: str, file: StateDict) -> bool:
+    """Of a batch norm that is in the file in all else, as in files of before PyTorch 0.4.1."""
+    layer, _, kind = key.rpartition('.')
+    return kind == 'num_batches_tracked' and f'{layer}.running_mean' in file
 
 
 def _differences(facts: dict, model: dict, name: str) -> list[str]:
