@@ -5,7 +5,7 @@ import os
 import sys
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
-from typing import Dict, List, Optional, Tuple, Union
+from typing import Dict, List, NamedTuple, Optional, Tuple, Union
 
 import cv2
 import mmengine
@@ -13,8 +13,8 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from .kitti_labels import kitti_labels
-from .scene import random_scene
-from .sensors import KittiRig, random_kitti_rig, render, scan
+from .scene import Scene, random_scene
+from .sensors import KittiRig, Picture, Sweep, random_kitti_rig, render, scan
 
 GENERATOR_VERSION = 1  # to be raised by every change that alters the bytes of a frame
 MARKER = 'synthetic.json'  # settings of the folder; its presence says that this generator made it
@@ -26,6 +26,14 @@ _PNG_OPTIONS = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IM
 _TEMPORARY = '.part'  # suffix of files that are being written
 
 Job = Tuple[Path, str, int, int, Tuple[int, int]]  # out_dir, split, frame, seed, image size
+
+
+class Frame(NamedTuple):
+    """One scene and what a rig saw of it."""
+    scene: Scene
+    rig: KittiRig
+    picture: Picture
+    sweep: Sweep
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -41,8 +49,8 @@ def _calibration_text(calibration: Dict[str, np.ndarray]) -> str:
     return '\n'.join(lines) + '\n\n'
 
 
-def make_frame(split: str, frame: int, seed: int, image_size: Tuple[int, int]) -> Dict[str, bytes]:
-    """Contents of a frame's files by folder name; depends on the arguments only.
+def make_frame(split: str, frame: int, seed: int, image_size: Tuple[int, int]) -> Frame:
+    """Draw and observe a frame's scene; the result depends on the arguments only.
 
     Args:
         split: 'training' or 'testing'.
@@ -50,13 +58,16 @@ def make_frame(split: str, frame: int, seed: int, image_size: Tuple[int, int]) -
     """
     rng = np.random.default_rng([seed, list(_FOLDERS).index(split), frame])
     scene = random_scene(rng)
-    rig: KittiRig = random_kitti_rig(rng, image_size, scene.ego_y)
-    picture = render(scene, rig.camera, rng)
-    sweep = scan(scene, rig.lidar, rng)
-    _, png = cv2.imencode('.png', picture.image, _PNG_OPTIONS)
-    labels = kitti_labels(scene, rig, picture)
-    return {'image_2': png.tobytes(), 'velodyne': sweep.points.tobytes(),
-            'calib': _calibration_text(rig.calibration).encode(),
+    rig = random_kitti_rig(rng, image_size, scene.ego_y)
+    return Frame(scene, rig, render(scene, rig.camera, rng), scan(scene, rig.lidar, rng))
+
+
+def frame_files(frame: Frame) -> Dict[str, bytes]:
+    """Contents of a frame's files by the name of their folder."""
+    _, png = cv2.imencode('.png', frame.picture.image, _PNG_OPTIONS)
+    labels = kitti_labels(frame.scene, frame.rig, frame.picture)
+    return {'image_2': png.tobytes(), 'velodyne': frame.sweep.points.tobytes(),
+            'calib': _calibration_text(frame.rig.calibration).encode(),
             'label_2': ''.join(line + '\n' for line in labels).encode()}
 
 
@@ -67,7 +78,7 @@ def _paths(out_dir: Path, split: str, frame: int) -> Dict[str, Path]:
 
 def _write_frame(job: Job) -> None:
     out_dir, split, frame, seed, image_size = job
-    contents = make_frame(split, frame, seed, image_size)
+    contents = frame_files(make_frame(split, frame, seed, image_size))
     for folder, path in _paths(out_dir, split, frame).items():
         _write(path, contents[folder])
 
