@@ -30,4 +30,8 @@ def at_least_float32(tensor: Tensor) -> Tensor:
 
 def use_torch_threads() -> None:
     """Let numba's parallel loops use as many threads as torch does (``torch.set_num_threads``)."""
-    numba.set_num_threads(min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))
+    threads = torch.get_num_threads()
+    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+    if torch.get_num_threads() != threads:
+        # Numba starts its pool on first use and sets OpenMP's thread count, which is torch's too.
+        torch.set_num_threads(threads)
