@@ -133,6 +133,14 @@ def sample_features(feature_map: Tensor, pixels: Tensor, input_shape: Sequence[i
     return sampled[..., 0].transpose(1, 2)
 
 
+def check_invertible(matrix: np.ndarray, name: str) -> None:
+    """Raise a ValueError that calls them ``name`` if matrices (..., n, n) have no inverse."""
+    if not np.isfinite(matrix).all():
+        raise ValueError(f'{name} holds NaN or infinity:\n{matrix}')
+    if matrix.size and np.linalg.cond(matrix).max() > 1e12:
+        raise ValueError(f'{name} is singular and cannot be inverted:\n{matrix}')
+
+
 def invert_matrix(matrix: Array, name: str) -> Array:
     """Inverse of square matrices (..., n, n), as numpy array or tensor like the input.
 
@@ -141,20 +149,22 @@ def invert_matrix(matrix: Array, name: str) -> Array:
     """
     if isinstance(matrix, Tensor):
         # In numpy: the check costs a synchronisation anyway, and these matrices are tiny.
-        return torch.as_tensor(invert_matrix(matrix.detach().cpu().double().numpy(), name)).to(matrix)
+        array = matrix.detach().cpu().double().numpy()
+        return torch.as_tensor(invert_matrix(array, name)).to(matrix)
     matrix = np.asarray(matrix, dtype=np.float64)
-    if not np.isfinite(matrix).all():
-        raise ValueError(f'{name} holds NaN or infinity:\n{matrix}')
-    if matrix.size and np.linalg.cond(matrix).max() > 1e12:
-        raise ValueError(f'{name} is singular and cannot be inverted:\n{matrix}')
+    check_invertible(matrix, name)
     return np.linalg.inv(matrix)
 
 
-def to_4x4(matrix: np.ndarray) -> np.ndarray:
-    """Embed a 3x3, 3x4 or 4x4 matrix in the upper left of the 4x4 identity, as float64."""
+def to_4x4(matrix: np.ndarray, name: str = 'matrix') -> np.ndarray:
+    """Embed a 3x3, 3x4 or 4x4 matrix in the upper left of the 4x4 identity, as float64.
+
+    Raises:
+        ValueError: It has another shape; the message calls it ``name``.
+    """
     matrix = np.asarray(matrix, dtype=np.float64)
     if matrix.shape not in ((3, 3), (3, 4), (4, 4)):
-        raise ValueError(f'expected a 3x3, 3x4 or 4x4 matrix, got shape {matrix.shape}')
+        raise ValueError(f'{name}: expected a 3x3, 3x4 or 4x4 matrix, got shape {matrix.shape}')
     full = np.eye(4)
     full[:matrix.shape[0], :matrix.shape[1]] = matrix
     return full

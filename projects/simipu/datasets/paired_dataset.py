@@ -9,7 +9,7 @@ from mmengine.dataset import BaseDataset
 from mmengine.fileio import join_path
 
 from ..engine.seeding import sample_seed
-from ..geometry import to_4x4
+from ..geometry import check_invertible, to_4x4
 from .errors import DataError
 
 
@@ -120,13 +120,15 @@ def _image_size(image: dict) -> Optional[tuple]:
 
 def _lidar2img(image: dict, where: str) -> np.ndarray:
     """``lidar2img`` as it stands, else ``cam2img @ lidar2cam`` (mmdet3d's nuScenes)."""
-    if 'lidar2img' in image:
-        matrix = to_4x4(image['lidar2img'])
-    elif 'cam2img' in image and 'lidar2cam' in image:
-        matrix = to_4x4(image['cam2img']) @ to_4x4(image['lidar2cam'])
-    else:
-        raise DataError(f'{where}: expected lidar2img, or cam2img and lidar2cam; found '
-                        f'{", ".join(image)}. Write the info file anew with tools/create_data.py')
-    if not np.isfinite(matrix).all():
-        raise DataError(f'{where}: lidar2img holds NaN or infinity; check its calibration file')
+    try:
+        if 'lidar2img' in image:
+            matrix = to_4x4(image['lidar2img'], 'lidar2img')
+        elif 'cam2img' in image and 'lidar2cam' in image:
+            matrix = to_4x4(image['cam2img'], 'cam2img') @ to_4x4(image['lidar2cam'], 'lidar2cam')
+        else:
+            raise ValueError('expected lidar2img, or cam2img and lidar2cam; found ' + ', '.join(image))
+        check_invertible(matrix, 'lidar2img')
+    except ValueError as error:
+        raise DataError(f'{where}: {error}. Check its calibration, and write the info file anew '
+                        'with tools/create_data.py') from None
     return matrix

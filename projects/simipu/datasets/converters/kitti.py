@@ -5,7 +5,7 @@ from typing import List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
-from ...geometry import invert_matrix, to_4x4
+from ...geometry import check_invertible, to_4x4
 from ..errors import DataError
 from .common import PathLike, check_point_file, convert_frames, image_size, read_key_values, write_infos
 
@@ -130,7 +130,7 @@ def _calibration_matrix(values: dict, key: str, shape: tuple, path: PathLike) ->
                         f'({shape[0]} x {shape[1]}); restore the original calibration file')
     matrix = to_4x4(values[key].reshape(shape))
     try:
-        invert_matrix(matrix, key)
+        check_invertible(matrix, key)
     except ValueError as error:
         raise DataError(f'{path}: {error}\nRestore the original calibration file') from None
     return matrix

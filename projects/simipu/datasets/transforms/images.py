@@ -128,8 +128,8 @@ class FlipImages(_ImageTransform):
 class RotateImages(_ImageTransform):
     """Rotate each image about its centre by its own random angle; the corners become black.
 
-    Points are visible only inside the original image, so none lies in those corners. That needs the whole
-    original image at this place: put RotateImages before CropImages in the pipeline.
+    Points are visible only inside the original image, so none lies in those corners. For that to hold, the
+    whole original image must be here: rotate once, and before CropImages.
 
     Args:
         max_angle: Largest angle in degrees, either way.
@@ -151,14 +151,14 @@ class RotateImages(_ImageTransform):
 
 
 def _check_not_cropped(img_aug_matrix: np.ndarray, ori_shape: Size, img_shape: Size) -> None:
-    """The corners of the current image must be those of the original one."""
+    """The current image must reach as far as the original one (resized or flipped it still does)."""
     height, width = img_shape
     corners = np.array([[-0.5, -0.5, 1, 1], [width - 0.5, height - 0.5, 1, 1]])
     corners = corners @ invert_matrix(img_aug_matrix, 'img_aug_matrix').T
     extent = np.abs(corners[1, :2] - corners[0, :2])
     if not np.allclose(extent, ori_shape[::-1], atol=1):
-        raise ValueError('RotateImages must come before CropImages in the pipeline: after a crop, points '
-                         'could lie in the black corners of the rotated image')
+        raise ValueError('RotateImages needs the whole original image, or points could lie in the black '
+                         'corners it makes: put it before CropImages in the pipeline, and only once')
 
 
 @TRANSFORMS.register_module()
