@@ -47,16 +47,17 @@ has() { "$ENV_PYTHON" -c "from importlib.metadata import version; version('$1')"
 # The requirement of one package, as requirements.txt has it.
 range_of() { grep -E "^$1[<>=]" requirements.txt; }
 
+# The first Python 3.11 of the given ones.
 find_python() {
     local candidate
-    for candidate in ${PYTHON:-python3.11 python3 python}; do
+    for candidate in "$@"; do
         if "$candidate" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2> /dev/null; then
             command -v "$candidate"
             return
         fi
     done
-    fail "needs Python 3.11 (newer ones have no wheels of all packages), and ${PYTHON:-the PATH} is or" \
-        "has none; name one: PYTHON=/path/to/python3.11 bash tools/install.sh"
+    fail "needs Python 3.11, for which alone all packages have wheels; not so: $*." \
+        "Name one: PYTHON=/path/to/python3.11 bash tools/install.sh"
 }
 
 # One line that names every missing Debian package.
@@ -72,20 +73,18 @@ sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.
 
 # step TITLE COMMAND...: runs the command with its output in the log, and shows that it is alive.
 step() {
-    local title=$1 start=$SECONDS pid objects
+    local title=$1 start=$SECONDS next=$(( SECONDS + 20 )) pid objects
     shift
     echo "[$(date +%T)] $title"
     { echo "== $title: $*"; "$@"; } >> "$LOG" 2>&1 < /dev/null &
     pid=$!
     trap 'kill $pid 2> /dev/null; exit 130' INT TERM
     while kill -0 $pid 2> /dev/null; do
-        sleep 1
-        if (( (SECONDS - start) % 20 == 19 )); then
-            objects=$(find "$TMPDIR" -name '*.o' 2> /dev/null | wc -l)
-            (( objects )) && objects=", $objects files compiled" || objects=
-            echo "[$(date +%T)]   ... $(( SECONDS - start + 1 )) s$objects"
-            sleep 1
-        fi
+        sleep 0.2
+        (( SECONDS < next )) && continue
+        next=$(( next + 20 ))
+        objects=$(find "$TMPDIR" -name '*.o' | wc -l)
+        echo "[$(date +%T)]   ... $(( SECONDS - start )) s$( (( objects == 0 )) || echo ", $objects files compiled" )"
     done
     trap - INT TERM
     wait $pid || { tail -n 30 "$LOG" >&2; fail "failed: $title; the whole output is in $LOG"; }
@@ -106,14 +105,10 @@ install_mmcv() {
         --disable-pip-version-check -c requirements.txt --no-build-isolation "$(range_of mmcv)"
 }
 
-# On a machine without a desktop, the usual OpenCV and Open3D lack libraries such as libGL.
+# On a machine without a desktop, the usual OpenCV lacks libraries such as libGL.
 adapt_to_headless() {
     if ! "$ENV_PYTHON" -c 'import cv2' 2> /dev/null; then
         step 'OpenCV without windows (no libGL here)' headless_opencv
-    fi
-    if ! "$ENV_PYTHON" -c 'import open3d' 2> /dev/null; then
-        step 'removing Open3D, which cannot be loaded here (only for 3D windows)' \
-            "$ENV_PYTHON" -m pip uninstall -y open3d
     fi
 }
 
@@ -128,9 +123,11 @@ main() {
     fi
     local python
     if [[ -x $ENV_PYTHON ]]; then
-        python=$(PYTHON=$ENV_PYTHON find_python)
+        python=$(find_python "$ENV_PYTHON")
+    elif [[ -n "${PYTHON:-}" ]]; then
+        python=$(find_python "$PYTHON")
     else
-        python=$(find_python)
+        python=$(find_python python3.11 python3 python)
     fi
     check_system "$python"
     echo "Installing into $ENVIRONMENT ($("$python" --version)); needs 4 GB of disk"

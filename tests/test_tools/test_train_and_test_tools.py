@@ -1,0 +1,185 @@
+"""tools/train.py, tools/test.py and tools/dist_train.sh on a toy model and data set."""
+import itertools
+import os
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import simipu
+
+TOOLS = Path(__file__).resolve().parents[2] / 'tools'
+
+TOY = '''
+import torch
+from mmengine.dist import get_rank
+from mmengine.evaluator import BaseMetric
+from mmengine.hooks import Hook
+from mmengine.model import BaseModel
+from torch.utils.data import Dataset
+from mmdet3d.registry import DATASETS, HOOKS, METRICS, MODELS
+from simipu.engine import sample_seed
+
+
+@DATASETS.register_module(force=True)
+class ToyData(Dataset):
+    def __len__(self):
+        return 6
+
+    def __getitem__(self, index):
+        with sample_seed(index):
+            return dict(x=torch.rand(4) + index)
+
+
+@MODELS.register_module(force=True)
+class ToyModel(BaseModel):
+    def __init__(self, width=8):
+        super().__init__()
+        self.img_backbone = torch.nn.Linear(4, width)
+        self.point_encoder = torch.nn.Linear(width, 1)
+
+    def forward(self, x, mode='loss'):
+        y = self.point_encoder(torch.nn.functional.dropout(self.img_backbone(x))).float()
+        return dict(loss=y.square().mean()) if mode == 'loss' else [dict(y=value) for value in y]
+
+
+@METRICS.register_module(force=True)
+class ToyMetric(BaseMetric):
+    def process(self, data_batch, data_samples):
+        self.results += [sample['y'].isfinite().item() for sample in data_samples]
+
+    def compute_metrics(self, results):
+        return dict(finite=sum(results))
+
+
+@HOOKS.register_module(force=True)
+class SaveEachRank(Hook):
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        runner.message_hub.update_info('losses', [
+            *runner.message_hub.runtime_info.get('losses', []), outputs['loss'].item()])
+
+    def after_train(self, runner):
+        model = getattr(runner.model, 'module', runner.model)
+        torch.save(dict(model.state_dict(), losses=runner.message_hub.get_info('losses')),
+                   f'{runner.work_dir}/rank{get_rank()}.pth')
+'''
+
+CONFIG = '''
+default_scope = 'mmdet3d'
+custom_imports = dict(imports=['simipu', 'toy_project'], allow_failed_imports=False)
+model = dict(type='ToyModel')
+train_dataloader = dict(dataset=dict(type='ToyData'), batch_size=2, num_workers=0,
+                        sampler=dict(type='ResumableSampler', infinite=True),
+                        collate_fn=dict(type='default_collate'))
+test_dataloader = dict(dataset=dict(type='ToyData'), batch_size=2,
+                       sampler=dict(type='DefaultSampler', shuffle=False),
+                       collate_fn=dict(type='default_collate'))
+test_cfg = dict()
+test_evaluator = dict(type='ToyMetric')
+train_cfg = dict(by_epoch=False, max_iters=4)
+optim_wrapper = dict(type='OptimWrapper', constructor='HybridOptimWrapperConstructor', optimizer=dict(
+    point_encoder=dict(type='AdamW', lr=1e-3), default=dict(type='SGD', lr=1e-3, momentum=0.9)))
+param_scheduler = dict(type='ExponentialLR', gamma=0.9, by_epoch=False, end=10**9)
+auto_scale_lr = dict(enable=False, base_batch_size=4)
+default_hooks = dict(checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=4),
+                     logger=dict(type='LoggerHook', interval=1))
+custom_hooks = [dict(type='ResumeHook'), dict(type='SaveEachRank')]
+randomness = dict(seed=0)
+'''
+
+
+@pytest.fixture
+def toy(tmp_path, monkeypatch):
+    """A config of a project of its own, in the current folder."""
+    (tmp_path / 'toy_project.py').write_text(TOY)
+    (tmp_path / 'toy.py').write_text(CONFIG)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv('LOCAL_RANK', '0')
+    sys.modules.pop('toy_project', None)
+    return tmp_path
+
+
+NUMBERS = itertools.count()
+
+
+def call(monkeypatch, tool, *arguments, options=()):
+    """Run a tool in this process, which spares the time of importing mmdet3d."""
+    name = f'experiment_name=toy{next(NUMBERS)}'  # MMEngine keeps loggers by name and second
+    monkeypatch.setattr(sys, 'argv', [tool, *arguments, '--cfg-options', name, *options])
+    runpy.run_path(str(TOOLS / tool), run_name='__main__')
+
+
+def result(work_dir, rank=0):
+    return torch.load(Path(work_dir) / f'rank{rank}.pth')
+
+
+def test_resumed_training_equals_one_in_one_go(toy, monkeypatch):
+    call(monkeypatch, 'train.py', 'toy.py', '--work-dir', 'whole', options=['train_cfg.max_iters=8'])
+    call(monkeypatch, 'train.py', 'toy.py')
+    for resume in (['--resume'], ['--resume', 'work_dirs/toy/iter_4.pth']):
+        call(monkeypatch, 'train.py', 'toy.py', *resume, options=['train_cfg.max_iters=8'])
+        whole, resumed = result('whole'), result('work_dirs/toy')
+        assert resumed['losses'] == whole['losses'] and len(set(whole['losses'])) == 8
+        assert torch.equal(resumed['img_backbone.weight'], whole['img_backbone.weight'])
+
+
+def test_auto_scale_lr_and_amp(toy, monkeypatch, capfd):
+    call(monkeypatch, 'train.py', 'toy.py', '--auto-scale-lr', '--amp')
+    assert 'base_lr: 1.0000e-03 lr: 5.0000e-04' in capfd.readouterr().out
+    saved = torch.load('work_dirs/toy/iter_4.pth')
+    assert 'AmpOptimWrapper' in saved['meta']['cfg']
+    call(monkeypatch, 'train.py', 'toy.py', '--work-dir', 'full')
+    assert result('full')['losses'] != result('work_dirs/toy')['losses']
+
+
+def test_testing_a_checkpoint(toy, monkeypatch, capfd):
+    call(monkeypatch, 'train.py', 'toy.py')
+    call(monkeypatch, 'test.py', 'toy.py', 'work_dirs/toy/iter_4.pth')
+    assert 'finite: 6' in capfd.readouterr().out
+
+
+@pytest.mark.parametrize('tool, arguments, options, message', [
+    ('train.py', ['missing.py'], [], 'no config file missing.py'),
+    ('train.py', ['toy.py'], ['model.widht=4'], r"model\.widht: unknown key; ToyModel takes width; did you"),
+    ('train.py', ['toy.py'], ['optim_wrapper.optimizer.pointnet.type=SGD'],
+     'optim_wrapper.optimizer.pointnet: no parameter has this prefix'),
+    ('train.py', ['toy.py', '--resume', 'missing.pth'], [], 'no checkpoint file missing.pth'),
+    ('train.py', ['toy.py', '--auto-scale-lr'], ['auto_scale_lr._delete_=True'], 'no auto_scale_lr.base_batch'),
+    ('train.py', ['toy.py', '--amp'], ['optim_wrapper.type=CPUAmpOptimWrapper'], '--amp: expected'),
+    ('train.py', ['toy.py', '--resume', 'other.pth'], [],
+     r'another model: 3 of 4 tensors differ[\s\S]*img_backbone.weight \(8, 4\) in the config'),
+    ('test.py', ['toy.py', 'other.pth'], [], 'the checkpoint is of another model'),
+    ('test.py', ['toy.py', 'missing.pth'], [], 'no checkpoint file missing.pth'),
+])
+def test_mistakes_give_one_message(toy, monkeypatch, tool, arguments, options, message):
+    if 'other.pth' in arguments:
+        call(monkeypatch, 'train.py', 'toy.py', '--work-dir', 'other', options=['model.width=5'])
+        os.rename('other/iter_4.pth', 'other.pth')
+    with pytest.raises(SystemExit, match=message) as info:
+        call(monkeypatch, tool, *arguments, options=options)
+    assert str(info.value).startswith('error: ')
+
+
+def test_faults_of_the_program_keep_their_traceback(toy, monkeypatch):
+    with pytest.raises(TypeError, match='not supported'):
+        call(monkeypatch, 'train.py', 'toy.py', options=['optim_wrapper.optimizer.default.lr=x'])
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='about processes on CPU')
+def test_two_processes_on_cpu(toy):
+    """Equal parameters on both ranks after random, differing batches; one log."""
+    path = os.pathsep.join([str(toy), str(Path(simipu.__file__).parents[1])])
+    done = subprocess.run(
+        ['bash', str(TOOLS / 'dist_train.sh'), 'toy.py', '2', '--cfg-options', 'train_cfg.max_iters=3'],
+        env=dict(os.environ, PYTHONPATH=path, VIRTUAL_ENV=sys.prefix, PYTHONWARNINGS='ignore', PORT='29617',
+                 PATH=f'{sys.prefix}/bin:{os.environ["PATH"]}'), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    first, second = (result('work_dirs/toy', rank) for rank in (0, 1))
+    assert first.pop('losses') != second.pop('losses')
+    assert all(torch.equal(value, second[name]) for name, value in first.items())
+    assert (done.stdout + done.stderr).count('Epoch(train) [1][1/') == 1
+    assert len(list(toy.glob('work_dirs/toy/*/*.log'))) == 1
