@@ -1,0 +1,76 @@
+"""Point clouds from above."""
+from typing import Optional, Sequence, Tuple
+
+import cv2
+import numpy as np
+
+from .overlays import draw_dots
+from .sheets import GREY, draw_text
+
+UNSEEN = (190, 190, 190)
+
+
+class BirdsEyeView:
+    """A picture of the ground plane: x points up and y to the left, as a driver sees the road ahead.
+
+    Args:
+        x_range: From, to, in metres.
+        y_range: From, to, in metres.
+        width: Of the picture, in pixels.
+    """
+
+    def __init__(self, x_range: Tuple[float, float], y_range: Tuple[float, float], width: int) -> None:
+        self.x_range = x_range
+        self.y_range = y_range
+        self.width = width
+        self.metres_per_pixel = (y_range[1] - y_range[0]) / width
+        self.height = round((x_range[1] - x_range[0]) / self.metres_per_pixel)
+
+    @classmethod
+    def covering(cls, clouds: Sequence[np.ndarray], width: int, step: float = 10.0) -> 'BirdsEyeView':
+        """The view that holds the origin and 99 % of each cloud (N, 3 or more), out to whole steps.
+
+        The few farthest returns would shrink everything else.
+        """
+        low = np.min([np.quantile(cloud[:, :2], 0.005, axis=0) for cloud in clouds], axis=0)
+        high = np.max([np.quantile(cloud[:, :2], 0.995, axis=0) for cloud in clouds], axis=0)
+        low = np.floor(np.minimum(low, -1) / step) * step
+        high = np.ceil(np.maximum(high, 1) / step) * step
+        return cls((low[0], high[0]), (low[1], high[1]), width)
+
+    def pixels(self, points: np.ndarray) -> np.ndarray:
+        """Pixels (N, 2) of points (N, 2 or more) in metres."""
+        corner = np.array([self.y_range[1], self.x_range[1]])
+        return (corner - points[:, 1::-1]) / self.metres_per_pixel - 0.5
+
+    def canvas(self, step: float = 20.0) -> np.ndarray:
+        """White ground (height, width, 3) with a grid every ``step`` metres and the sensor's axes."""
+        canvas = np.full((self.height, self.width, 3), 255, np.uint8)
+        for x in _multiples(self.x_range, step):
+            row = round(self.pixels(np.array([[x, 0.0]]))[0, 1])
+            cv2.line(canvas, (0, row), (self.width, row), (225, 225, 225))
+            draw_text(canvas, f'{x:g} m', 3, min(row + 1, self.height - 12), size=11, grey=GREY)
+        for y in _multiples(self.y_range, step):
+            column = round(self.pixels(np.array([[0.0, y]]))[0, 0])
+            cv2.line(canvas, (column, 0), (column, self.height), (225, 225, 225))
+        origin, x_tip, y_tip = np.rint(self.pixels(np.array([[0, 0], [step / 4, 0], [0, step / 4]]))
+                                       ).astype(int).tolist()
+        cv2.arrowedLine(canvas, origin, x_tip, (0, 0, 220), 2, cv2.LINE_AA, tipLength=0.3)
+        cv2.arrowedLine(canvas, origin, y_tip, (0, 160, 0), 2, cv2.LINE_AA, tipLength=0.3)
+        cv2.rectangle(canvas, (0, 0), (self.width - 1, self.height - 1), (150, 150, 150))
+        return canvas
+
+    def contains(self, points: np.ndarray) -> np.ndarray:
+        """Which of the points (N, 2 or more) lie in the picture: boolean (N,)."""
+        pixels = self.pixels(points)
+        return ((pixels >= -0.5) & (pixels < np.array([self.width, self.height]) - 0.5)).all(axis=1)
+
+    def draw(self, points: np.ndarray, colours: np.ndarray = UNSEEN, radius: int = 1,
+             canvas: Optional[np.ndarray] = None) -> np.ndarray:
+        """Draw points (N, 2 or more) with colours (N, 3) or (3,) on a canvas, by default a new one."""
+        canvas = self.canvas() if canvas is None else canvas
+        return draw_dots(canvas, self.pixels(points), colours, radius)
+
+
+def _multiples(interval: Tuple[float, float], step: float) -> np.ndarray:
+    return np.arange(np.ceil(interval[0] / step), np.floor(interval[1] / step) + 1, dtype=int) * step

@@ -1,0 +1,75 @@
+"""Frames and models from a config, without a runner."""
+from typing import Optional, Sequence
+
+import numpy as np
+from mmengine.config import Config
+from mmengine.dataset import BaseDataset
+from mmengine.registry import init_default_scope
+from torch import nn
+
+from mmdet3d.registry import DATASETS, MODELS
+from ..checkpoints import CheckpointError, read_state_dict
+from ..config_check import ConfigError
+
+
+def build_split(cfg: Config, split: str) -> BaseDataset:
+    """The data set of ``cfg.<split>_dataloader``; its items are what ``PackPairedInputs`` returns.
+
+    Raises:
+        ConfigError: The config has no such data loader.
+    """
+    loader = cfg.get(f'{split}_dataloader')
+    if loader is None:
+        raise ConfigError(f'the config has no {split}_dataloader; choose another --split')
+    init_default_scope(cfg.get('default_scope', 'mmdet3d'))
+    return DATASETS.build(loader['dataset'])
+
+
+def build_model(cfg: Config, checkpoint: Optional[str] = None) -> nn.Module:
+    """The model in evaluation mode, on the CPU, with the weights of a file or else untrained.
+
+    Raises:
+        CheckpointError, FileNotFoundError: The file is missing, no checkpoint, or of another model.
+    """
+    init_default_scope(cfg.get('default_scope', 'mmdet3d'))
+    model = MODELS.build(cfg.model)
+    if checkpoint is None:
+        model.init_weights()
+    else:
+        _load(model, checkpoint)
+    model.eval()
+    return model
+
+
+def _load(model: nn.Module, checkpoint: str) -> None:
+    try:
+        model.load_state_dict(read_state_dict(checkpoint))
+    except RuntimeError as error:
+        lines = [line.strip() for line in str(error).splitlines()]
+        raise CheckpointError(f'{checkpoint} is of another model than the config\'s; give the config it was '
+                              f'trained with\n  {" ".join(lines[1:2])[:300]}') from error
+
+
+def choose_frames(total: int, count: int, first: Optional[int] = None) -> list[int]:
+    """``count`` of ``total`` frames: from ``first`` on, or else spread evenly.
+
+    Raises:
+        ValueError: There are not that many.
+    """
+    if count < 1 or count > total - (first or 0) or (first or 0) < 0:
+        start = '' if first is None else f' from index {first} on'
+        raise ValueError(f'{count} frames{start} are asked for, but the split has {total}, indices 0 to '
+                         f'{total - 1}; lower --num-frames or --frame-index')
+    if first is not None:
+        return list(range(first, first + count))
+    return _spread(total, count)
+
+
+def choose_other_frames(total: int, shown: Sequence[int], limit: int) -> list[int]:
+    """At most ``limit`` of the ``total`` frames that are not ``shown``, spread evenly."""
+    others = [index for index in range(total) if index not in set(shown)]
+    return [others[i] for i in _spread(len(others), min(limit, len(others)))]
+
+
+def _spread(total: int, count: int) -> list[int]:
+    return np.linspace(0, total - 1, count).round().astype(int).tolist()
