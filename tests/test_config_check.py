@@ -10,6 +10,7 @@ from mmengine.registry import Registry
 from mmdet3d.utils import register_all_modules
 from simipu.config_check import (ConfigError, accepted_arguments, check_config, check_typed_dict)
 
+CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
 WHEEL_CONFIGS = Path(mmdet3d.__file__).parent / '.mim' / 'configs'
 
 
@@ -123,3 +124,9 @@ def test_no_false_alarm_on_the_configs_of_mmdet3d():
                 checked -= 1
     assert checked > 25
     assert [alarm for alarm in alarms if not re.search('Collect3D|model.pretrained', alarm)] == []
+
+
+@pytest.mark.parametrize('path', sorted(CONFIGS.glob('*.py')) + sorted(CONFIGS.glob('downstream/*.py')),
+                         ids=lambda path: path.stem)
+def test_our_own_configs_pass(path):
+    check_config(Config.fromfile(path))
