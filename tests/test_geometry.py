@@ -33,7 +33,8 @@ def test_project_closed_form():
 def test_project_agrees_with_opencv():
     points = np.random.default_rng(0).uniform([2, -20, -2], [60, 20, 3], (50, 3))
     rotation, _ = cv2.Rodrigues(CAMERA_FROM_LIDAR[:3, :3])
-    expected, _ = cv2.projectPoints(points, rotation, CAMERA_FROM_LIDAR[:3, 3], INTRINSICS[:3, :3], None)
+    expected, _ = cv2.projectPoints(
+        points, rotation, CAMERA_FROM_LIDAR[:3, 3], INTRINSICS[:3, :3], None)
     pixels, _ = g.project(tensor(points), tensor(INTRINSICS @ CAMERA_FROM_LIDAR))
     np.testing.assert_allclose(pixels, expected[:, 0], atol=1e-6)
 
@@ -41,7 +42,8 @@ def test_project_agrees_with_opencv():
 def test_project_broadcasts_over_cameras_and_keeps_dtype():
     points, matrices = torch.randn(2, 1, 5, 3), torch.randn(2, 3, 4, 4)
     pixels, depth = g.project(points, matrices)
-    assert pixels.shape == (2, 3, 5, 2) and depth.shape == (2, 3, 5) and pixels.dtype == torch.float32
+    assert pixels.shape == (2, 3, 5, 2) and depth.shape == (2, 3, 5)
+    assert pixels.dtype == torch.float32
     single, _ = g.project(points[1, 0], matrices[1, 2])
     torch.testing.assert_close(pixels[1, 2], single)
 
@@ -128,7 +130,7 @@ def test_image_matrices_closed_forms():
 
 @pytest.mark.parametrize('size', [(30, 21), (90, 63), (47, 80)])
 def test_resize_matrix_is_that_of_opencv(size):
-    """A linear ramp is kept by bilinear interpolation, so each new pixel tells where it came from."""
+    """Bilinear interpolation keeps a linear ramp, so each new pixel tells where it came from."""
     width, height = 60, 42
     ramp = np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1).astype(np.float32)
     resized = cv2.resize(ramp, size)
@@ -147,7 +149,8 @@ def test_point_matrices_closed_forms():
             (g.mirror_matrix('y'), [1, -2, 3]),
             (g.translation_matrix([1, 0, -1]), [2, 2, 2]),
             (g.about_centre(g.scaling_matrix(2), [1, 1, 1]), [1, 3, 5])):
-        np.testing.assert_allclose(g.transform_points(point, tensor(matrix)), [expected], atol=1e-12)
+        moved = g.transform_points(point, tensor(matrix))
+        np.testing.assert_allclose(moved, [expected], atol=1e-12)
 
 
 def test_transform_round_trip():

@@ -17,8 +17,8 @@ def parse_args() -> argparse.Namespace:
 def add_kitti(commands) -> None:
     parser = commands.add_parser('kitti', help='KITTI object data set, or any folder in its layout')
     parser.add_argument('--root-path', required=True, help='folder with training/ and ImageSets/')
-    parser.add_argument('--splits', nargs='+', help='names of lists in ImageSets/, or paths of list files '
-                        '(default: all lists in ImageSets/)')
+    parser.add_argument('--splits', nargs='+', help='names of lists in ImageSets/, or paths of '
+                        'list files (default: all lists in ImageSets/)')
     parser.add_argument('--clouds', choices=['velodyne', 'velodyne_reduced'],
                         help='which point clouds (default: the first of these that exists)')
     add_common_arguments(parser)
@@ -26,7 +26,7 @@ def add_kitti(commands) -> None:
 
 
 def add_synthetic(commands) -> None:
-    parser = commands.add_parser('synthetic', help='generated scenes in KITTI\'s layout; needs no download')
+    parser = commands.add_parser('synthetic', help='generated scenes in KITTI\'s layout')
     parser.add_argument('--num-frames', type=int, required=True)
     parser.add_argument('--seed', type=int, default=0, help='the same seed gives the same files')
     parser.add_argument('--image-size', type=int, nargs=2, default=(384, 128), metavar=('W', 'H'))
@@ -36,19 +36,21 @@ def add_synthetic(commands) -> None:
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--out-dir', required=True, help='where to write; made if need be')
-    parser.add_argument('--num-workers', type=int, help='number of processes (default: one for each available core)')
+    parser.add_argument('--num-workers', type=int,
+                        help='number of processes (default: one for each available core)')
 
 
 def create_kitti(args: argparse.Namespace) -> None:
-    report(create_kitti_infos(args.root_path, args.out_dir, args.splits, args.clouds, args.num_workers))
+    report(create_kitti_infos(args.root_path, args.out_dir, args.splits, args.clouds,
+                              args.num_workers))
 
 
 def create_synthetic(args: argparse.Namespace) -> None:
     # Here, since it compiles: the other commands need not wait for that.
     from simipu.datasets.synthetic import generate_dataset
     try:
-        generate_dataset(args.out_dir, args.num_frames, args.seed, image_size=tuple(args.image_size),
-                         num_workers=args.num_workers)
+        generate_dataset(args.out_dir, args.num_frames, args.seed,
+                         image_size=tuple(args.image_size), num_workers=args.num_workers)
     except (FileExistsError, ValueError) as error:
         raise DataError(str(error)) from error
     report(create_kitti_infos(args.out_dir, args.out_dir, num_workers=args.num_workers))

@@ -4,10 +4,10 @@
 
 Conventions
     LiDAR frame: x forward, y left, z up, metres.
-    Image matrices act on ``(u * depth, v * depth, depth, 1)``, so that what moves pixels sits in the
-    upper-left 3x3 block and depth passes through unchanged.
-    Pixel centres are integers: ``(0, 0)`` is the centre of the top-left pixel, and an image of width W
-    covers ``-0.5 <= u < W - 0.5``.
+    Image matrices act on ``(u * depth, v * depth, depth, 1)``, so that what moves pixels sits in
+    the upper-left 3x3 block and depth passes through unchanged.
+    Pixel centres are integers: ``(0, 0)`` is the centre of the top-left pixel, and an image of
+    width W covers ``-0.5 <= u < W - 0.5``.
 
 The first half works on torch tensors (any device, float64 kept), the second builds matrices as
 float64 numpy arrays.
@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 MIN_DEPTH = 0.1
-"""Nearer points (metres) are not visible: no camera sees them, and pixels of depth 0 are undefined."""
+"""Nearer points (metres) are not visible: pixels of depth 0 are undefined."""
 
 Array = Union[np.ndarray, Tensor]
 
@@ -48,8 +48,9 @@ def project(points: Tensor, matrix: Tensor) -> Tuple[Tensor, Tensor]:
         matrix: (..., 4, 4), ``lidar2img`` or ``img_aug_matrix @ lidar2img``.
 
     Returns:
-        Pixels (..., N, 2) as (u, v), and depth (..., N) in metres along the camera's axis. Depth may be
-        zero or negative (beside or behind the camera); the pixels are finite then, but mean nothing.
+        Pixels (..., N, 2) as (u, v), and depth (..., N) in metres along the camera's axis. Depth
+        may be zero or negative (beside or behind the camera); the pixels are finite then, but mean
+        nothing.
     """
     return _divide_by_depth(transform_points(points, matrix))
 
@@ -61,7 +62,10 @@ def _divide_by_depth(homogeneous: Tensor) -> Tuple[Tensor, Tensor]:
     return homogeneous[..., :2] / divisor[..., None], depth
 
 
-def visible(pixels: Tensor, depth: Tensor, img_shape: Tensor, min_depth: float = MIN_DEPTH) -> Tensor:
+def visible(pixels: Tensor,
+            depth: Tensor,
+            img_shape: Tensor,
+            min_depth: float = MIN_DEPTH) -> Tensor:
     """Which projections are in front of the camera and inside the image.
 
     Args:
@@ -86,8 +90,8 @@ def project_to_cameras(points: Tensor,
                        min_depth: float = MIN_DEPTH) -> Tuple[Tensor, Tensor, Tensor]:
     """Project a cloud into each of its V augmented images and say which points each image shows.
 
-    A point is visible where it is in front of the camera, inside the original image (so not in what a
-    rotation filled in) and inside the augmented one (so neither cropped away nor in the padding).
+    A point is visible where it is in front of the camera, inside the original image (so not in what
+    a rotation filled in) and inside the augmented one (so neither cropped away nor in the padding).
 
     Args:
         points: (B, N, 3), in the frame of the raw cloud (``lidar_aug_matrix`` already undone).
@@ -104,9 +108,10 @@ def project_to_cameras(points: Tensor,
     homogeneous = transform_points(points[:, None], lidar2img)
     ori_pixels, depth = _divide_by_depth(homogeneous)
     pixels, _ = _divide_by_depth(transform_points(homogeneous, img_aug_matrix))
-    # A test for occlusion belongs here too: on ori_pixels, where a depth buffer has one known resolution.
-    mask = visible(ori_pixels, depth, ori_shape, min_depth) & visible(pixels, depth, img_shape, min_depth)
-    return pixels, depth, mask
+    # A test for occlusion belongs here too: on ori_pixels, where a depth buffer has one known
+    # resolution.
+    in_original = visible(ori_pixels, depth, ori_shape, min_depth)
+    return pixels, depth, in_original & visible(pixels, depth, img_shape, min_depth)
 
 
 def sample_features(feature_map: Tensor, pixels: Tensor, input_shape: Sequence[int]) -> Tensor:
@@ -125,7 +130,8 @@ def sample_features(feature_map: Tensor, pixels: Tensor, input_shape: Sequence[i
     height, width = input_shape
     size = pixels.new_tensor([width, height])
     grid = (2 * pixels + 1) / size - 1
-    # Half-precision coordinates would be whole pixels off: never round the grid to the features' dtype.
+    # Half-precision coordinates would be whole pixels off: never round the grid to the features'
+    # dtype.
     dtype = torch.promote_types(feature_map.dtype, grid.dtype)
     sampled = F.grid_sample(
         feature_map.to(dtype), grid.to(dtype)[:, :, None], mode='bilinear', padding_mode='border',

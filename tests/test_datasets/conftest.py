@@ -14,7 +14,7 @@ Tr_velo_to_cam: 0 -1 0 0 0 0 -1 -0.1 1 0 0 -0.3
 
 @pytest.fixture(autouse=True)
 def mmdet3d_scope():
-    """Look transforms up in mmdet3d's registry, as a config's ``default_scope`` makes MMEngine do."""
+    """Look transforms up in mmdet3d's registry, as a config's ``default_scope`` does."""
     with DefaultScope.overwrite_default_scope('mmdet3d'):
         yield
 

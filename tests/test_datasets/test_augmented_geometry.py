@@ -1,7 +1,7 @@
-"""Augmentation never breaks the relation of pixels and points: marks are found where points project.
+"""Augmentation never breaks the relation of pixels and points.
 
-Images hold Gaussian blobs, each of its own colour, at the pixels of known points. Their centres in the
-augmented images are measured from the colours alone, and compared with the projected points.
+Images hold Gaussian blobs, each of its own colour, at the pixels of known points. Their centres in
+the augmented images are measured from the colours alone, and compared with the projected points.
 """
 from collections import Counter
 
@@ -18,14 +18,14 @@ from simipu.models.data_preprocessor import PairedDataPreprocessor
 
 NUM_SEEDS = 200
 NUM_MARKS = 12
-NUM_DECOYS = 12  # points beside the image or behind the camera: never visible, whatever the augmentation
+NUM_DECOYS = 12  # points beside the image or behind the camera: never visible
 POINTS_PER_CAMERA = NUM_MARKS + NUM_DECOYS
 SIGMA = 6.0
-TOLERANCE = 0.25  # pixels; half a pixel is asked for, but forgetting pixel centres may cost less than that
-MARGIN = 2  # pixels: where of a mark outside only a sliver is left, its measured centre is drawn inwards
+TOLERANCE = 0.25  # pixels; forgetting that pixels have centres costs up to half a pixel
+MARGIN = 2  # pixels; of a mark outside, a sliver may be left that seems to have its centre inside
 SIZES = ((640, 200), (500, 260))  # (width, height) of the two cameras: they may differ
-PALETTE = np.array([cv2.cvtColor(np.uint8([[[180 * k // NUM_MARKS, 255, 255]]]), cv2.COLOR_HSV2BGR)[0, 0]
-                    for k in range(NUM_MARKS)]) / 255.0
+HUES = np.uint8([[[180 * k // NUM_MARKS, 255, 255] for k in range(NUM_MARKS)]])
+PALETTE = cv2.cvtColor(HUES, cv2.COLOR_HSV2BGR)[0] / 255.0
 
 
 def draw_marks(pixels: np.ndarray, size: tuple) -> np.ndarray:
@@ -38,18 +38,19 @@ def draw_marks(pixels: np.ndarray, size: tuple) -> np.ndarray:
 
 
 def marked_camera(rng, size: tuple):
-    """Image of a random camera, its points (marks, then decoys) in the LiDAR frame, and lidar2img."""
+    """Image of a random camera, its points (marks, then decoys) in LiDAR frame, lidar2img."""
     rotation, _ = cv2.Rodrigues(rng.uniform(-np.pi, np.pi, 3))
-    shift, focal, centre = rng.normal(size=3), rng.uniform(300, 600), np.array(size) / 2 + rng.normal(size=2)
+    shift, focal = rng.normal(size=3), rng.uniform(300, 600)
+    centre = np.array(size) / 2 + rng.normal(size=2)
     columns, rows = np.meshgrid(np.arange(4), np.arange(3))
-    cells = np.stack([columns, rows], -1).reshape(-1, 2) + 0.5 + rng.uniform(-0.2, 0.2, (NUM_MARKS, 2))
+    cells = np.stack([columns, rows], -1).reshape(-1, 2) + 0.5
+    cells = cells + rng.uniform(-0.2, 0.2, (NUM_MARKS, 2))
     pixels = cells * np.array(size) / [4, 3]
-    beside = (pixels[:6] * [1, 0] - [0, 3], pixels[:3] * [0, 1] - [3, 0])  # above, and left of the image
-    behind = pixels[:3]
-    all_pixels = np.concatenate([pixels, *beside, behind])
+    above, left, behind = pixels[:6] * [1, 0] - [0, 3], pixels[:3] * [0, 1] - [3, 0], pixels[:3]
+    all_pixels = np.concatenate([pixels, above, left, behind])
     depth = rng.uniform(3, 60, (POINTS_PER_CAMERA, 1))
     depth[-3:] *= -1
-    in_camera = np.concatenate([(all_pixels - centre) / focal, np.ones((POINTS_PER_CAMERA, 1))], 1) * depth
+    in_camera = np.insert((all_pixels - centre) / focal, 2, 1, axis=1) * depth
     intrinsics = np.array([[focal, 0, centre[0]], [0, focal, centre[1]], [0, 0, 1]])
     lidar2img = np.eye(4)
     lidar2img[:3] = intrinsics @ np.concatenate([rotation, shift[:, None]], 1)
@@ -65,12 +66,13 @@ def marked_frames(tmp_path_factory) -> dict:
         for camera, size in enumerate(SIZES):
             image, in_lidar, lidar2img = marked_camera(rng, size)
             cv2.imwrite(str(folder / f'{frame}_{camera}.png'), image)
-            images[f'CAM{camera}'] = dict(
-                img_path=f'{frame}_{camera}.png', height=size[1], width=size[0], lidar2img=lidar2img)
+            images[f'CAM{camera}'] = dict(img_path=f'{frame}_{camera}.png', height=size[1],
+                                          width=size[0], lidar2img=lidar2img)
             points.append(in_lidar)
         cloud = np.concatenate(points)
         np.c_[cloud, np.arange(len(cloud))].astype(np.float32).tofile(folder / f'{frame}.bin')
-        data_list.append(dict(images=images, lidar_points=dict(lidar_path=f'{frame}.bin', num_pts_feats=4)))
+        lidar_points = dict(lidar_path=f'{frame}.bin', num_pts_feats=4)
+        data_list.append(dict(images=images, lidar_points=lidar_points))
     mmengine.dump(dict(metainfo={}, data_list=data_list), folder / 'infos.pkl')
     return dict(ann_file='infos.pkl', data_root=str(folder))
 
@@ -108,7 +110,7 @@ def back_to_first_view(batch: dict) -> torch.Tensor:
 
 
 def measure_marks(image: np.ndarray) -> dict:
-    """Centre of each mark by its colour: the vertex of a paraboloid fitted to the log of brightness.
+    """Centre of each mark by its colour: vertex of a paraboloid fitted to the log of brightness.
 
     Unlike a centroid this is not drawn inwards where the border cuts a mark.
     """
@@ -126,7 +128,8 @@ def measure_marks(image: np.ndarray) -> dict:
         x, y = u[of_mark] - u0, v[of_mark] - v0
         terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], 1)
         weights = brightness[of_mark]**2  # rounding to 8 bits disturbs the log of dark pixels most
-        _, b, c, d, e, f = np.linalg.lstsq(terms * weights[:, None], np.log(brightness[of_mark]) * weights,
+        log_brightness = np.log(brightness[of_mark])
+        _, b, c, d, e, f = np.linalg.lstsq(terms * weights[:, None], log_brightness * weights,
                                            rcond=None)[0]
         centres[mark] = np.linalg.solve([[2 * d, e], [e, 2 * f]], [-b, -c]) + (u0, v0)
     return centres
@@ -138,7 +141,7 @@ def compare(found: dict, pixels: np.ndarray, visible: np.ndarray, shape: tuple) 
     for mark in range(NUM_MARKS):
         if visible[mark]:
             assert mark in found, f'mark {mark} not found'
-            assert np.abs(found[mark] - pixels[mark]).max() < TOLERANCE, f'{found[mark]} {pixels[mark]}'
+            assert np.abs(found[mark] - pixels[mark]).max() < TOLERANCE
             counts['on their mark'] += 1
         elif mark in found:
             from_far_corner = np.array(shape)[::-1] - 1 - found[mark]
@@ -153,14 +156,16 @@ def test_every_visible_point_is_on_its_mark_in_the_augmented_images(marked_frame
     for seed in range(NUM_SEEDS):
         batch = augmented_batch(marked_frames, seed)
         images = batch['inputs']['imgs'].numpy()
-        meta = [stack_meta(batch, key) for key in ('lidar2img', 'img_aug_matrix', 'ori_shape', 'img_shape')]
+        meta = [stack_meta(batch, key)
+                for key in ('lidar2img', 'img_aug_matrix', 'ori_shape', 'img_shape')]
         pixels, _, visible = project_to_cameras(back_to_first_view(batch), *meta)
         order = batch['inputs']['points_aug'][..., 3].argsort(dim=1)
         for b, v in np.ndindex(images.shape[:2]):
             rows = order[b, v * POINTS_PER_CAMERA:(v + 1) * POINTS_PER_CAMERA]
             assert not visible[b, v, rows[NUM_MARKS:]].any()
             found = measure_marks(images[b, v].transpose(1, 2, 0))
-            counts += compare(found, pixels[b, v, rows].numpy(), visible[b, v, rows].numpy(), meta[3][b, v])
+            counts += compare(found, pixels[b, v, rows].numpy(), visible[b, v, rows].numpy(),
+                              meta[3][b, v])
     assert counts['on their mark'] > 20 * NUM_SEEDS and counts['cut off'] > NUM_SEEDS, counts
 
 

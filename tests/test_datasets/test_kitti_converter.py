@@ -22,10 +22,10 @@ def real_frames(real_data, tmp_path) -> list:
 
 
 def read_objects(label_file: Path) -> list:
-    """2D box and 3D box of each labelled object: (left, top, right, bottom) and (h, w, l, x, y, z, ry)."""
+    """Per object its 2D box (left, top, right, bottom) and 3D box (h, w, l, x, y, z, ry)."""
     lines = [line.split() for line in label_file.read_text().splitlines()]
-    return [(np.array(line[4:8], float), np.array(line[8:15], float))
-            for line in lines if line[0] != 'DontCare']
+    return [(np.array(line[4:8], float), np.array(line[8:15], float)) for line in lines
+            if line[0] != 'DontCare']
 
 
 def inside_box(points: np.ndarray, box: np.ndarray) -> np.ndarray:
@@ -46,7 +46,7 @@ def test_points_in_labelled_boxes_project_into_their_2d_boxes(real_data, real_fr
         homogeneous = np.insert(cloud.reshape(-1, 4)[:, :3].astype(float), 3, 1, axis=1)
         in_camera = (homogeneous @ np.array(camera['lidar2cam']).T)[:, :3]
         in_image = homogeneous @ np.array(camera['lidar2img']).T
-        labels = real_data / 'kitti/training/label_2' / Path(camera['img_path']).with_suffix('.txt').name
+        labels = real_data / 'kitti/training/label_2' / f'{frame["sample_idx"]:06}.txt'
         for box_2d, box_3d in read_objects(labels):
             inside = inside_box(in_camera, box_3d)
             pixels = in_image[inside, :2] / in_image[inside, 2:3]
@@ -101,6 +101,7 @@ def test_splits(tiny_kitti, tmp_path):
 
 
 def test_reduced_clouds(tiny_kitti, tmp_path):
+
     def cloud_path(**kwargs) -> str:
         split, = create_kitti_infos(tiny_kitti, tmp_path, **kwargs)
         frame = frames_of(split.info_file)[0]
@@ -131,28 +132,30 @@ def test_an_error_in_another_process_arrives(tiny_kitti, tmp_path):
     assert not (tmp_path / 'infos').exists()
 
 
-CALIB = 'training/calib/000001.txt'
+CALIB, CLOUD, IMAGE = (f'training/{name}' for name in (
+    'calib/000001.txt', 'velodyne/000001.bin', 'image_2/000001.png'))
 BROKEN = {
     'no root': (lambda root: shutil.rmtree(root), 'tiny_kitti is not a folder'),
     'no lists': (lambda root: shutil.rmtree(root / 'ImageSets'), 'no lists .*--splits'),
-    'no P2': (lambda root: replace(root / CALIB, 'P2', 'P4'), '000001.txt: no P2.*found P4, R0_rect'),
+    'no P2': (lambda root: replace(root / CALIB, 'P2', 'P4'), f'{CALIB}: no P2.*found P4, R0_rect'),
     'short R0': (lambda root: replace(root / CALIB, 'R0_rect: 1', 'R0_rect:'),
-                 '000001.txt: R0_rect has 8 numbers, expected 9'),
-    'text in P2': (lambda root: replace(root / CALIB, 'P2: 40', 'P2: forty'), '000001.txt: .*"P2:".*forty'),
-    'singular P2': (lambda root: replace(root / CALIB, 'P2: 40', 'P2: 0'), '000001.txt: P2 is singular'),
+                 f'{CALIB}: R0_rect has 8 numbers, expected 9'),
+    'text in P2': (lambda root: replace(root / CALIB, 'P2: 40', 'P2: forty'),
+                   f'{CALIB}: .*"P2:".*forty'),
+    'singular P2': (lambda root: replace(root / CALIB, 'P2: 40', 'P2: 0'),
+                    f'{CALIB}: P2 is singular'),
     'singular Tr': (lambda root: replace(root / CALIB, 'cam: 0 -1', 'cam: 0 0'),
-                    '000001.txt: Tr_velo_to_cam is singular'),
-    'NaN in R0': (lambda root: replace(root / CALIB, 'R0_rect: 1', 'R0_rect: nan'), 'R0_rect holds NaN'),
-    'no calibration': (lambda root: (root / CALIB).unlink(), 'no file .*calib/000001.txt .*train.txt'),
-    'no cloud': (lambda root: (root / 'training/velodyne/000001.bin').unlink(),
-                 'no file .*velodyne/000001.bin .*train.txt'),
-    'truncated cloud': (lambda root: truncate(root / 'training/velodyne/000001.bin', 1598),
-                        '000001.bin: 1598 bytes; expected a positive multiple of 16'),
-    'empty cloud': (lambda root: truncate(root / 'training/velodyne/000001.bin', 0), '000001.bin: 0 bytes'),
-    'no image': (lambda root: (root / 'training/image_2/000001.png').unlink(),
-                 'no file .*image_2/000001.png .*train.txt'),
-    'no image in it': (lambda root: (root / 'training/image_2/000001.png').write_text('<html>'),
-                       '000001.png: expected an image'),
+                    f'{CALIB}: Tr_velo_to_cam is singular'),
+    'NaN in R0': (lambda root: replace(root / CALIB, 'R0_rect: 1', 'R0_rect: nan'),
+                  f'{CALIB}: R0_rect holds NaN'),
+    'no calibration': (lambda root: (root / CALIB).unlink(), f'no file .*{CALIB} .*train.txt'),
+    'no cloud': (lambda root: (root / CLOUD).unlink(), f'no file .*{CLOUD} .*train.txt'),
+    'truncated cloud': (lambda root: truncate(root / CLOUD, 1598),
+                        f'{CLOUD}: 1598 bytes; expected a positive multiple of 16'),
+    'empty cloud': (lambda root: truncate(root / CLOUD, 0), f'{CLOUD}: 0 bytes'),
+    'no image': (lambda root: (root / IMAGE).unlink(), f'no file .*{IMAGE} .*train.txt'),
+    'no image in it': (lambda root: (root / IMAGE).write_text('<html>'),
+                       f'{IMAGE}: expected an image'),
 }
 
 

@@ -34,7 +34,8 @@ def pipeline(load_dim: int, point_range: list) -> list:
 @pytest.fixture
 def kitti(real_data, tmp_path) -> PairedDataset:
     create_kitti_infos(real_data / 'kitti', tmp_path)
-    return PairedDataset(str(tmp_path / 'simipu_infos_train.pkl'), data_root=str(real_data / 'kitti'),
+    return PairedDataset(str(tmp_path / 'simipu_infos_train.pkl'),
+                         data_root=str(real_data / 'kitti'),
                          pipeline=pipeline(4, [0, -40, -3, 70.4, 40, 1]))
 
 
@@ -134,9 +135,10 @@ def edit_first_frame(info_file, edit) -> None:
 
 
 @pytest.mark.parametrize('edit, message', [
-    (lambda frame: frame.pop('lidar_points'), r'frame 0 of .*train.pkl: no lidar_points.lidar_path'),
+    (lambda frame: frame.pop('lidar_points'),
+     r'frame 0 of .*train.pkl: no lidar_points.lidar_path'),
     (lambda frame: frame.pop('images'), r'frame 0 of .*train.pkl: no image of any camera'),
-    (lambda frame: frame['images']['CAM2'].pop('lidar2img') and frame['images']['CAM2'].pop('cam2img'),
+    (lambda frame: [frame['images']['CAM2'].pop(key) for key in ('lidar2img', 'cam2img')],
      r'frame 0 of .*, camera CAM2: expected lidar2img, or cam2img and lidar2cam; found img_path'),
     (lambda frame: frame['images']['CAM2'].update(lidar2img=np.full((4, 4), np.nan)),
      'camera CAM2: lidar2img holds NaN'),

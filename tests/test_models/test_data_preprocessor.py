@@ -12,7 +12,9 @@ MEAN, STD = [10., 20., 30.], [1., 2., 4.]
 
 def frame(shapes: list, num_points: int = 5, name: str = 'a') -> dict:
     rng = np.random.default_rng(len(name) + num_points)
-    images = [torch.from_numpy(rng.integers(0, 256, (3, *shape), dtype=np.uint8)) for shape in shapes]
+    images = [
+        torch.from_numpy(rng.integers(0, 256, (3, *shape), dtype=np.uint8)) for shape in shapes
+    ]
     points = torch.from_numpy(rng.normal(size=(num_points, 4)).astype(np.float32))
     sample = Det3DDataSample(metainfo=dict(lidar_path=f'{name}.bin', cam_names=['C'] * len(shapes)))
     return dict(inputs=dict(points=points, points_aug=points + 1, img=images), data_samples=sample)
@@ -42,7 +44,8 @@ def test_clouds_are_stacked():
 
 
 def test_another_number_of_points_is_refused():
-    with pytest.raises(ValueError, match=r'\(5, 4\) from a.bin; \(6, 4\) from b.bin. Add SamplePoints'):
+    with pytest.raises(ValueError,
+                       match=r'\(5, 4\) from a.bin; \(6, 4\) from b.bin. Add SamplePoints'):
         PairedDataPreprocessor()(pseudo_collate([frame([(8, 8)]), frame([(8, 8)], 6, 'b')]))
 
 

@@ -17,9 +17,9 @@ from .errors import DataError
 class PairedDataset(BaseDataset):
     """Reads info files of paired frames; only calibration, paths and sizes, never an annotation.
 
-    Both the info files of ``tools/create_data.py`` and those of mmdet3d 1.1 and later (KITTI, nuScenes,
-    Waymo) are read as they are. Paths in the former are relative to ``data_root``; the latter hold bare
-    file names that ``data_prefix`` completes, as in mmdet3d's own configs.
+    Both the info files of ``tools/create_data.py`` and those of mmdet3d 1.1 and later (KITTI,
+    nuScenes, Waymo) are read as they are. Paths in the former are relative to ``data_root``; the
+    latter hold bare file names that ``data_prefix`` completes, as in mmdet3d's own configs.
 
     Each frame enters the pipeline as a dict with, for V cameras:
 
@@ -34,8 +34,8 @@ class PairedDataset(BaseDataset):
         data_root: Folder of the data.
         data_prefix: Folders below ``data_root``: ``pts`` for clouds, ``img`` for images, and camera
             names for images of that camera (``dict(CAM_FRONT='samples/CAM_FRONT', ...)``).
-        cameras: Names of the cameras to use, in the order wanted. None: each that has an image, in the
-            info file's order.
+        cameras: Names of the cameras to use, in the order wanted. None: each that has an image, in
+            the info file's order.
         backend_args: MMEngine file backend of the info file (local disk if None).
         kwargs: Further arguments of :class:`mmengine.dataset.BaseDataset`.
 
@@ -68,8 +68,8 @@ class PairedDataset(BaseDataset):
         images = self._select_cameras(raw_data_info.get('images', {}), frame)
         lidar = raw_data_info.get('lidar_points', {})
         if 'lidar_path' not in lidar:
-            raise DataError(f'{frame}: no lidar_points.lidar_path; expected the path of its point cloud. '
-                            'Write the info file anew with tools/create_data.py')
+            raise DataError(f'{frame}: no lidar_points.lidar_path; expected the path of its point '
+                            'cloud. Write the info file anew with tools/create_data.py')
         return dict(
             cam_names=list(images),
             img_path=[self._image_path(name, image) for name, image in images.items()],
@@ -80,23 +80,23 @@ class PairedDataset(BaseDataset):
             num_pts_feats=lidar.get('num_pts_feats'))
 
     def __getitem__(self, idx: int) -> dict:
-        """The frame after the pipeline, whose randomness follows the seed that ``idx`` may carry."""
+        """The frame after the pipeline, whose random numbers follow the seed ``idx`` may carry."""
         with sample_seed(idx):
             return super().__getitem__(idx)
 
     def _load_info_file(self) -> dict:
         on_disk = self.backend_args is None and '://' not in self.ann_file
         if on_disk and self.data_root and not osp.isdir(self.data_root):
-            raise DataError(f'data_root {self.data_root} is not a folder; put the data there, or set '
-                            'data_root in the config to where it is')
+            raise DataError(f'data_root {self.data_root} is not a folder; put the data there, or '
+                            'set data_root in the config to where it is')
         if on_disk and not osp.isfile(self.ann_file):
-            raise DataError(f'no info file {self.ann_file}; write it with tools/create_data.py, or set '
-                            'ann_file in the config to where it is')
+            raise DataError(f'no info file {self.ann_file}; write it with tools/create_data.py, or '
+                            'set ann_file in the config to where it is')
         infos = mmengine.load(self.ann_file, backend_args=self.backend_args)
         if not isinstance(infos, dict) or not infos.get('data_list'):
-            raise DataError(f'{self.ann_file}: expected a dict with a non-empty data_list (mmdet3d 1.1 or '
-                            'later); older info files need mmdet3d\'s tools/dataset_converters/'
-                            'update_infos_to_v2.py')
+            raise DataError(f'{self.ann_file}: expected a dict with a non-empty data_list (mmdet3d '
+                            '1.1 or later); older info files need mmdet3d\'s '
+                            'tools/dataset_converters/update_infos_to_v2.py')
         return infos
 
     def _select_cameras(self, images: dict, frame: str) -> dict:
@@ -106,7 +106,8 @@ class PairedDataset(BaseDataset):
         missing = [name for name in self.cameras or ['any camera'] if name not in with_image]
         if missing:
             raise DataError(f'{frame}: no image of {", ".join(missing)}; cameras with an image: '
-                            f'{", ".join(with_image) or "none"}. Set `cameras` in the config to some of them')
+                            f'{", ".join(with_image) or "none"}. Set `cameras` in the config to '
+                            'some of them')
         return {name: with_image[name] for name in self.cameras}
 
     def _image_path(self, camera: str, image: dict) -> str:
@@ -126,7 +127,8 @@ def _lidar2img(image: dict, where: str) -> np.ndarray:
         elif 'cam2img' in image and 'lidar2cam' in image:
             matrix = to_4x4(image['cam2img'], 'cam2img') @ to_4x4(image['lidar2cam'], 'lidar2cam')
         else:
-            raise ValueError('expected lidar2img, or cam2img and lidar2cam; found ' + ', '.join(image))
+            raise ValueError('expected lidar2img, or cam2img and lidar2cam; found '
+                             + ', '.join(image))
         check_invertible(matrix, 'lidar2img')
     except ValueError as error:
         raise DataError(f'{where}: {error}. Check its calibration, and write the info file anew '

@@ -14,8 +14,9 @@ class PairedDataPreprocessor(BaseDataPreprocessor):
     Args:
         mean, std: Of the three channels, in the order after ``bgr_to_rgb``.
         bgr_to_rgb: Swap the channels of the loaded BGR images.
-        pad_size_divisor: Images are padded (zeros, after normalising; right and bottom only, so that pixel
-            coordinates stay) to the largest of the batch, rounded up to a multiple of this.
+        pad_size_divisor: Images are padded (zeros, after normalising; right and bottom only, so
+            that pixel coordinates stay) to the largest of the batch, rounded up to a multiple of
+            this.
         non_blocking: Copy to the device asynchronously.
     """
 
@@ -35,14 +36,14 @@ class PairedDataPreprocessor(BaseDataPreprocessor):
         """Build the batch of B frames with V cameras.
 
         Args:
-            data: As MMEngine's ``pseudo_collate`` leaves the frames of ``PackPairedInputs``: ``inputs``
-                with ``points`` (and ``points_aug``), B tensors (N, C), and ``img``, V sequences of B
-                tensors (3, H, W); ``data_samples``, B of them.
+            data: As MMEngine's ``pseudo_collate`` leaves the frames of ``PackPairedInputs``:
+                ``inputs`` with ``points`` (and ``points_aug``), B tensors (N, C), and ``img``, V
+                sequences of B tensors (3, H, W); ``data_samples``, B of them.
             training: Not used; augmentation is the pipeline's.
 
         Returns:
-            ``dict(inputs, data_samples)`` with inputs ``points`` (B, N, C), ``points_aug`` (B, N, C) and
-            ``imgs`` (B, V, 3, H, W) float.
+            ``dict(inputs, data_samples)`` with inputs ``points`` (B, N, C), ``points_aug`` (B, N,
+            C) and ``imgs`` (B, V, 3, H, W) float.
 
         Raises:
             ValueError: The frames differ in their numbers of points or cameras.
@@ -57,8 +58,8 @@ class PairedDataPreprocessor(BaseDataPreprocessor):
     def _stack_images(self, cameras: List[Sequence[Tensor]], samples: list) -> Tensor:
         counts = [len(sample.cam_names) for sample in samples]
         if set(counts) != {len(cameras)} or {len(images) for images in cameras} != {len(samples)}:
-            raise ValueError(f'the frames of a batch must have equally many cameras, found {counts}; set '
-                             '`cameras` of each data set in the config')
+            raise ValueError(f'the frames of a batch must have equally many cameras, found '
+                             f'{counts}; set `cameras` of each data set in the config')
         height = self._padded(max(image.shape[1] for images in cameras for image in images))
         width = self._padded(max(image.shape[2] for images in cameras for image in images))
         stacked = self.mean.new_zeros(len(samples), len(cameras), 3, height, width)
@@ -76,7 +77,7 @@ def _stack_points(clouds: Sequence[Tensor], name: str, samples: list) -> Tensor:
     if len({cloud.shape for cloud in clouds}) > 1:
         found = '; '.join(f'{tuple(cloud.shape)} from {sample.lidar_path}'
                           for cloud, sample in zip(clouds, samples))
-        raise ValueError(f'all clouds of a batch must have the same shape, but {name} are {found}. Add '
-                         'SamplePoints(num_points=...) to the pipeline of every data set, and use the same '
-                         'use_dim in all of them')
+        raise ValueError(f'all clouds of a batch must have the same shape, but {name} are {found}. '
+                         'Add SamplePoints(num_points=...) to the pipeline of every data set, and '
+                         'use the same use_dim in all of them')
     return torch.stack(list(clouds))

@@ -7,7 +7,8 @@ import numpy as np
 
 from ...geometry import check_invertible, to_4x4
 from ..errors import DataError
-from .common import PathLike, check_point_file, convert_frames, image_size, read_key_values, write_infos
+from .common import (PathLike, check_point_file, convert_frames, image_size, read_key_values,
+                     write_infos)
 
 NUM_POINT_FEATS = 4  # x, y, z, intensity
 CLOUD_FOLDERS = ('velodyne', 'velodyne_reduced')
@@ -28,16 +29,17 @@ def create_kitti_infos(root_path: PathLike,
     """Write ``out_dir/simipu_infos_<split>.pkl`` for each split.
 
     Reads ``{training,testing}/{image_2,calib,velodyne or velodyne_reduced}`` and the lists in
-    ``ImageSets/``; paths in the info files are relative to ``root_path``, the ``data_root`` of a config.
+    ``ImageSets/``; paths in the info files are relative to ``root_path``, the ``data_root`` of a
+    config.
 
     Args:
         root_path: Folder with ``training/`` (and ``testing/``, ``ImageSets/``).
         out_dir: Where to write; made if need be.
-        splits: Names of lists in ``ImageSets/`` or paths of text files with one frame number per line.
-            A list called ``test...`` is about ``testing/``, any other about ``training/``. None: all
-            lists in ``ImageSets/`` that are not empty.
-        clouds: 'velodyne' (full sweeps) or 'velodyne_reduced' (the camera's field of view, as mmdet3d
-            writes them). None: the first of these that exists.
+        splits: Names of lists in ``ImageSets/`` or paths of text files with one frame number per
+            line. A list called ``test...`` is about ``testing/``, any other about ``training/``.
+            None: all lists in ``ImageSets/`` that are not empty.
+        clouds: 'velodyne' (full sweeps) or 'velodyne_reduced' (the camera's field of view, as
+            mmdet3d writes them). None: the first of these that exists.
         num_workers: Number of processes; None: one for each available core.
 
     Raises:
@@ -45,8 +47,8 @@ def create_kitti_infos(root_path: PathLike,
     """
     root_path = Path(root_path)
     if not root_path.is_dir():
-        raise DataError(f'{root_path} is not a folder; expected the KITTI object data set there, with '
-                        'training/image_2, training/velodyne, training/calib and ImageSets')
+        raise DataError(f'{root_path} is not a folder; expected the KITTI object data set there, '
+                        'with training/image_2, training/velodyne, training/calib and ImageSets')
     return [_create_split(root_path, Path(out_dir), split_file, clouds, num_workers)
             for split_file in _split_files(root_path, splits)]
 
@@ -54,8 +56,8 @@ def create_kitti_infos(root_path: PathLike,
 def kitti_calibration(path: PathLike, named_by: str = 'the data set') -> dict:
     """Calibration of camera 2 as 4x4 matrices: ``cam2img``, ``lidar2cam``, ``lidar2img``.
 
-    ``lidar2cam = R0_rect @ Tr_velo_to_cam`` ends in the rectified frame of camera 0, and ``cam2img = P2``
-    holds camera 2's offset in its fourth column (KITTI's convention).
+    ``lidar2cam = R0_rect @ Tr_velo_to_cam`` ends in the rectified frame of camera 0, and
+    ``cam2img = P2`` holds camera 2's offset in its fourth column (KITTI's convention).
 
     Raises:
         DataError: ``P2``, ``R0_rect`` or ``Tr_velo_to_cam`` is missing, malformed or singular.
@@ -72,14 +74,15 @@ def _split_files(root_path: Path, splits: Optional[Sequence[str]]) -> List[Path]
     if splits is None:
         files = sorted(file for file in folder.glob('*.txt') if file.read_text().strip())
         if not files:
-            raise DataError(f'no lists of frames in {folder}; expected train.txt and the like with one frame '
-                            'number per line. Give your own list files with --splits')
+            raise DataError(f'no lists of frames in {folder}; expected train.txt and the like with '
+                            'one frame number per line. Give your own list files with --splits')
         return files
     files = [Path(split) if split.endswith('.txt') else folder / f'{split}.txt' for split in splits]
     for file in files:
         if not file.is_file():
-            raise DataError(f'no list {file}; expected one frame number per line. Lists in {folder}: '
-                            f'{", ".join(sorted(f.stem for f in folder.glob("*.txt"))) or "none"}')
+            present = ', '.join(sorted(path.stem for path in folder.glob('*.txt'))) or 'none'
+            raise DataError(f'no list {file}; expected one frame number per line. Lists in '
+                            f'{folder}: {present}')
     return files
 
 
@@ -103,8 +106,9 @@ def _cloud_folder(root_path: Path, subset: str, clouds: Optional[str]) -> str:
     for candidate in candidates:
         if (root_path / subset / candidate).is_dir():
             return f'{subset}/{candidate}'
-    raise DataError(f'no folder {" or ".join(str(root_path / subset / c) for c in candidates)}; expected '
-                    'the point clouds there. Complete the data set, or choose other lists with --splits')
+    raise DataError(f'no folder {" or ".join(str(root_path / subset / c) for c in candidates)}; '
+                    'expected the point clouds there. Complete the data set, or choose other lists '
+                    'with --splits')
 
 
 def _frame_info(frame: str, root_path: Path, subset: str, cloud_folder: str, named_by: str) -> dict:
@@ -123,8 +127,9 @@ def _frame_info(frame: str, root_path: Path, subset: str, cloud_folder: str, nam
 def _calibration_matrix(values: dict, key: str, shape: tuple, path: PathLike) -> np.ndarray:
     """The named matrix as an invertible 4x4."""
     if key not in values:
-        raise DataError(f'{path}: no {key}; expected a line "{key}:" with {np.prod(shape)} numbers, found '
-                        f'{", ".join(values) or "no keys"}. Restore the original KITTI calibration file')
+        raise DataError(f'{path}: no {key}; expected a line "{key}:" with {np.prod(shape)} '
+                        f'numbers, found {", ".join(values) or "no keys"}. Restore the original '
+                        'KITTI calibration file')
     if values[key].size != np.prod(shape):
         raise DataError(f'{path}: {key} has {values[key].size} numbers, expected {np.prod(shape)} '
                         f'({shape[0]} x {shape[1]}); restore the original calibration file')

@@ -13,13 +13,13 @@ META_KEYS = ('sample_idx', 'cam_names', 'img_path', 'lidar_path', 'lidar2img', '
 class PackPairedInputs(BaseTransform):
     """Pack a frame into tensors and a data sample.
 
-    Required keys: ``points``, ``img`` and the meta keys ``sample_idx``, ``cam_names``, ``img_path``,
-    ``lidar_path``, ``lidar2img``, ``img_aug_matrix``, ``ori_shape``, ``img_shape``. Optional, of the
-    second view: ``points_aug``, ``lidar_aug_matrix``.
+    Required keys: ``points``, ``img`` and the meta keys ``sample_idx``, ``cam_names``,
+    ``img_path``, ``lidar_path``, ``lidar2img``, ``img_aug_matrix``, ``ori_shape``, ``img_shape``.
+    Optional, of the second view: ``points_aug``, ``lidar_aug_matrix``.
 
-    Returns ``dict(inputs, data_samples)``: ``inputs`` holds ``points`` and ``points_aug``, (N, C) float32,
-    and ``img``, V tensors (3, H, W) uint8 BGR; ``data_samples`` is one :class:`Det3DDataSample` with the
-    meta keys as its metainfo.
+    Returns ``dict(inputs, data_samples)``: ``inputs`` holds ``points`` and ``points_aug``, (N, C)
+    float32, and ``img``, V tensors (3, H, W) uint8 BGR; ``data_samples`` is one
+    :class:`Det3DDataSample` with the meta keys as its metainfo.
     """
 
     def transform(self, results: dict) -> dict:

@@ -1,8 +1,8 @@
 """Augment the V images of a frame without breaking the relation of pixels and points.
 
-Each transform changes ``img`` (V arrays (H, W, 3), BGR, uint8) and ``img_shape``, and multiplies what it
-did to pixels into ``img_aug_matrix`` (V, 4, 4); nothing else needs to know. Sizes are (width, height) in
-arguments, as in mmcv, and (height, width) in ``img_shape``.
+Each transform changes ``img`` (V arrays (H, W, 3), BGR, uint8) and ``img_shape``, and multiplies
+what it did to pixels into ``img_aug_matrix`` (V, 4, 4); nothing else needs to know. Sizes are
+(width, height) in arguments, as in mmcv, and (height, width) in ``img_shape``.
 """
 from typing import Sequence, Tuple, Union
 
@@ -13,7 +13,8 @@ from mmcv.transforms import BaseTransform
 from mmdet3d.registry import TRANSFORMS
 from mmdet.datasets.transforms import PhotoMetricDistortion
 
-from ...geometry import crop_matrix, flip_matrix, image_rotation_matrix, invert_matrix, resize_matrix
+from ...geometry import (crop_matrix, flip_matrix, image_rotation_matrix, invert_matrix,
+                         resize_matrix)
 
 Size = Tuple[int, int]
 
@@ -128,8 +129,8 @@ class FlipImages(_ImageTransform):
 class RotateImages(_ImageTransform):
     """Rotate each image about its centre by its own random angle; the corners become black.
 
-    Points are visible only inside the original image, so none lies in those corners. For that to hold, the
-    whole original image must be here: rotate once, and before CropImages.
+    Points are visible only inside the original image, so none lies in those corners. For that to
+    hold, the whole original image must be here: rotate once, and before CropImages.
 
     Args:
         max_angle: Largest angle in degrees, either way.
@@ -151,19 +152,22 @@ class RotateImages(_ImageTransform):
 
 
 def _check_not_cropped(img_aug_matrix: np.ndarray, ori_shape: Size, img_shape: Size) -> None:
-    """The current image must reach as far as the original one (resized or flipped it still does)."""
+    """The current image must reach as far as the original, as one resized or flipped does."""
     height, width = img_shape
     corners = np.array([[-0.5, -0.5, 1, 1], [width - 0.5, height - 0.5, 1, 1]])
     corners = corners @ invert_matrix(img_aug_matrix, 'img_aug_matrix').T
     extent = np.abs(corners[1, :2] - corners[0, :2])
     if not np.allclose(extent, ori_shape[::-1], atol=1):
-        raise ValueError('RotateImages needs the whole original image, or points could lie in the black '
-                         'corners it makes: put it before CropImages in the pipeline, and only once')
+        raise ValueError('RotateImages needs the whole original image, or points could lie in the '
+                         'black corners it makes: put it before CropImages in the pipeline, and '
+                         'only once')
 
 
 @TRANSFORMS.register_module()
 class PhotometricDistortImages(_ImageTransform):
-    """mmdet's PhotoMetricDistortion (brightness, contrast, saturation, hue, channel order) of each image.
+    """mmdet's PhotoMetricDistortion of each image.
+
+    It changes brightness, contrast, saturation, hue and the order of channels.
 
     Args:
         kwargs: Arguments of :class:`mmdet.datasets.transforms.PhotoMetricDistortion`.

@@ -15,8 +15,8 @@ def _read(path: str, backend_args: Optional[dict]) -> bytes:
     try:
         return get(path, backend_args=backend_args)
     except (FileNotFoundError, IsADirectoryError):
-        raise DataError(f'no file {path}, which the info file names; check data_root and data_prefix in '
-                        'the config, or write the info file anew') from None
+        raise DataError(f'no file {path}, which the info file names; check data_root and '
+                        'data_prefix in the config, or write the info file anew') from None
 
 
 @TRANSFORMS.register_module()
@@ -31,8 +31,8 @@ class LoadPairedPoints(LoadPointsFromFile):
         norm_intensity, norm_elongation, backend_args: See :class:`LoadPointsFromFile`.
 
     Raises:
-        DataError: The file is missing, empty, truncated, holds NaN or infinity, or another number of
-            values per point than ``load_dim``.
+        DataError: The file is missing, empty, truncated, holds NaN or infinity, or another number
+            of values per point than ``load_dim``.
     """
 
     def __init__(self,
@@ -48,8 +48,9 @@ class LoadPairedPoints(LoadPointsFromFile):
     def transform(self, results: dict) -> dict:
         path, num_feats = results['lidar_path'], results.get('num_pts_feats')
         if num_feats not in (None, self.load_dim):
-            raise DataError(f'{path}: the info file says {num_feats} values per point, but the config\'s '
-                            f'LoadPairedPoints has load_dim={self.load_dim}; set load_dim={num_feats}')
+            raise DataError(f'{path}: the info file says {num_feats} values per point, but the '
+                            f'config\'s LoadPairedPoints has load_dim={self.load_dim}; set '
+                            f'load_dim={num_feats}')
         loaded = super().transform(dict(lidar_points=dict(lidar_path=path)))
         results['points'] = loaded['points']
         return results
@@ -59,14 +60,15 @@ class LoadPairedPoints(LoadPointsFromFile):
         point_size = 4 * self.load_dim
         if not content or len(content) % point_size:
             raise DataError(
-                f'{pts_filename}: {len(content)} bytes; expected a positive multiple of {point_size} '
-                f'({self.load_dim} float32 values a point). The file is empty or truncated, or '
-                'load_dim is wrong; copy the file again, or correct load_dim in the config')
+                f'{pts_filename}: {len(content)} bytes; expected a positive multiple of '
+                f'{point_size} ({self.load_dim} float32 values a point). The file is empty or '
+                'truncated, or load_dim is wrong; copy the file again, or correct load_dim in the '
+                'config')
         points = np.frombuffer(content, dtype=np.float32).reshape(-1, self.load_dim)
         num_bad = np.count_nonzero(~np.isfinite(points).all(axis=1))
         if num_bad:
-            raise DataError(f'{pts_filename}: {num_bad} of {len(points)} points hold NaN or infinity; '
-                            'expected finite values. Remove these points from the file')
+            raise DataError(f'{pts_filename}: {num_bad} of {len(points)} points hold NaN or '
+                            'infinity; expected finite values. Remove these points from the file')
         return points
 
 
@@ -74,11 +76,13 @@ class LoadPairedPoints(LoadPointsFromFile):
 class LoadPairedImages(BaseTransform):
     """Load the V images of a frame.
 
-    Required keys: ``img_path``, ``img_size`` (optional). Added keys: ``img`` (V arrays (H, W, 3), BGR,
-    uint8), ``ori_shape`` and ``img_shape`` (V pairs (H, W)), ``img_aug_matrix`` (V identities).
+    Required keys: ``img_path``, ``img_size`` (optional). Added keys: ``img`` (V arrays (H, W, 3),
+    BGR, uint8), ``ori_shape`` and ``img_shape`` (V pairs (H, W)), ``img_aug_matrix`` (V
+    identities).
 
     Args:
-        imdecode_backend: Of :func:`mmcv.imfrombytes`; 'turbojpeg' is faster for JPEG where installed.
+        imdecode_backend: Of :func:`mmcv.imfrombytes`; 'turbojpeg' is faster for JPEG where
+            installed.
         backend_args: MMEngine file backend (local disk if None).
 
     Raises:
@@ -100,15 +104,17 @@ class LoadPairedImages(BaseTransform):
 
     def _load(self, path: str, size: Optional[tuple]) -> np.ndarray:
         content = _read(path, self.backend_args)
-        image = mmcv.imfrombytes(content, flag='color', backend=self.imdecode_backend) if content else None
+        image = None
+        if content:
+            image = mmcv.imfrombytes(content, flag='color', backend=self.imdecode_backend)
         if image is None:
-            raise DataError(f'{path}: expected an image, but it cannot be decoded ({len(content)} bytes); '
-                            'copy the file again')
+            raise DataError(f'{path}: expected an image, but it cannot be decoded ({len(content)} '
+                            'bytes); copy the file again')
         if size is not None and image.shape[:2] != tuple(size):
             (height, width), found = size, image.shape
             raise DataError(f'{path}: the info file says {width} x {height} pixels, the image has '
-                            f'{found[1]} x {found[0]}; the calibration would not fit. Write the info file '
-                            'anew from the images in use')
+                            f'{found[1]} x {found[0]}; the calibration would not fit. Write the '
+                            'info file anew from the images in use')
         return image
 
     def __repr__(self) -> str:

@@ -7,8 +7,8 @@ from mmcv.transforms import BaseTransform
 from mmdet3d.datasets.transforms import PointsRangeFilter
 from mmdet3d.registry import TRANSFORMS
 
-from ...geometry import (about_centre, mirror_matrix, rotation_matrix, scaling_matrix, transform_points,
-                         translation_matrix)
+from ...geometry import (about_centre, mirror_matrix, rotation_matrix, scaling_matrix,
+                         transform_points, translation_matrix)
 from ..errors import DataError
 
 
@@ -30,8 +30,9 @@ class PairedPointsRangeFilter(PointsRangeFilter):
         results = super().transform(input_dict)
         if not len(results['points']):
             raise DataError(f'{results["lidar_path"]}: none of its {num_points} points is within '
-                            f'point_cloud_range {self.pcd_range.tolist()} (x, y, z from, x, y, z to, in '
-                            'metres); correct the range, or leave the frame out of the info file')
+                            f'point_cloud_range {self.pcd_range.tolist()} (x, y, z from, x, y, z '
+                            'to, in metres); correct the range, or leave the frame out of the info '
+                            'file')
         return results
 
 
@@ -65,20 +66,20 @@ class SamplePoints(BaseTransform):
 class PointCloudSecondView(BaseTransform):
     """Make the second view of the cloud for intra-modal learning (SimIPU, Sec. 3.2).
 
-    The cloud is mirrored, rotated about z and scaled, all about ``centre``, then shifted, and its points
-    are put in random order.
+    The cloud is mirrored, rotated about z and scaled, all about ``centre``, then shifted, and its
+    points are put in random order.
 
     Required key: ``points``. Added keys: ``points_aug``, as many points, and ``lidar_aug_matrix``,
-    (4, 4) float64, which maps ``points`` onto ``points_aug``. The first view stays as it is, so that the
-    images' ``lidar2img`` applies to it.
+    (4, 4) float64, which maps ``points`` onto ``points_aug``. The first view stays as it is, so
+    that the images' ``lidar2img`` applies to it.
 
     Args:
         rot_range: Radians from, to. The paper's +-pi/2 is the default.
         scale_range: Factors from, to.
         flip_prob: Chance of a mirror image along y (left-right), or a pair of chances along (y, x).
         translation_std: Standard deviation of the shift in metres, one value or (x, y, z).
-        centre: Point (x, y, z) in metres that rotation, scale and mirror leave in place; the middle of the
-            point cloud range keeps the second view where the first is.
+        centre: Point (x, y, z) in metres that rotation, scale and mirror leave in place; the middle
+            of the point cloud range keeps the second view where the first is.
         shuffle: Without, row i of both views is the same point (for exact index matching).
     """
 
