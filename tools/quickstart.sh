@@ -21,7 +21,7 @@ cd "$PROJECT"
 export PYTHONWARNINGS=ignore
 
 CONFIG=configs/simipu_synthetic.py
-DETECTOR=configs/downstream/fcos3d_r18_simipu_synthetic-mono3d.py
+DETECTOR=configs/downstream/fcos3d_r18_simipu_nus-mono3d.py
 DATA=(--cfg-options data_root="$OUT/data/")
 
 step() { echo; echo "[$(date +%T)] $*"; }
