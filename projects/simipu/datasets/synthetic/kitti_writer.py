@@ -1,29 +1,17 @@
 """Writes synthetic frames in the layout of the KITTI object data set."""
-import json
-import multiprocessing
-import os
-import sys
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Optional, Tuple, Union
+from typing import Dict, NamedTuple, Optional, Tuple, Union
 
-import cv2
-import mmengine
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from .kitti_labels import kitti_labels
+from .output_folder import claim_folder, encode_png, run_jobs, write_file
 from .scene import Scene, random_scene
 from .sensors import KittiRig, Picture, Sweep, random_kitti_rig, render, scan
 
-GENERATOR_VERSION = 1  # to be raised by every change that alters the bytes of a frame
-MARKER = 'synthetic.json'  # settings of the folder; its presence says that this generator made it
 _FOLDERS = {'training': ('image_2', 'velodyne', 'calib', 'label_2'),
             'testing': ('image_2', 'velodyne', 'calib')}
 _SUFFIXES = {'image_2': '.png', 'velodyne': '.bin', 'calib': '.txt', 'label_2': '.txt'}
-# Sensor noise leaves nothing to find for more than entropy coding.
-_PNG_OPTIONS = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_HUFFMAN_ONLY]
-_TEMPORARY = '.part'  # suffix of files that are being written
 
 Job = Tuple[Path, str, int, int, Tuple[int, int]]  # out_dir, split, frame, seed, image size
 
@@ -34,13 +22,6 @@ class Frame(NamedTuple):
     rig: KittiRig
     picture: Picture
     sweep: Sweep
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a file so that it is there as a whole or not at all."""
-    temporary = path.with_name(path.name + _TEMPORARY)
-    temporary.write_bytes(content)
-    os.replace(temporary, path)
 
 
 def _calibration_text(calibration: Dict[str, np.ndarray]) -> str:
@@ -64,9 +45,8 @@ def make_frame(split: str, frame: int, seed: int, image_size: Tuple[int, int]) -
 
 def frame_files(frame: Frame) -> Dict[str, bytes]:
     """Contents of a frame's files by the name of their folder."""
-    _, png = cv2.imencode('.png', frame.picture.image, _PNG_OPTIONS)
     labels = kitti_labels(frame.scene, frame.rig, frame.picture)
-    return {'image_2': png.tobytes(), 'velodyne': frame.sweep.points.tobytes(),
+    return {'image_2': encode_png(frame.picture.image), 'velodyne': frame.sweep.points.tobytes(),
             'calib': _calibration_text(frame.rig.calibration).encode(),
             'label_2': ''.join(line + '\n' for line in labels).encode()}
 
@@ -80,62 +60,7 @@ def _write_frame(job: Job) -> None:
     out_dir, split, frame, seed, image_size = job
     contents = frame_files(make_frame(split, frame, seed, image_size))
     for folder, path in _paths(out_dir, split, frame).items():
-        _write(path, contents[folder])
-
-
-def _start_worker() -> None:
-    # The processes are the parallelism; threads of OpenCV and BLAS would only wait for each other.
-    cv2.setNumThreads(0)
-    threadpool_limits(1)
-
-
-def _run_parallel(jobs: List[Job], num_workers: int, progress: mmengine.ProgressBar) -> None:
-    # Forked workers inherit the compiled code and need not import the package again.
-    method = 'fork' if 'fork' in multiprocessing.get_all_start_methods() else None
-    with ProcessPoolExecutor(num_workers, multiprocessing.get_context(method), _start_worker) as pool:
-        futures = [pool.submit(_write_frame, job) for job in jobs]
-        try:
-            for future in as_completed(futures):
-                future.result()
-                progress.update()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-
-
-def _run(jobs: List[Job], num_workers: int) -> None:
-    """Write all frames, with a progress bar."""
-    progress = mmengine.ProgressBar(len(jobs), file=sys.stderr)
-    with threadpool_limits(1):
-        _write_frame(jobs[0])  # compiles the ray caster, before there are workers
-        progress.update()
-        if num_workers == 1:
-            for job in jobs[1:]:
-                _write_frame(job)
-                progress.update()
-        else:
-            _run_parallel(jobs[1:], num_workers, progress)
-    print(file=sys.stderr)
-
-
-def _claim_folder(out_dir: Path, settings: Dict) -> None:
-    """Create the folder, or make sure that it holds an earlier run with the same settings."""
-    marker = out_dir / MARKER
-    if marker.is_file():
-        found = json.loads(marker.read_text())
-        if found != settings:
-            raise ValueError(f'{marker}: the folder holds a set made with {found}, but {settings} was asked '
-                             'for; choose another out_dir or delete this one')
-        for leftover in out_dir.rglob('*' + _TEMPORARY):
-            leftover.unlink()
-    elif out_dir.exists() and (not out_dir.is_dir() or any(out_dir.iterdir())):
-        raise FileExistsError(f'{out_dir} exists and was not made by this generator (no {MARKER} in it); '
-                              'choose a new or empty out_dir')
-    for split, folders in _FOLDERS.items():
-        for folder in folders:
-            (out_dir / split / folder).mkdir(parents=True, exist_ok=True)
-    (out_dir / 'ImageSets').mkdir(exist_ok=True)
-    _write(marker, json.dumps(settings, indent=1).encode())
+        write_file(path, contents[folder])
 
 
 def _write_splits(out_dir: Path, num_frames: int, num_val: int, num_test: int) -> None:
@@ -144,7 +69,7 @@ def _write_splits(out_dir: Path, num_frames: int, num_val: int, num_test: int) -
               'trainval': range(num_frames), 'test': range(num_test)}
     for name, frames in splits.items():
         text = ''.join(f'{frame:06d}\n' for frame in frames)
-        _write(out_dir / 'ImageSets' / f'{name}.txt', text.encode())
+        write_file(out_dir / 'ImageSets' / f'{name}.txt', text.encode())
 
 
 def generate_dataset(out_dir: Union[str, Path], num_frames: int, seed: int = 0,
@@ -153,12 +78,14 @@ def generate_dataset(out_dir: Union[str, Path], num_frames: int, seed: int = 0,
     """Write a synthetic data set in the KITTI object layout.
 
     ``training/{image_2,velodyne,calib,label_2}``, ``testing/`` likewise without labels, and
-    ``ImageSets/{train,val,trainval,test}.txt``. Each frame is a scene of its own and depends on the seed, its
-    number and the image size only: the same bytes come out whatever the number of workers, and a set can be
-    prolonged. A run that was stopped goes on where it was when it is called again.
+    ``ImageSets/{train,val,trainval,test}.txt``. Each frame is a scene of its own and depends on the
+    seed, its number and the image size only: the same bytes come out whatever the number of
+    workers, and a set can be prolonged. A run that was stopped goes on where it was when it is
+    called again.
 
     Args:
-        out_dir: New or empty folder, or one that an earlier run with the same seed and size has left.
+        out_dir: New or empty folder, or one that an earlier run with the same seed and size has
+            left.
         num_frames: Frames in ``training``; the last ``val_fraction`` of them make the val split.
         seed: Not negative.
         image_size: (width, height) in pixels.
@@ -171,16 +98,18 @@ def generate_dataset(out_dir: Union[str, Path], num_frames: int, seed: int = 0,
         ValueError: ``out_dir`` holds a set with other settings, or an argument is out of its range.
     """
     if num_frames < 1 or num_test_frames < 0 or seed < 0 or not 0 <= val_fraction < 1:
-        raise ValueError('expected num_frames >= 1, num_test_frames >= 0, seed >= 0 and 0 <= val_fraction < '
-                         f'1, got {num_frames}, {num_test_frames}, {seed} and {val_fraction}')
+        raise ValueError('expected num_frames >= 1, num_test_frames >= 0, seed >= 0 and '
+                         f'0 <= val_fraction < 1, got {num_frames}, {num_test_frames}, {seed} and '
+                         f'{val_fraction}')
     if min(image_size) < 16:
-        raise ValueError(f'expected an image_size (width, height) of at least 16 pixels, got {image_size}')
+        raise ValueError('expected an image_size (width, height) of at least 16 pixels, got '
+                         f'{image_size}')
     out_dir, image_size = Path(out_dir), (int(image_size[0]), int(image_size[1]))
-    _claim_folder(out_dir, dict(generator_version=GENERATOR_VERSION, seed=seed, image_size=list(image_size)))
+    folders = [f'{split}/{folder}' for split in _FOLDERS for folder in _FOLDERS[split]]
+    claim_folder(out_dir, [*folders, 'ImageSets'], dict(seed=seed, image_size=list(image_size)))
     wanted = [('training', frame) for frame in range(num_frames)]
     wanted += [('testing', frame) for frame in range(num_test_frames)]
     jobs = [(out_dir, split, frame, seed, image_size) for split, frame in wanted
             if not all(path.is_file() for path in _paths(out_dir, split, frame).values())]
-    if jobs:
-        _run(jobs, num_workers or len(os.sched_getaffinity(0)))
+    run_jobs(_write_frame, jobs, num_workers)
     _write_splits(out_dir, num_frames, round(num_frames * val_fraction), num_test_frames)
