@@ -1,7 +1,7 @@
 """Draw frames of a config's data set as the model will see them.
 
-For each frame: every camera's augmented image with the LiDAR points that it sees, coloured by depth,
-what augmentation did, both views of the cloud from above, and how their points are matched.
+For each frame: every camera's augmented image with the LiDAR points that it sees, coloured by
+depth, what augmentation did, both views of the cloud from above, and how their points are matched.
 """
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from pathlib import Path
@@ -9,9 +9,9 @@ from pathlib import Path
 from mmengine.config import DictAction
 from mmengine.runner import set_random_seed
 
-from mmdet3d.registry import MODELS
 from simipu.engine import launch
-from simipu.visualization import build_split, choose_frames, draw_frame, vstack, write_png
+from simipu.visualization import (build_matcher, build_split, choose_frames, draw_frame, vstack,
+                                  write_png)
 
 
 def parse_args() -> Namespace:
@@ -19,9 +19,10 @@ def parse_args() -> Namespace:
     parser.add_argument('config', help='config file')
     parser.add_argument('--split', choices=['train', 'val', 'test'], default='train')
     parser.add_argument('--num-frames', type=int, default=2, help='how many frames (default: 2)')
-    parser.add_argument('--frame-index', type=int, help='first frame; default: frames spread over the split')
-    parser.add_argument('--out', help='a .png for one sheet of all frames, or a folder for a picture of each '
-                        '(default: browse_SPLIT.png in the work dir)')
+    parser.add_argument('--frame-index', type=int,
+                        help='first frame (default: frames spread over the split)')
+    parser.add_argument('--out', help='a .png for one sheet of all frames, or a folder for a '
+                        'picture of each (default: browse_SPLIT.png in the work dir)')
     parser.add_argument('--seed', type=int, default=0, help='of the augmentation')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
                         help='override settings of the config')
@@ -33,7 +34,7 @@ def main() -> None:
     args = parse_args()
     cfg = launch.load_config(args)
     dataset = build_split(cfg, args.split)
-    matcher = MODELS.build(cfg.model.matcher) if cfg.model.get('matcher') else None
+    matcher = build_matcher(cfg)
     out = Path(args.out or Path(cfg.work_dir, f'browse_{args.split}.png'))
     as_sheet = out.suffix == '.png'
     pictures = []

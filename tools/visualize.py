@@ -1,7 +1,8 @@
-"""Draw what a checkpoint has learnt, on frames of a config's data set, or the curves of a training.
+"""Draw what a checkpoint has learnt on frames of a config's data set, or the curves of a training.
 
-For each frame: image features as colours (PCA), the similarity of one pixel to every point and of one
-point to every pixel, the depth that a linear probe reads from the features, and retrieval mistakes.
+For each frame: image features as colours (PCA), the similarity of one pixel to every point and of
+one point to every pixel, the depth that a linear probe reads from the features, and retrieval
+mistakes.
 Examples:
   visualize.py configs/simipu_synthetic.py work_dirs/simipu_synthetic/iter_300.pth
   visualize.py --log work_dirs/simipu_synthetic
@@ -19,20 +20,26 @@ from simipu.engine import launch
 def parse_args() -> Namespace:
     parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
     parser.add_argument('config', nargs='?', help='config file')
-    parser.add_argument('checkpoint', nargs='?', help='checkpoint file (default: untrained weights)')
-    parser.add_argument('--log', metavar='WORK_DIR', help='draw the training curves of this work dir')
-    parser.add_argument('--out-dir', default='visualizations', help='(default: visualizations)')
+    parser.add_argument('checkpoint', nargs='?',
+                        help='checkpoint file (default: untrained weights)')
+    parser.add_argument('--log', metavar='WORK_DIR',
+                        help='draw the training curves of this work dir')
+    parser.add_argument('--out-dir', default='visualizations',
+                        help='folder of the pictures (default: visualizations)')
     parser.add_argument('--split', choices=['train', 'val', 'test'], default='val')
     parser.add_argument('--num-frames', type=int, default=2, help='how many frames (default: 2)')
-    parser.add_argument('--frame-index', type=int, help='first frame; default: frames spread over the split')
+    parser.add_argument('--frame-index', type=int,
+                        help='first frame (default: frames spread over the split)')
     parser.add_argument('--camera', help='name of the camera that is asked (default: the first)')
     parser.add_argument('--pixel', type=float, nargs=2, metavar=('U', 'V'),
                         help='pixel of the input image (default: that of the point)')
     parser.add_argument('--point', type=int, metavar='I',
                         help='number of a sampled point (default: the one next to the pixel)')
     parser.add_argument('--probe-frames', type=int, default=32,
-                        help='other frames, at most, that the depth probe is fitted to (default: 32)')
-    parser.add_argument('--seed', type=int, default=0, help='of untrained weights and of sampled points')
+                        help='at most how many other frames the depth probe is fitted to '
+                        '(default: 32)')
+    parser.add_argument('--seed', type=int, default=0,
+                        help='of untrained weights and of sampled points')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
                         help='override settings of the config')
     parser.set_defaults(work_dir=None, launcher='none', local_rank=0)

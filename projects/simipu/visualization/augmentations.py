@@ -10,7 +10,7 @@ class ImageAugmentation(NamedTuple):
     """An image augmentation as: flip (if any), then scale, then a rotation, then what was cropped.
 
     ``scale_x``, ``scale_y``; ``angle`` in degrees, clockwise as seen; ``flipped``; ``window`` as
-    (u0, v0, u1, v1): the part of the original image, in its pixels and clipped to it, that is shown.
+    (u0, v0, u1, v1): the part of the original image that is shown, in its pixels and clipped to it.
     """
     scale_x: float
     scale_y: float
@@ -33,7 +33,13 @@ class PointAugmentation(NamedTuple):
 
 def split_image_augmentation(matrix: np.ndarray, ori_shape: Sequence[int],
                              img_shape: Sequence[int]) -> ImageAugmentation:
-    """Tell apart what ``img_aug_matrix`` (4, 4) did; shapes are (height, width) before and after."""
+    """Tell apart what ``img_aug_matrix`` (4, 4) did to an image.
+
+    Args:
+        matrix: (4, 4).
+        ori_shape: Height and width before.
+        img_shape: Height and width after.
+    """
     linear = np.array(matrix[:2, :2], dtype=np.float64)
     flipped = np.linalg.det(linear) < 0
     if flipped:
@@ -67,7 +73,7 @@ def describe_image_augmentation(matrix: np.ndarray, ori_shape: Sequence[int],
     """
     found = split_image_augmentation(matrix, ori_shape, img_shape)
     same = abs(found.scale_x - found.scale_y) < 0.01 * found.scale_x
-    parts = [f'scale {found.scale_x:.2f}' if same else f'scale {found.scale_x:.2f} x {found.scale_y:.2f}']
+    parts = [f'scale {found.scale_x:.2f}' + ('' if same else f' x {found.scale_y:.2f}')]
     if abs(found.angle) > 0.05:
         side = 'clockwise' if found.angle > 0 else 'anticlockwise'
         parts.append(f'rotated {abs(found.angle):.1f}° {side}')

@@ -7,11 +7,12 @@ import numpy as np
 from .overlays import draw_dots
 from .sheets import GREY, draw_text
 
+Interval = Tuple[float, float]
 UNSEEN = (190, 190, 190)
 
 
 class BirdsEyeView:
-    """A picture of the ground plane: x points up and y to the left, as a driver sees the road ahead.
+    """A picture of the ground plane: x points up and y to the left, as a driver sees the road.
 
     Args:
         x_range: From, to, in metres.
@@ -19,7 +20,7 @@ class BirdsEyeView:
         width: Of the picture, in pixels.
     """
 
-    def __init__(self, x_range: Tuple[float, float], y_range: Tuple[float, float], width: int) -> None:
+    def __init__(self, x_range: Interval, y_range: Interval, width: int) -> None:
         self.x_range = x_range
         self.y_range = y_range
         self.width = width
@@ -27,7 +28,8 @@ class BirdsEyeView:
         self.height = round((x_range[1] - x_range[0]) / self.metres_per_pixel)
 
     @classmethod
-    def covering(cls, clouds: Sequence[np.ndarray], width: int, step: float = 10.0) -> 'BirdsEyeView':
+    def covering(cls, clouds: Sequence[np.ndarray], width: int,
+                 step: float = 10.0) -> 'BirdsEyeView':
         """The view that holds the origin and 99 % of each cloud (N, 3 or more), out to whole steps.
 
         The few farthest returns would shrink everything else.
@@ -44,7 +46,7 @@ class BirdsEyeView:
         return (corner - points[:, 1::-1]) / self.metres_per_pixel - 0.5
 
     def canvas(self, step: float = 20.0) -> np.ndarray:
-        """White ground (height, width, 3) with a grid every ``step`` metres and the sensor's axes."""
+        """White ground (height, width, 3) with a grid every ``step`` metres and the axes."""
         canvas = np.full((self.height, self.width, 3), 255, np.uint8)
         for x in _multiples(self.x_range, step):
             row = round(self.pixels(np.array([[x, 0.0]]))[0, 1])
@@ -67,10 +69,11 @@ class BirdsEyeView:
 
     def draw(self, points: np.ndarray, colours: np.ndarray = UNSEEN, radius: int = 1,
              canvas: Optional[np.ndarray] = None) -> np.ndarray:
-        """Draw points (N, 2 or more) with colours (N, 3) or (3,) on a canvas, by default a new one."""
+        """Draw points (N, 2 or more), colours (N, 3) or (3,), on a canvas, by default a new one."""
         canvas = self.canvas() if canvas is None else canvas
         return draw_dots(canvas, self.pixels(points), colours, radius)
 
 
-def _multiples(interval: Tuple[float, float], step: float) -> np.ndarray:
-    return np.arange(np.ceil(interval[0] / step), np.floor(interval[1] / step) + 1, dtype=int) * step
+def _multiples(interval: Interval, step: float) -> np.ndarray:
+    first, last = np.ceil(interval[0] / step), np.floor(interval[1] / step)
+    return np.arange(first, last + 1, dtype=int) * step

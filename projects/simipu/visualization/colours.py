@@ -10,12 +10,13 @@ NEAR = 2.0
 """Depth in metres at which the colours of depth start."""
 FAR = 60.0
 """Depth in metres at which the colours of depth end."""
+TURBO = cv2.applyColorMap(np.arange(256, dtype=np.uint8), cv2.COLORMAP_TURBO)[:, 0]
 
 
 def share_colours(shares: np.ndarray) -> np.ndarray:
     """Colours (N, 3) of shares (N,): blue is 0 and below, red is 1 and above."""
     levels = (255 * np.clip(shares, 0, 1)).astype(np.uint8)
-    return cv2.applyColorMap(levels.reshape(-1, 1), cv2.COLORMAP_TURBO).reshape(-1, 3)
+    return TURBO[levels]
 
 
 def depth_colours(depth: np.ndarray, max_depth: float = FAR) -> np.ndarray:
@@ -34,8 +35,13 @@ def hue_colours(count: int) -> np.ndarray:
     return cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR).reshape(-1, 3)
 
 
-def colour_bar(colours: Callable[[np.ndarray], np.ndarray], values: np.ndarray, ticks: Sequence[float],
-               unit: str = '', height: int = 34) -> np.ndarray:
+def depth_bar(width: int) -> np.ndarray:
+    """The legend of :func:`depth_colours`, ``width`` pixels wide."""
+    return colour_bar(depth_colours, np.geomspace(NEAR, FAR, width), (2, 4, 8, 15, 30, 60), ' m')
+
+
+def colour_bar(colours: Callable[[np.ndarray], np.ndarray], values: np.ndarray,
+               ticks: Sequence[float], unit: str = '', height: int = 34) -> np.ndarray:
     """A legend: the colours of ``values``, one a column, with some of them written below.
 
     Args:

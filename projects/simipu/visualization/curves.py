@@ -32,7 +32,7 @@ PANELS = (
 
 
 def read_scalars(work_dir: Union[str, os.PathLike]) -> Scalars:
-    """Read ``*/vis_data/scalars.json`` of a work folder; a resumed training goes on where it was taken up.
+    """Read every ``vis_data/scalars.json`` of a work folder, a resumed training as one.
 
     MMEngine logs validation under the epoch where training is by epoch; here it stands at the last
     iteration logged before it.
@@ -42,8 +42,8 @@ def read_scalars(work_dir: Union[str, os.PathLike]) -> Scalars:
     """
     files = sorted(Path(work_dir).glob('**/vis_data/scalars.json'))
     if not files:
-        raise DataError(f'{work_dir}: no vis_data/scalars.json in it or below; expected the work dir of a '
-                        'training that has logged at least once')
+        raise DataError(f'{work_dir}: no vis_data/scalars.json in it or below; expected the work '
+                        'dir of a training that has logged at least once')
     series: dict[str, dict[int, float]] = {}
     for file in files:
         _read_file(file, series)
@@ -75,7 +75,8 @@ def draw_training_curves(scalars: Scalars, width: int = 1200) -> np.ndarray:
     Raises:
         DataError: Nothing to draw was logged.
     """
-    panels = [(panel, [name for name in scalars if name.startswith(panel.names)]) for panel in PANELS]
+    panels = [(panel, [name for name in scalars if name.startswith(panel.names)])
+              for panel in PANELS]
     panels = [(panel, names) for panel, names in panels if names]
     if not panels:
         raise DataError('the log holds nothing to draw; expected losses, found '

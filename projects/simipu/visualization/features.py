@@ -48,7 +48,7 @@ def cosine_similarity(query: Tensor, keys: Tensor) -> Tensor:
 
 def upsample_to_image(cells: np.ndarray, input_shape: Sequence[int], img_shape: Sequence[int]
                       ) -> np.ndarray:
-    """Enlarge what belongs to the cells of a feature map to its image, between centres of cells linear.
+    """Enlarge a map of cells to its image, linear between the cells' centres.
 
     Args:
         cells: (h, w) or (h, w, C), uint8 or float32.

@@ -1,4 +1,4 @@
-"""A frame as the model will see it: its images with LiDAR, and both views of its cloud from above."""
+"""A frame as the model will see it: images with LiDAR, and both views of the cloud from above."""
 from typing import Callable, NamedTuple, Optional
 
 import numpy as np
@@ -10,7 +10,7 @@ from ..geometry import invert_matrix, project_to_cameras, transform_points
 from ..ops import furthest_point_sample
 from .augmentations import describe_image_augmentation, describe_point_augmentation
 from .birds_eye_view import UNSEEN, BirdsEyeView
-from .colours import FAR, NEAR, colour_bar, depth_colours, hue_colours
+from .colours import depth_bar, depth_colours, hue_colours
 from .overlays import draw_dots, draw_lidar_overlay, draw_segments, zoom
 from .sheets import GAP, captioned, contact_sheet, hstack, vstack
 
@@ -27,7 +27,7 @@ class FramePicture(NamedTuple):
 class CloudMatches(NamedTuple):
     """K matches of two views' samples of a cloud, all in the first view's coordinates, in metres.
 
-    ``points_a`` (M, 3) and ``points_b`` (M, 3), and the rows ``index_a`` and ``index_b``, each (K,).
+    ``points_a`` (M, 3), ``points_b`` (M, 3); rows in them ``index_a`` and ``index_b``, each (K,).
     """
     points_a: np.ndarray
     points_b: np.ndarray
@@ -40,8 +40,9 @@ class CloudMatches(NamedTuple):
         return np.linalg.norm(self.points_a[self.index_a] - self.points_b[self.index_b], axis=1)
 
 
-def project_sample(points: Tensor, sample: Det3DDataSample) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Project points (N, 3) of the first view into the V images of one frame, exactly as the model does.
+def project_sample(points: Tensor, sample: Det3DDataSample
+                   ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Project points (N, 3) of the first view into the V images, exactly as the model does.
 
     Returns:
         Pixels (V, N, 2), depth (V, N) in metres, boolean visibility (V, N).
@@ -54,7 +55,8 @@ def project_sample(points: Tensor, sample: Det3DDataSample) -> tuple[np.ndarray,
 
 def to_images(packed: dict) -> list[np.ndarray]:
     """The V images (H, W, 3) of what ``PackPairedInputs`` returned."""
-    return [np.ascontiguousarray(image.permute(1, 2, 0).numpy()) for image in packed['inputs']['img']]
+    return [np.ascontiguousarray(image.permute(1, 2, 0).numpy())
+            for image in packed['inputs']['img']]
 
 
 def draw_frame(packed: dict, matcher: Optional[Callable] = None, num_points: int = 256,
@@ -72,10 +74,8 @@ def draw_frame(packed: dict, matcher: Optional[Callable] = None, num_points: int
     pixels, depth, visible = project_sample(points, sample)
     cameras = _draw_cameras(packed, pixels, depth, visible, width)
     clouds = _draw_clouds(inputs, sample, matcher, num_points, width)
-    ticks = (2, 5, 10, 20, 40, 60)
-    legend = colour_bar(depth_colours, np.geomspace(NEAR, FAR, width // 3), ticks, ' m')
     title = f'frame {sample.metainfo["sample_idx"]}: {sample.metainfo["lidar_path"]}'
-    image = vstack([captioned(cameras, title), legend, clouds])
+    image = vstack([captioned(cameras, title), depth_bar(width // 3), clouds])
     return FramePicture(image, dict(zip(sample.metainfo['cam_names'], visible.mean(1).tolist())))
 
 
@@ -92,27 +92,28 @@ def _draw_cameras(packed: dict, pixels: np.ndarray, depth: np.ndarray, visible: 
         height, image_width = meta['img_shape'][i]
         did = describe_image_augmentation(meta['img_aug_matrix'][i], meta['ori_shape'][i],
                                           meta['img_shape'][i])
-        titles.append(f'{meta["cam_names"][i]}: {image_width} x {height} px, sees {seen.mean():.1%} of '
-                      f'{len(seen)} points\n{did}')
+        titles.append(f'{meta["cam_names"][i]}: {image_width} x {height} px, sees '
+                      f'{seen.mean():.1%} of {len(seen)} points\n{did}')
     return contact_sheet(overlays, titles, columns, cell_width)
 
 
-def _draw_clouds(inputs: dict, sample: Det3DDataSample, matcher: Optional[Callable], num_points: int,
-                 width: int) -> np.ndarray:
+def _draw_clouds(inputs: dict, sample: Det3DDataSample, matcher: Optional[Callable],
+                 num_points: int, width: int) -> np.ndarray:
     points = inputs['points'][:, :3]
+    caption = f'{len(points)} points\ncoloured by depth where a camera sees them'
+    panel_width = (width - 2 * GAP) // 3
     if 'points_aug' not in inputs:
-        view = BirdsEyeView.covering([points.numpy()], (width - 2 * GAP) // 3)
+        view = BirdsEyeView.covering([points.numpy()], panel_width)
         cloud = view.draw(points.numpy(), _colours_in_images(points, sample))
-        return captioned(cloud, f'the cloud from above: {len(points)} points\n'
-                         'coloured by depth where a camera sees them')
+        return captioned(cloud, f'the cloud from above: {caption}')
     points_aug = inputs['points_aug'][:, :3]
     matrix = torch.as_tensor(sample.metainfo['lidar_aug_matrix'])
     back = transform_points(points_aug.double(), invert_matrix(matrix, 'lidar_aug_matrix'))
     matches = None if matcher is None else match_views(points, back, matcher, num_points)
-    view = BirdsEyeView.covering([points.numpy(), points_aug.numpy()], (width - 2 * GAP) // 3)
+    view = BirdsEyeView.covering([points.numpy(), points_aug.numpy()], panel_width)
     cloud = view.draw(points.numpy(), _colours_in_images(points, sample))
     cloud_aug = view.draw(points_aug.numpy(), _colours_in_images(back, sample))
-    panels = [captioned(cloud, f'view 1: {len(points)} points\ncoloured by depth where a camera sees them'),
+    panels = [captioned(cloud, f'view 1: {caption}'),
               captioned(cloud_aug, 'view 2: the same colours\n'
                         + describe_point_augmentation(matrix.numpy()))]
     if matches is None:
@@ -123,10 +124,10 @@ def _draw_clouds(inputs: dict, sample: Det3DDataSample, matcher: Optional[Callab
 
 
 def _colours_in_images(points: Tensor, sample: Det3DDataSample) -> np.ndarray:
-    """(N, 3): the colour that each point (N, 3) of the first view has in the images, grey if in none."""
+    """(N, 3): the colour that each point (N, 3) of the first view has in the images, else grey."""
     _, depth, visible = project_sample(points, sample)
     nearest = np.where(visible, depth, np.inf).min(axis=0)
-    return np.where(visible.any(axis=0)[:, None], depth_colours(nearest), np.array(UNSEEN, np.uint8))
+    return np.where(visible.any(axis=0)[:, None], depth_colours(nearest), np.uint8(UNSEEN))
 
 
 def match_views(points: Tensor, back: Tensor, matcher: Callable, num_points: int) -> CloudMatches:
@@ -155,14 +156,14 @@ def _join_views(pair: np.ndarray, view: BirdsEyeView, shift: np.ndarray, matches
     first = matches.points_a[matches.index_a]
     second = torch.from_numpy(matches.points_b[matches.index_b]).double()
     second = transform_points(second, matrix).numpy()
-    # The samples' order is that of furthest point sampling: the first ones are spread over the cloud.
+    # In the order of furthest point sampling: the first ones are spread over the cloud.
     shown = (view.contains(first) & view.contains(second)).nonzero()[0][:NUM_LINES]
     top = np.array([0, pair.shape[0] - view.height])
     start = view.pixels(first[shown]) + top
     end = view.pixels(second[shown]) + top + shift
     colours = hue_colours(len(shown))
     pair = draw_segments(pair, start, end, colours)
-    return draw_dots(pair, np.concatenate([start, end]), np.concatenate([colours, colours]), radius=4)
+    return draw_dots(pair, np.concatenate([start, end]), np.tile(colours, (2, 1)), radius=4)
 
 
 def _draw_matches(view: BirdsEyeView, matches: CloudMatches) -> np.ndarray:

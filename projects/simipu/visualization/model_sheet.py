@@ -7,10 +7,11 @@ import torch.nn.functional as F
 
 from ..evaluation import LinearDepthProbe, depth_errors, retrieval_ranks
 from ..geometry import visible as in_image
-from .colours import FAR, NEAR, colour_bar, depth_colours, share_colours
+from .colours import FAR, colour_bar, depth_bar, depth_colours, share_colours
 from .features import PCAColours, cosine_similarity, upsample_to_image
 from .model_views import FrameFeatures
-from .overlays import (blend_heat_map, draw_cross, draw_dots, draw_lidar_overlay, draw_segments, zoom)
+from .overlays import (blend_heat_map, draw_cross, draw_dots, draw_lidar_overlay, draw_segments,
+                       fade, zoom)
 from .sheets import GAP, captioned, contact_sheet, hstack, vstack
 
 DEPTH_RANGE = (1.0, FAR)
@@ -19,13 +20,13 @@ RIGHT, WRONG = (60, 190, 60), (40, 40, 230)
 
 
 class Query(NamedTuple):
-    """What the similarity panels ask for: a pixel (u, v) of the camera's image, and a point's row."""
+    """What the similarity panels ask for: a pixel (u, v) of the image, and a point's row."""
     pixel: np.ndarray
     point: int
 
 
 def fit_depth_probe(frames: Iterable[FrameFeatures]) -> LinearDepthProbe:
-    """Fit a linear probe to the features and depths at the visible points of all cameras of ``frames``.
+    """Fit a linear probe to features and depths at the visible points of all cameras.
 
     The frames are used one after the other, so a generator needs the memory of one only.
 
@@ -46,7 +47,7 @@ def fit_depth_probe(frames: Iterable[FrameFeatures]) -> LinearDepthProbe:
 
 
 def fit_pca_colours(frames: Sequence[FrameFeatures]) -> PCAColours:
-    """Fit colours to the feature cells of all cameras of ``frames``, those in the padding left out."""
+    """Fit colours to the feature cells of all cameras, those in the padding left out."""
     cells = [frame.feature_map[i].permute(1, 2, 0)[frame.cells_in_image(i)]
              for frame in frames for i in range(len(frame.images))]
     return PCAColours(torch.cat(cells))
@@ -64,16 +65,16 @@ def choose_query(frame: FrameFeatures, camera: int, pixel: Optional[Sequence[flo
     height, width = frame.images[camera].shape[:2]
     name, seen = frame.cam_names[camera], frame.visible[camera]
     if not seen.any():
-        raise ValueError(f'{name} sees none of the sampled points of {frame.name}; choose another camera, '
-                         'or check the calibration with tools/browse_dataset.py')
+        raise ValueError(f'{name} sees none of the sampled points of {frame.name}; choose another '
+                         'camera, or check the calibration with tools/browse_dataset.py')
     if point is not None and not (0 <= point < len(seen) and seen[point]):
         raise ValueError(f'--point {point}: {name} sees no such point of {frame.name}; it sees '
                          f'{_listed(seen.nonzero()[0])}')
     if pixel is not None:
         place = torch.tensor(pixel, dtype=torch.float64)[None]
         if not in_image(place, torch.ones(1), torch.tensor([height, width])).item():
-            raise ValueError(f'--pixel {pixel[0]:g} {pixel[1]:g}: the input image of {name} is {width} x '
-                             f'{height} pixels')
+            raise ValueError(f'--pixel {pixel[0]:g} {pixel[1]:g}: the input image of {name} is '
+                             f'{width} x {height} pixels')
     if point is None:
         target = np.array([(width - 1) / 2, (height - 1) / 2] if pixel is None else pixel)
         apart = np.linalg.norm(frame.pixels[camera] - target, axis=1)
@@ -83,7 +84,7 @@ def choose_query(frame: FrameFeatures, camera: int, pixel: Optional[Sequence[flo
 
 
 def draw_model_frame(frame: FrameFeatures, colours: PCAColours, query: Query, camera: int = 0,
-                     probe: Optional[LinearDepthProbe] = None, width: int = 1200) -> np.ndarray:
+                     probe: Optional[LinearDepthProbe] = None, width: int = 1100) -> np.ndarray:
     """Draw everything about one frame; all cameras' features, the rest for one camera.
 
     Args:
@@ -95,15 +96,15 @@ def draw_model_frame(frame: FrameFeatures, colours: PCAColours, query: Query, ca
         width: Of the picture, in pixels.
     """
     cell = (width - GAP) // 2
-    depth_bar = colour_bar(depth_colours, np.geomspace(NEAR, FAR, cell), (2, 5, 10, 20, 40, 60), ' m')
-    cosine_bar = colour_bar(share_colours, np.linspace(0, 1, cell), ())
+    cosine_bar = colour_bar(share_colours, np.linspace(0, 1, cell), (), height=32)[:12]
     depths = [draw_lidar_depth(frame, camera, cell)]
     if probe is not None:
         depths.append(draw_probe_depth(frame, camera, probe, cell))
     similarities = [draw_pixel_to_points(frame, camera, query, cell),
                     draw_point_to_pixels(frame, camera, query, cell)]
-    rows = [draw_features(frame, colours, width), hstack(depths), depth_bar, hstack(similarities),
-            captioned(cosine_bar[:12], 'lowest to highest cosine'), draw_retrieval(frame, camera, cell)]
+    rows = [draw_features(frame, colours, width), hstack(depths), depth_bar(cell),
+            hstack(similarities), captioned(cosine_bar, 'lowest to highest cosine'),
+            draw_retrieval(frame, camera, cell)]
     return captioned(vstack(rows), frame.name)
 
 
@@ -121,11 +122,11 @@ def draw_features(frame: FrameFeatures, colours: PCAColours, width: int) -> np.n
 
 
 def draw_lidar_depth(frame: FrameFeatures, camera: int, width: int) -> np.ndarray:
-    """The depth of the sampled points that a camera sees."""
-    seen = frame.visible[camera]
-    image, pixels = zoom(frame.images[camera], frame.pixels[camera, seen], width)
-    return captioned(draw_lidar_overlay(image, pixels, frame.depth[camera, seen], radius=3),
-                     f'LiDAR depth: {seen.sum()} of {len(seen)} sampled points')
+    """The depth of all points of the cloud that a camera sees."""
+    depth = frame.lidar_depth[camera]
+    image, pixels = zoom(frame.images[camera], frame.lidar_pixels[camera], width)
+    return captioned(draw_lidar_overlay(image, pixels, depth, radius=2),
+                     f'depth of {len(depth)} LiDAR points')
 
 
 def draw_probe_depth(frame: FrameFeatures, camera: int, probe: LinearDepthProbe, width: int
@@ -135,7 +136,8 @@ def draw_probe_depth(frame: FrameFeatures, camera: int, probe: LinearDepthProbe,
     predicted = probe.predict(cells.flatten(0, 1)).reshape(cells.shape[:2])
     image = frame.images[camera]
     # Between cells the logarithm is interpolated, since that is what the probe predicts.
-    depth = np.exp(upsample_to_image(predicted.log().float().numpy(), frame.input_shape, image.shape[:2]))
+    log_depth = predicted.log().float().numpy()
+    depth = np.exp(upsample_to_image(log_depth, frame.input_shape, image.shape[:2]))
     picture, _ = zoom(depth_colours(depth.ravel()).reshape(image.shape), np.zeros((0, 2)), width)
     return captioned(picture, 'depth of a linear probe' + _probe_errors(frame, camera, probe))
 
@@ -147,7 +149,7 @@ def _probe_errors(frame: FrameFeatures, camera: int, probe: LinearDepthProbe) ->
         return ''
     predicted = probe.predict(frame.features_at(camera, frame.pixels[camera, keep]))
     errors = depth_errors(predicted, torch.from_numpy(depth[keep]))
-    return f': relative error {errors.abs_rel:.0%}, within a factor of 1.25 {errors.delta1:.0%}'
+    return f': relative error {errors.abs_rel:.0%}, within a factor of 1.25: {errors.delta1:.0%}'
 
 
 def draw_pixel_to_points(frame: FrameFeatures, camera: int, query: Query, width: int) -> np.ndarray:
@@ -158,7 +160,7 @@ def draw_pixel_to_points(frame: FrameFeatures, camera: int, query: Query, width:
     shares = _to_shares(similarity)
     order = seen[np.argsort(similarity[seen])]
     places = np.concatenate([frame.pixels[camera, order], query.pixel[None]])
-    image, places = zoom(frame.images[camera], places, width)
+    image, places = zoom(fade(frame.images[camera]), places, width)
     image = draw_dots(image, places[:-1], share_colours(shares[order]), radius=4)
     best = int(similarity.argmax())
     caption = (f'pixel ({query.pixel[0]:.0f}, {query.pixel[1]:.0f}) to every point: cosine '
@@ -175,15 +177,15 @@ def draw_point_to_pixels(frame: FrameFeatures, camera: int, query: Query, width:
     place = frame.pixels[camera, query.point]
     blended, places = zoom(blend_heat_map(image, _to_shares(heat)), place[None], width)
     peak = np.array(np.unravel_index(heat.argmax(), heat.shape))[::-1]
-    caption = (f'point {query.point} (cross) to every pixel: cosine {heat.min():.2f} to {heat.max():.2f}, '
-               f'peak {np.linalg.norm(peak - place):.0f} px away')
+    caption = (f'point {query.point} (cross) to every pixel: cosine {heat.min():.2f} to '
+               f'{heat.max():.2f}, peak {np.linalg.norm(peak - place):.0f} px away')
     return captioned(draw_cross(blended, places[0]), caption)
 
 
 def draw_retrieval(frame: FrameFeatures, camera: int, width: int) -> np.ndarray:
-    """Which pixels find their own point among all that the camera sees, and where the others err to."""
+    """Which pixels find their own point among all that the camera sees, and what others take."""
     seen = frame.visible[camera]
-    image, pixels = zoom(frame.images[camera], frame.pixels[camera, seen], width)
+    image, pixels = zoom(fade(frame.images[camera]), frame.pixels[camera, seen], width)
     queries = frame.embed_pixels(camera, frame.pixels[camera, seen])
     keys = frame.point_embedding[torch.from_numpy(seen)]
     found = (F.normalize(queries, dim=1) @ F.normalize(keys, dim=1).T).argmax(1).numpy()
@@ -192,15 +194,20 @@ def draw_retrieval(frame: FrameFeatures, camera: int, width: int) -> np.ndarray:
     right = draw_dots(image, pixels[~wrong], RIGHT, radius=4)
     title = f'{(~wrong).sum()} of {len(own)} pixels find their own point'
     right = captioned(right, f'{title} (chance {1 / max(len(own), 1):.1%})')
-    shown = own[wrong][np.linspace(0, max(wrong.sum() - 1, 0), min(MAX_LINES, wrong.sum())).astype(int)]
+    shown = _thin_out(own[wrong], MAX_LINES)
     mistakes = draw_segments(image, pixels[shown], pixels[found[shown]], WRONG)
     mistakes = draw_dots(mistakes, pixels[shown], WRONG, radius=4)
     xyz = frame.xyz[torch.from_numpy(seen)]
     apart = (xyz[own] - xyz[found]).norm(dim=1).numpy()[wrong]
-    caption = f'mistakes: {len(shown)} of {wrong.sum()}, from the pixel (dot) to the point it takes'
+    caption = f'mistakes: {len(shown)} of {wrong.sum()}, from the pixel (dot) to the point taken'
     if len(apart):
         caption += f', median {np.median(apart):.1f} m off'
     return hstack([right, captioned(mistakes, caption)])
+
+
+def _thin_out(rows: np.ndarray, limit: int) -> np.ndarray:
+    """At most ``limit`` of the rows, evenly."""
+    return rows[np.linspace(0, len(rows) - 1, min(limit, len(rows))).round().astype(int)]
 
 
 def _to_shares(values: np.ndarray) -> np.ndarray:

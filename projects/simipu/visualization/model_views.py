@@ -25,7 +25,9 @@ class FrameFeatures(NamedTuple):
         pixels (np.ndarray): (V, M, 2), where each point is in each augmented image.
         depth (np.ndarray): (V, M) in metres.
         visible (np.ndarray): (V, M).
-        embed_query (Callable): The inter-modal head's projection of (K, C) pixel features to (K, D).
+        lidar_pixels (list[np.ndarray]): V times (K, 2), all points that the image shows.
+        lidar_depth (list[np.ndarray]): V times (K,) in metres, their depth.
+        embed_query (Callable): The inter-modal head's projection, (K, C) pixel features to (K, D).
     """
     name: str
     cam_names: list
@@ -38,6 +40,8 @@ class FrameFeatures(NamedTuple):
     pixels: np.ndarray
     depth: np.ndarray
     visible: np.ndarray
+    lidar_pixels: list
+    lidar_depth: list
     embed_query: Callable[[Tensor], Tensor]
 
     def camera_index(self, name: Optional[str]) -> int:
@@ -47,7 +51,8 @@ class FrameFeatures(NamedTuple):
             ValueError: There is none of this name.
         """
         if name is not None and name not in self.cam_names:
-            raise ValueError(f'no camera {name!r} in {self.name}; there are {", ".join(self.cam_names)}')
+            raise ValueError(f'no camera {name!r} in {self.name}; there are '
+                             f'{", ".join(self.cam_names)}')
         return 0 if name is None else self.cam_names.index(name)
 
     def features_at(self, camera: int, pixels: np.ndarray) -> Tensor:
@@ -71,23 +76,27 @@ class FrameFeatures(NamedTuple):
 
 @torch.no_grad()
 def extract_frame(model: nn.Module, packed: dict) -> FrameFeatures:
-    """Run a :class:`simipu.models.SimIPU` in evaluation mode on what ``PackPairedInputs`` returned."""
+    """Run a :class:`SimIPU` in evaluation mode on what ``PackPairedInputs`` returned."""
     sample = packed['data_samples']
     inputs = model.data_preprocessor(pseudo_collate([packed]))['inputs']
     points = model.point_encoder(inputs['points'])
     feature_map = model.extract_image_features(inputs['imgs'])
     cells = feature_map.permute(0, 2, 3, 1)
+    embed_query = model.inter_head.embed_query
     pixels, depth, visible = project_sample(points.xyz[0], sample)
+    lidar_pixels, lidar_depth, shown = project_sample(packed['inputs']['points'][:, :3], sample)
     return FrameFeatures(
         name=f'frame {sample.metainfo["sample_idx"]}: {sample.metainfo["lidar_path"]}',
         cam_names=list(sample.metainfo['cam_names']),
         images=to_images(packed),
         input_shape=tuple(inputs['imgs'].shape[-2:]),
         feature_map=feature_map,
-        cell_embedding=model.inter_head.embed_query(cells.flatten(0, 2)).unflatten(0, cells.shape[:3]),
+        cell_embedding=embed_query(cells.flatten(0, 2)).unflatten(0, cells.shape[:3]),
         xyz=points.xyz[0],
         point_embedding=model.inter_head.embed_key(points.features[0]),
         pixels=pixels,
         depth=depth,
         visible=visible,
-        embed_query=model.inter_head.embed_query)
+        lidar_pixels=[places[seen] for places, seen in zip(lidar_pixels, shown)],
+        lidar_depth=[metres[seen] for metres, seen in zip(lidar_depth, shown)],
+        embed_query=embed_query)

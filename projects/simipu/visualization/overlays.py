@@ -7,7 +7,8 @@ import numpy as np
 from .colours import FAR, depth_colours, share_colours
 
 
-def draw_dots(image: np.ndarray, pixels: np.ndarray, colours: np.ndarray, radius: int = 1) -> np.ndarray:
+def draw_dots(image: np.ndarray, pixels: np.ndarray, colours: np.ndarray,
+              radius: int = 1) -> np.ndarray:
     """Draw dots over an image, later ones on top.
 
     Args:
@@ -28,7 +29,7 @@ def draw_dots(image: np.ndarray, pixels: np.ndarray, colours: np.ndarray, radius
 
 def draw_segments(image: np.ndarray, start: np.ndarray, end: np.ndarray, colours: np.ndarray,
                   thickness: int = 1) -> np.ndarray:
-    """Draw a line from each pixel of ``start`` (N, 2) to that of ``end`` (N, 2); else as draw_dots."""
+    """Draw lines from pixels ``start`` (N, 2) to ``end`` (N, 2); colours (N, 3) or (3,)."""
     canvas = image.copy()
     ends = np.rint(np.concatenate([start, end], axis=1)).astype(int).tolist()
     for (u0, v0, u1, v1), colour in zip(ends, np.broadcast_to(colours, (len(ends), 3)).tolist()):
@@ -55,7 +56,8 @@ def draw_lidar_overlay(image: np.ndarray,
     """
     radius = max(1, round(image.shape[1] / 640)) if radius is None else radius
     far_to_near = np.argsort(-depth)
-    return draw_dots(image, pixels[far_to_near], depth_colours(depth[far_to_near], max_depth), radius)
+    colours = depth_colours(depth[far_to_near], max_depth)
+    return draw_dots(image, pixels[far_to_near], colours, radius)
 
 
 def draw_cross(image: np.ndarray, pixel: np.ndarray, size: int = 18) -> np.ndarray:
@@ -69,8 +71,17 @@ def draw_cross(image: np.ndarray, pixel: np.ndarray, size: int = 18) -> np.ndarr
 
 def blend_heat_map(image: np.ndarray, heat: np.ndarray, alpha: float = 0.6) -> np.ndarray:
     """Lay a map of shares (H, W), blue 0 to red 1, over the grey version of an image (H, W, 3)."""
-    grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
-    return cv2.addWeighted(share_colours(heat).reshape(image.shape), alpha, grey, 1 - alpha, 0)
+    colours = share_colours(heat.ravel()).reshape(image.shape)
+    return cv2.addWeighted(colours, alpha, _grey(image), 1 - alpha, 0)
+
+
+def fade(image: np.ndarray) -> np.ndarray:
+    """A pale grey version of an image (H, W, 3), on which coloured marks stand out."""
+    return 128 + _grey(image) // 2
+
+
+def _grey(image: np.ndarray) -> np.ndarray:
+    return cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
 
 
 def zoom(image: np.ndarray, pixels: np.ndarray, width: int) -> Tuple[np.ndarray, np.ndarray]:

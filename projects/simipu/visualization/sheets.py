@@ -20,8 +20,8 @@ def draw_text(image: np.ndarray, text: str, left: int, top: int, size: int = TEX
     """Write a line of text into ``image`` (H, W, 3), in place.
 
     Args:
-        left, top: Corner of the text in pixels; with ``centred``, ``left`` is its middle. It is moved as
-            far as needed to stay inside the image.
+        left, top: Corner of the text in pixels; with ``centred``, ``left`` is its middle. It is
+            moved as far as needed to stay inside the image.
         size: Height of a line in pixels.
         grey: Level of the text's colour, 0 is black.
     """
@@ -35,7 +35,7 @@ def draw_text(image: np.ndarray, text: str, left: int, top: int, size: int = TEX
 
 
 def captioned(image: np.ndarray, caption: str) -> np.ndarray:
-    """``image`` (H, W, 3) below its caption: the first line bold, longer lines wrapped at its width."""
+    """``image`` (H, W, 3) below its caption: first line bold, long lines wrapped at its width."""
     title, *notes = caption.split('\n')
     width = image.shape[1] - 8
     lines = [(line, True) for line in _wrap(title, width, bold=True)]
@@ -112,7 +112,7 @@ def _cell(image: np.ndarray, title: str, width: int) -> np.ndarray:
 
 @lru_cache
 def _font(size: int, bold: bool) -> ImageFont.FreeTypeFont:
-    """DejaVu Sans, which comes with matplotlib; OpenCV's own letters are hard to read when small."""
+    """DejaVu Sans, which comes with matplotlib; OpenCV's letters are hard to read when small."""
     weight = 'bold' if bold else 'normal'
     path = font_manager.findfont(font_manager.FontProperties(family='DejaVu Sans', weight=weight))
     return ImageFont.truetype(path, size - 1)

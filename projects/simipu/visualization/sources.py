@@ -1,10 +1,12 @@
 """Frames and models from a config, without a runner."""
-from typing import Optional, Sequence
+import logging
+from typing import Callable, ContextManager, Optional, Sequence
 
 import numpy as np
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
-from mmengine.registry import init_default_scope
+from mmengine.logging import MMLogger
+from mmengine.registry import DefaultScope
 from torch import nn
 
 from mmdet3d.registry import DATASETS, MODELS
@@ -21,8 +23,14 @@ def build_split(cfg: Config, split: str) -> BaseDataset:
     loader = cfg.get(f'{split}_dataloader')
     if loader is None:
         raise ConfigError(f'the config has no {split}_dataloader; choose another --split')
-    init_default_scope(cfg.get('default_scope', 'mmdet3d'))
-    return DATASETS.build(loader['dataset'])
+    with _scope(cfg):
+        return DATASETS.build(loader['dataset'])
+
+
+def build_matcher(cfg: Config) -> Optional[Callable]:
+    """The matcher of the config's model, or None if it has none."""
+    with _scope(cfg):
+        return MODELS.build(cfg.model.matcher) if cfg.model.get('matcher') else None
 
 
 def build_model(cfg: Config, checkpoint: Optional[str] = None) -> nn.Module:
@@ -31,14 +39,27 @@ def build_model(cfg: Config, checkpoint: Optional[str] = None) -> nn.Module:
     Raises:
         CheckpointError, FileNotFoundError: The file is missing, no checkpoint, or of another model.
     """
-    init_default_scope(cfg.get('default_scope', 'mmdet3d'))
-    model = MODELS.build(cfg.model)
+    with _scope(cfg):
+        model = MODELS.build(cfg.model)
     if checkpoint is None:
-        model.init_weights()
+        _initialise(model)
     else:
         _load(model, checkpoint)
     model.eval()
     return model
+
+
+def _scope(cfg: Config) -> ContextManager:
+    return DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmdet3d'))
+
+
+def _initialise(model: nn.Module) -> None:
+    """``init_weights`` without the lines that MMEngine logs for each parameter."""
+    logger = MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    model.init_weights()
+    logger.setLevel(level)
 
 
 def _load(model: nn.Module, checkpoint: str) -> None:
@@ -46,8 +67,9 @@ def _load(model: nn.Module, checkpoint: str) -> None:
         model.load_state_dict(read_state_dict(checkpoint))
     except RuntimeError as error:
         lines = [line.strip() for line in str(error).splitlines()]
-        raise CheckpointError(f'{checkpoint} is of another model than the config\'s; give the config it was '
-                              f'trained with\n  {" ".join(lines[1:2])[:300]}') from error
+        raise CheckpointError(f'{checkpoint} is of another model than the config\'s; give the '
+                              f'config it was trained with\n  {" ".join(lines[1:2])[:300]}'
+                              ) from error
 
 
 def choose_frames(total: int, count: int, first: Optional[int] = None) -> list[int]:
@@ -58,8 +80,8 @@ def choose_frames(total: int, count: int, first: Optional[int] = None) -> list[i
     """
     if count < 1 or count > total - (first or 0) or (first or 0) < 0:
         start = '' if first is None else f' from index {first} on'
-        raise ValueError(f'{count} frames{start} are asked for, but the split has {total}, indices 0 to '
-                         f'{total - 1}; lower --num-frames or --frame-index')
+        raise ValueError(f'{count} frames{start} are asked for, but the split has {total}, indices '
+                         f'0 to {total - 1}; correct --num-frames or --frame-index')
     if first is not None:
         return list(range(first, first + count))
     return _spread(total, count)
