@@ -10,15 +10,20 @@ import torch
 
 
 def ball_query(min_radius, max_radius, num_samples, points, centers):
-    """All pairs, then a sort for the first rows; (B, M, K) long."""
-    squared = (centers[:, :, None] - points[:, None]).square().sum(-1)
-    inside = (squared == 0) | ((squared >= min_radius**2) & (squared < max_radius**2))
-    num_points = points.shape[1]
-    rows = torch.where(inside, torch.arange(num_points), num_points)
-    rows = torch.cat([rows, rows.new_full((*rows.shape[:2], num_samples), num_points)], dim=2)
-    rows = rows.topk(num_samples, largest=False, sorted=True)[0]
-    rows = torch.where(rows == num_points, rows[..., :1], rows)
-    return rows.masked_fill(rows == num_points, 0)
+    """All pairs, then a partial sort for the first rows; (B, M, K) long."""
+    return torch.stack([_ball_query(min_radius**2, max_radius**2, num_samples, *clouds)
+                        for clouds in zip(points, centers)])
+
+
+def _ball_query(low, high, num_samples, points, centers):
+    squared = sum((centers[:, None, axis] - points[None, :, axis]).square() for axis in range(3))
+    outside = (squared != 0) & ((squared < low) | (squared >= high))
+    rows = torch.arange(len(points), dtype=torch.int32).expand(len(centers), -1)
+    rows = rows.masked_fill(outside, len(points))
+    rows = torch.nn.functional.pad(rows, (0, num_samples), value=len(points))
+    rows = rows.topk(num_samples, largest=False, sorted=True)[0].long()
+    rows = torch.where(rows == len(points), rows[:, :1], rows)
+    return rows.masked_fill(rows == len(points), 0)
 
 
 def furthest_point_sample(points, num_points):

@@ -1,0 +1,71 @@
+"""Time and memory of the paper's point encoder beside mmdet3d's on naive operations, on CPU.
+
+    OMP_NUM_THREADS=1 python benchmarks/point_encoder.py
+
+The naive encoder at the paper's sizes needs 10 GB of memory; --skip-naive leaves it out.
+"""
+import argparse
+
+import naive_points
+import torch
+from lidar_like import lidar_like_clouds
+from measuring import Cost, measure, print_comparison, print_versions
+from mmdet3d.models.backbones import PointNet2SAMSG
+
+from simipu.models.point_encoders import PointNet2Encoder
+
+PAPER = dict(
+    num_points=(4096, 1024, (512, 512)),
+    radii=((0.2, 0.4, 0.8), (0.4, 0.8, 1.6), (1.6, 3.2, 4.8)),
+    num_samples=((32, 32, 64), (32, 32, 64), (16, 16, 16)),
+    sa_channels=(((32, 32, 64), (32, 32, 64), (64, 64, 128)),
+                 ((64, 64, 128), (64, 64, 128), (128, 128, 256)),
+                 ((128, 128, 256), (128, 128, 256), (256, 256, 512))),
+    aggregation_channels=(128, 256, 1024),
+    fps_mods=('D-FPS', 'FS', ('F-FPS', 'D-FPS')),
+    fps_sample_range_lists=(-1, -1, (512, -1)),
+    norm_cfg=dict(type='BN2d', eps=1e-3, momentum=0.1))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument('--batch', type=int, default=2)
+    parser.add_argument('--num-points', type=int, default=16384)
+    parser.add_argument('--skip-naive', action='store_true')
+    args = parser.parse_args()
+    print_versions()
+    points = lidar_like_clouds(args.batch, args.num_points)
+    for use_xyz in (False, True):
+        ours = PointNet2Encoder(4, use_xyz=use_xyz, **PAPER)
+        sa_cfg = dict(type='PointSAModuleMSG', pool_mod='max', use_xyz=use_xyz, normalize_xyz=False)
+        naive = PointNet2SAMSG(4, sa_cfg=sa_cfg, **PAPER)
+        compare(f'use_xyz={use_xyz}, forward', args,
+                lambda: forward(ours, points), lambda: forward_naive(naive, points))
+        compare(f'use_xyz={use_xyz}, forward + backward', args,
+                lambda: ours(points).features.sum().backward(),
+                lambda: run_naive(naive, points).sum().backward())
+
+
+def compare(name, args, ours, naive) -> None:
+    naive_cost = Cost(float('nan'), float('nan')) if args.skip_naive else measure(naive, repeats=1)
+    print_comparison(name, measure(ours), naive_cost)
+
+
+@torch.no_grad()
+def forward(encoder, points):
+    return encoder(points).features
+
+
+@torch.no_grad()
+def forward_naive(encoder, points):
+    return run_naive(encoder, points)
+
+
+def run_naive(encoder, points):
+    with naive_points.mmdet3d_on_cpu():
+        return encoder(points)['sa_features'][-1]
+
+
+if __name__ == '__main__':
+    main()
