@@ -109,7 +109,7 @@ def test_second_view_is_matched_to_itself():
     losses = model(inputs, samples, mode='loss')
     assert losses['pairs_intra'] == 80
     assert set(losses) == {f'{name}_{kind}' for kind in ('intra', 'inter')
-                           for name in ('loss', 'acc_top1', 'acc_top5', 'pairs')}
+                           for name in ('loss', 'acc_top1', 'acc_top5', 'pairs')} | {'visible_share'}
 
 
 def test_permuted_cameras_give_the_same_loss():

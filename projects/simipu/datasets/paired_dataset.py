@@ -10,6 +10,7 @@ from mmengine.fileio import join_path
 
 from ..engine.seeding import sample_seed
 from ..geometry import check_invertible, to_4x4
+from .bad_frames import BadFrameCounter
 from .errors import DataError
 
 
@@ -37,10 +38,18 @@ class PairedDataset(BaseDataset):
         cameras: Names of the cameras to use, in the order wanted. None: each that has an image, in
             the info file's order.
         backend_args: MMEngine file backend of the info file (local disk if None).
+        on_bad_frame: 'error' stops at the first frame whose files are missing, broken or do not fit
+            the info file. 'skip' counts such a frame, logs the first ten, and takes another frame
+            in its place, the same one whenever the same sample is asked for. Only DataErrors of
+            the pipeline are skipped; an info file that lacks a field is always an error.
+        max_bad_share: With 'skip': stop when more than this share of the frames read so far was
+            bad (and ten were). Every process, each worker of a data loader too, counts its own, in
+            ``bad_frames``.
         kwargs: Further arguments of :class:`mmengine.dataset.BaseDataset`.
 
     Raises:
-        DataError: ``data_root``, ``ann_file``, a camera or a field is missing.
+        DataError: ``data_root``, ``ann_file``, a camera or a field is missing; from
+            ``__getitem__``, a bad frame, or too many of them.
     """
 
     def __init__(self,
@@ -49,9 +58,16 @@ class PairedDataset(BaseDataset):
                  data_prefix: Optional[dict] = None,
                  cameras: Optional[Sequence[str]] = None,
                  backend_args: Optional[dict] = None,
+                 on_bad_frame: str = 'error',
+                 max_bad_share: float = 0.01,
                  **kwargs) -> None:
+        if on_bad_frame not in ('error', 'skip'):
+            raise ValueError("PairedDataset: on_bad_frame must be 'error' or 'skip', not "
+                             f'{on_bad_frame!r}')
         self.cameras = cameras
         self.backend_args = backend_args
+        self.on_bad_frame = on_bad_frame
+        self.bad_frames = BadFrameCounter(max_bad_share, ann_file)
         prefix = {'img': '', 'pts': '', **(data_prefix or {})}
         super().__init__(ann_file=ann_file, data_root=data_root, data_prefix=prefix, **kwargs)
 
@@ -82,7 +98,29 @@ class PairedDataset(BaseDataset):
     def __getitem__(self, idx: int) -> dict:
         """The frame after the pipeline, whose random numbers follow the seed ``idx`` may carry."""
         with sample_seed(idx):
+            if self.on_bad_frame == 'skip':
+                return self._first_good_frame(idx)
             return super().__getitem__(idx)
+
+    def prepare_data(self, idx: int) -> dict:
+        """The frame after the pipeline; a DataError names it."""
+        try:
+            return super().prepare_data(idx)
+        except DataError as error:
+            raise DataError(f'frame {int(idx)} of {self.ann_file}: {error}') from error
+
+    def _first_good_frame(self, idx: int) -> dict:
+        """Frame ``idx``, or if it is bad a random one that follows from ``idx`` and its seed."""
+        substitutes = np.random.default_rng([idx % len(self), getattr(idx, 'seed', 0)])
+        while True:
+            try:
+                frame = super().__getitem__(idx)
+            except DataError as error:
+                self.bad_frames.add_bad(int(idx), error)
+                idx = int(substitutes.integers(len(self)))
+            else:
+                self.bad_frames.add_good()
+                return frame
 
     def _load_info_file(self) -> dict:
         on_disk = self.backend_args is None and '://' not in self.ann_file

@@ -9,17 +9,19 @@ from torch import Tensor
 
 from mmdet3d.registry import MODELS
 from mmdet3d.structures import Det3DDataSample
-from ..geometry import project_to_cameras, sample_features, transform_points
+from ..geometry import Occlusion, project_to_cameras, sample_features, transform_points
 from .point_encoders import PointFeatures
 
 
 class PixelPointPairs(NamedTuple):
     """K pairs of a pixel and a point, ordered by frame, camera and point.
 
+    A point that several cameras see is in several pairs.
+
     ``image_features`` (K, C_img), ``point_features`` (K, C_pts), and where they are: ``depth`` (K,)
     in metres along the camera's axis, ``frame`` (K,), ``position`` (K, 3) in metres in the frame's
     LiDAR coordinates, ``cell`` (K,) a number for the feature cell that holds the pixel, different in
-    every image.
+    every image. ``visible_share`` is the share of all sampled points that some camera sees.
     """
     image_features: Tensor
     point_features: Tensor
@@ -27,6 +29,7 @@ class PixelPointPairs(NamedTuple):
     frame: Tensor
     position: Tensor
     cell: Tensor
+    visible_share: Tensor
 
     @property
     def place(self) -> dict[str, Tensor]:
@@ -51,6 +54,11 @@ class SimIPU(BaseModel):
         matcher: Which point of one view is which of the other; needed with ``intra_head``.
         img_neck: Thrown away after pre-training, as the point encoder is.
         img_level: Which of the feature maps that the backbone (or neck) returns is contrasted.
+        occlusion: Arguments of :class:`Occlusion`, such as ``dict(cell=4, window=16, tolerance=0.5)``:
+            points that a nearer surface hides from a camera are not paired with it. The depth buffer
+            is made of the whole cloud that the model gets. ``None`` pairs hidden points too.
+        max_pairs_per_frame: In training, at most so many pairs of each frame, drawn at random, bound
+            memory and time of the contrast. ``None`` takes all.
         data_preprocessor: See :class:`PairedDataPreprocessor`.
 
     Inputs of :meth:`forward`, for B frames of V cameras and N points:
@@ -71,6 +79,8 @@ class SimIPU(BaseModel):
                  matcher: Optional[dict] = None,
                  img_neck: Optional[dict] = None,
                  img_level: int = -1,
+                 occlusion: Optional[dict] = None,
+                 max_pairs_per_frame: Optional[int] = None,
                  data_preprocessor: Optional[dict] = None,
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(data_preprocessor, init_cfg)
@@ -83,6 +93,8 @@ class SimIPU(BaseModel):
         self.intra_head = None if intra_head is None else MODELS.build(intra_head)
         self.matcher = None if matcher is None else MODELS.build(matcher)
         self.img_level = img_level
+        self.occlusion = None if occlusion is None else Occlusion(**occlusion)
+        self.max_pairs_per_frame = max_pairs_per_frame
         self.pairs_since_step = 0
 
     def forward(self,
@@ -101,7 +113,8 @@ class SimIPU(BaseModel):
 
     def loss(self, inputs: dict[str, Tensor],
              data_samples: Sequence[Det3DDataSample]) -> dict[str, Tensor]:
-        """Both losses, retrieval accuracies in percent and how many pairs they rest on."""
+        """Both losses, retrieval accuracies in percent, how many pairs they rest on, and the share
+        of the sampled points that a camera sees."""
         points = self.point_encoder(inputs['points'])
         feature_map = self.extract_image_features(inputs['imgs'])
         pairs = self.pair_pixels_with_points(feature_map, points, inputs, data_samples)
@@ -109,6 +122,7 @@ class SimIPU(BaseModel):
             pairs.image_features, pairs.point_features, **pairs.place).items()}
         num_visible = results['loss_inter'].new_tensor(float(len(pairs.frame)))
         results['pairs_inter'] = num_visible.clone()
+        results['visible_share'] = pairs.visible_share
         if self.intra_head is not None:
             results.update(self._intra_loss(points, inputs['points_aug'], data_samples))
         all_reduce(num_visible)
@@ -160,20 +174,50 @@ class SimIPU(BaseModel):
                                 inputs: dict[str, Tensor],
                                 data_samples: Sequence[Det3DDataSample]) -> PixelPointPairs:
         """Every sampled point with the pixel of every camera that sees it (Section 3.3)."""
+        geometry = [_stack(data_samples, name).to(points.xyz.device) for name in
+                    ('lidar2img', 'img_aug_matrix', 'ori_shape', 'img_shape')]
         pixels, depth, visible = project_to_cameras(
-            points.xyz.double(), *(_stack(data_samples, name).to(points.xyz.device) for name in
-                                   ('lidar2img', 'img_aug_matrix', 'ori_shape', 'img_shape')))
-        pixels = pixels.float()
-        frame, camera, index = visible.nonzero(as_tuple=True)
-        height, width = inputs['imgs'].shape[-2:]
-        sampled = sample_features(feature_map, pixels.flatten(0, 1), (height, width))
+            points.xyz.double(), *geometry, cloud=inputs['points'][..., :3],
+            occlusion=self.occlusion)
+        frame, camera, index = self._choose_pairs(visible)
+        pixels = pixels[frame, camera, index].float()
+        input_shape = inputs['imgs'].shape[-2:]
         return PixelPointPairs(
-            image_features=sampled.unflatten(0, visible.shape[:2])[frame, camera, index],
+            image_features=_sample_images(
+                feature_map, pixels, frame * visible.shape[1] + camera, input_shape),
             point_features=points.features[frame, index],
             depth=depth[frame, camera, index].float(),
             frame=frame,
             position=points.xyz[frame, index],
-            cell=_feature_cell(pixels[frame, camera, index], camera, (height, width), feature_map))
+            cell=_feature_cell(pixels, camera, input_shape, feature_map),
+            visible_share=visible.any(dim=1).float().mean())
+
+    def _choose_pairs(self, visible: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Frame, camera and point of the pairs (K,), at most the budget of each frame."""
+        frame, camera, index = visible.nonzero(as_tuple=True)
+        if not self.training or self.max_pairs_per_frame is None:
+            return frame, camera, index
+        # Numbered in random order within each frame: those beyond the budget go.
+        shuffled = torch.randperm(len(frame), device=frame.device)
+        shuffled = shuffled[frame[shuffled].argsort(stable=True)]
+        kept = shuffled[_rank_in_group(frame[shuffled]) < self.max_pairs_per_frame].sort().values
+        return frame[kept], camera[kept], index[kept]
+
+
+def _rank_in_group(group: Tensor) -> Tensor:
+    """(K,) sorted group numbers -> (K,) 0, 1, 2 ... within each group."""
+    return torch.arange(len(group), device=group.device) - torch.searchsorted(group, group)
+
+
+def _sample_images(feature_map: Tensor, pixels: Tensor, image: Tensor,
+                   input_shape: tuple[int, int]) -> Tensor:
+    """Features (K, C) of (K, 2) pixels, which lie in the images of (K,) sorted numbers."""
+    rank = _rank_in_group(image)
+    # Every image gets as many rows as the one with most pixels; (0, 0) fills up the others.
+    most = int(rank.max()) + 1 if len(rank) else 1
+    rows = pixels.new_zeros(len(feature_map), most, 2)
+    rows[image, rank] = pixels
+    return sample_features(feature_map, rows, input_shape)[image, rank]
 
 
 def _stack(data_samples: Sequence[Det3DDataSample], name: str) -> Tensor:

@@ -1,3 +1,4 @@
+from .cameras import SampleCameras
 from .formatting import PackPairedInputs
 from .images import CropImages, FlipImages, PhotometricDistortImages, ResizeImages, RotateImages
 from .loading import LoadPairedImages, LoadPairedPoints
@@ -6,5 +7,5 @@ from .points import PairedPointsRangeFilter, PointCloudSecondView, SamplePoints
 __all__ = [
     'CropImages', 'FlipImages', 'LoadPairedImages', 'LoadPairedPoints', 'PackPairedInputs',
     'PairedPointsRangeFilter', 'PhotometricDistortImages', 'PointCloudSecondView', 'ResizeImages',
-    'RotateImages', 'SamplePoints'
+    'RotateImages', 'SampleCameras', 'SamplePoints'
 ]

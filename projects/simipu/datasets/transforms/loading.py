@@ -17,6 +17,9 @@ def _read(path: str, backend_args: Optional[dict]) -> bytes:
     except (FileNotFoundError, IsADirectoryError):
         raise DataError(f'no file {path}, which the info file names; check data_root and '
                         'data_prefix in the config, or write the info file anew') from None
+    except OSError as error:
+        raise DataError(f'{path} cannot be read ({error}); check the disk or the connection, or '
+                        'copy the file again') from error
 
 
 @TRANSFORMS.register_module()

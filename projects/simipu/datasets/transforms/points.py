@@ -7,8 +7,8 @@ from mmcv.transforms import BaseTransform
 from mmdet3d.datasets.transforms import PointsRangeFilter
 from mmdet3d.registry import TRANSFORMS
 
-from ...geometry import (about_centre, mirror_matrix, rotation_matrix, scaling_matrix,
-                         transform_points, translation_matrix)
+from ...geometry import (about_centre, mirror_matrix, project_to_cameras, rotation_matrix,
+                         scaling_matrix, transform_points, translation_matrix)
 from ..errors import DataError
 
 
@@ -42,24 +42,56 @@ class SamplePoints(BaseTransform):
 
     Without replacement; a smaller cloud is kept whole and filled up with random repeats.
 
-    Required and modified key: ``points``.
+    A full sweep lies mostly outside the images, and points that no image shows are lost to the
+    inter-modal contrast. ``visible_share`` makes sure that enough of the sample is of use.
+
+    Required and modified key: ``points``. With ``visible_share``, also ``lidar2img``,
+    ``img_aug_matrix``, ``ori_shape`` and ``img_shape``, of LoadPairedImages.
 
     Args:
         num_points: How many.
+        visible_share: At least this share of the sample is visible in one of the frame's images as
+            they are at this place in the pipeline, as far as the cloud has so many such points.
+            0 draws from all points alike. 1 is what KITTI's ``velodyne_reduced`` clouds give, with
+            which the paper trained.
     """
 
-    def __init__(self, num_points: int) -> None:
+    def __init__(self, num_points: int, visible_share: float = 0.0) -> None:
+        if not 0 <= visible_share <= 1:
+            raise ValueError(f'SamplePoints: visible_share must be in 0..1, not {visible_share}')
         self.num_points = num_points
+        self.visible_share = visible_share
 
     def transform(self, results: dict) -> dict:
         available = len(results['points'])
-        chosen = np.random.permutation(available)[:self.num_points]
+        order = np.random.permutation(available)
+        if self.visible_share > 0 and available > self.num_points:
+            order = self._enough_visible_first(order, _seen_by_a_camera(results).numpy()[order])
+        chosen = order[:self.num_points]
         repeats = np.random.choice(available, self.num_points - len(chosen))
         results['points'] = results['points'][torch.from_numpy(np.concatenate([chosen, repeats]))]
         return results
 
+    def _enough_visible_first(self, order: np.ndarray, seen: np.ndarray) -> np.ndarray:
+        """Put as many visible points as are wanted before the others; ``seen`` follows ``order``."""
+        wanted = int(np.ceil(self.visible_share * self.num_points))
+        if np.count_nonzero(seen[:self.num_points]) >= wanted:
+            return order
+        first = np.zeros(len(order), dtype=bool)
+        first[np.flatnonzero(seen)[:wanted]] = True
+        return np.concatenate([order[first], order[~first & ~seen], order[~first & seen]])
+
     def __repr__(self) -> str:
-        return f'{type(self).__name__}(num_points={self.num_points})'
+        return (f'{type(self).__name__}(num_points={self.num_points}, '
+                f'visible_share={self.visible_share})')
+
+
+def _seen_by_a_camera(results: dict) -> torch.Tensor:
+    """(N,) whether any image of the frame, as augmented so far, shows a point."""
+    matrices = [torch.from_numpy(np.asarray(results[key], dtype=np.float32))[None]
+                for key in ('lidar2img', 'img_aug_matrix', 'ori_shape', 'img_shape')]
+    _, _, visible = project_to_cameras(results['points'].coord[None], *matrices)
+    return visible[0].any(dim=0)
 
 
 @TRANSFORMS.register_module()

@@ -1,0 +1,43 @@
+"""Choose the cameras of a frame."""
+import numpy as np
+from mmcv.transforms import BaseTransform
+from mmdet3d.registry import TRANSFORMS
+
+from ..errors import DataError
+
+
+@TRANSFORMS.register_module()
+class SampleCameras(BaseTransform):
+    """Take some of a frame's cameras at random, which bounds the memory of the image backbone.
+
+    Put it before LoadPairedImages: images that are not wanted are then not even read.
+
+    Required and modified keys: ``cam_names``, ``img_path``, ``img_size`` and ``lidar2img``, which
+    keep their order.
+
+    Args:
+        num_cameras: How many.
+
+    Raises:
+        DataError: The frame has fewer cameras.
+    """
+
+    def __init__(self, num_cameras: int) -> None:
+        self.num_cameras = num_cameras
+
+    def transform(self, results: dict) -> dict:
+        names = results['cam_names']
+        if 'img' in results:
+            raise ValueError('SampleCameras must come before LoadPairedImages in the pipeline')
+        if len(names) < self.num_cameras:
+            raise DataError(f'{results["lidar_path"]}: SampleCameras wants {self.num_cameras} '
+                            f'cameras, but this frame has {len(names)} ({", ".join(names)}); '
+                            'lower num_cameras')
+        chosen = np.sort(np.random.choice(len(names), self.num_cameras, replace=False))
+        for key in ('cam_names', 'img_path', 'img_size'):
+            results[key] = [results[key][i] for i in chosen]
+        results['lidar2img'] = results['lidar2img'][chosen]
+        return results
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(num_cameras={self.num_cameras})'
