@@ -1,5 +1,6 @@
 """Road users: the objects that get a 3D box label."""
 from dataclasses import dataclass
+from random import Random
 from typing import Callable, Dict, Tuple
 
 import numpy as np
@@ -8,6 +9,7 @@ from .kernels import BOX, CYLINDER, ELLIPSOID
 from .materials import Palette
 from .primitives import PrimitiveBuilder
 
+Size = Tuple[float, float, float]  # length (along the heading), width, height in metres
 _QUARTER = np.pi / 2
 
 
@@ -16,7 +18,7 @@ class SceneObject:
     """A labelled object: its class and the upright box around it, world frame, metres and radians."""
     class_name: str
     centre: np.ndarray  # (3,) middle of the box
-    size: Tuple[float, float, float]  # length (along the heading), width, height
+    size: Size
     yaw: float
 
 
@@ -42,13 +44,13 @@ def _wheels(body: _Body, length: float, width: float, radius: float, material: i
                      roll=_QUARTER)
 
 
-def _lights(body: _Body, rng, palette: Palette, length: float, width: float, z: float) -> None:
+def _lights(body: _Body, rng: Random, palette: Palette, length: float, width: float, z: float) -> None:
     for x, material in ((-length / 2, palette.pick(rng, 'lamp')), (length / 2, palette.pick(rng, 'lamp'))):
         for y in (-0.36 * width, 0.36 * width):
             body.add(BOX, (x * 0.99, y, z), (0.01 * length / 2, 0.1 * width, 0.07), material)
 
 
-def _car(body: _Body, rng, palette: Palette) -> Tuple[float, float, float]:
+def _car(body: _Body, rng: Random, palette: Palette) -> Size:
     length, width, height = rng.uniform(3.4, 4.8), rng.uniform(1.55, 1.9), rng.uniform(1.38, 1.75)
     paint, glass = palette.pick(rng, 'paint'), palette.pick(rng, 'dark')
     waist, floor = 0.56 * height, 0.22
@@ -65,7 +67,7 @@ def _car(body: _Body, rng, palette: Palette) -> Tuple[float, float, float]:
     return length, width, height
 
 
-def _van(body: _Body, rng, palette: Palette) -> Tuple[float, float, float]:
+def _van(body: _Body, rng: Random, palette: Palette) -> Size:
     length, width, height = rng.uniform(4.4, 5.8), rng.uniform(1.8, 2.1), rng.uniform(1.9, 2.5)
     paint, glass = palette.pick(rng, 'paint'), palette.pick(rng, 'dark')
     body.add(BOX, (-0.04 * length, 0, (height + 0.3) / 2), (0.45 * length, width / 2, (height - 0.3) / 2),
@@ -78,7 +80,7 @@ def _van(body: _Body, rng, palette: Palette) -> Tuple[float, float, float]:
     return length, width, height
 
 
-def _truck(body: _Body, rng, palette: Palette) -> Tuple[float, float, float]:
+def _truck(body: _Body, rng: Random, palette: Palette) -> Size:
     length, width, height = rng.uniform(7, 12), rng.uniform(2.2, 2.6), rng.uniform(2.8, 3.8)
     cab = rng.uniform(1.6, 2.3)
     cargo = palette.pick(rng, 'rough', 'paint', 'sign')
@@ -99,7 +101,7 @@ def _limb(body: _Body, x: float, y: float, top: float, bottom: float, radius: fl
     body.add(CYLINDER, (x, y, (top + bottom) / 2), (radius, radius, half), material, pitch=swing)
 
 
-def _pedestrian(body: _Body, rng, palette: Palette) -> Tuple[float, float, float]:
+def _pedestrian(body: _Body, rng: Random, palette: Palette) -> Size:
     height = rng.uniform(1.1, 1.3) if rng.random() < 0.15 else rng.uniform(1.5, 1.95)
     stride, width = rng.uniform(0, 0.4), 0.3 * height
     trousers, shirt = palette.pick(rng, 'paint'), palette.pick(rng, 'paint', 'sign')
@@ -115,7 +117,7 @@ def _pedestrian(body: _Body, rng, palette: Palette) -> Tuple[float, float, float
     return max(0.5 * height * np.sin(stride) + 0.1 * height, 0.26 * height), width, height
 
 
-def _cyclist(body: _Body, rng, palette: Palette) -> Tuple[float, float, float]:
+def _cyclist(body: _Body, rng: Random, palette: Palette) -> Size:
     height, radius = rng.uniform(1.6, 1.85), 0.34
     frame, shirt = palette.pick(rng, 'paint'), palette.pick(rng, 'paint')
     for x in (-0.52, 0.52):
@@ -136,7 +138,7 @@ _BUILDERS: Dict[str, Callable] = {
 RADIUS = {'Car': 2.6, 'Van': 3.1, 'Truck': 6.3, 'Pedestrian': 0.6, 'Cyclist': 1.1}  # about it, metres
 
 
-def add_actor(builder: PrimitiveBuilder, rng: np.random.Generator, palette: Palette, class_name: str,
+def add_actor(builder: PrimitiveBuilder, rng: Random, palette: Palette, class_name: str,
               number: int, x: float, y: float, yaw: float) -> SceneObject:
     """Add an object of ``class_name`` at (x, y) with heading ``yaw``; its solids carry ``number``."""
     builder.instance = number

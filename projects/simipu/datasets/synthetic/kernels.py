@@ -428,7 +428,8 @@ def _sunlight(shadow_map, x: float, y: float) -> float:
     """Share of the sun's light that reaches the ground at (x, y)."""
     if abs(x) >= SHADOW_EDGE or abs(y) >= SHADOW_EDGE:
         return 1.0
-    return 1.0 - shadow_map[int((y + SHADOW_EDGE) / SHADOW_CELL), int((x + SHADOW_EDGE) / SHADOW_CELL)] / 255.0
+    row, column = int((y + SHADOW_EDGE) / SHADOW_CELL), int((x + SHADOW_EDGE) / SHADOW_CELL)
+    return 1.0 - shadow_map[row, column] / 255.0
 
 
 @jit
@@ -484,23 +485,73 @@ def shade_image(primitives: np.ndarray, materials: np.ndarray, ground: np.void, 
 
 
 @jit
-def lidar_reflectance(primitives: np.ndarray, materials: np.ndarray, ground: np.void, origin: np.ndarray,
-                      directions: np.ndarray, distance: np.ndarray, hit: np.ndarray) -> np.ndarray:
-    """Share (H, W) in 0..1 of a LiDAR pulse that each ray's surface sends back; see ``shade_image``."""
+def develop(linear: np.ndarray, curve: np.ndarray, vignette: float, noise: np.ndarray) -> np.ndarray:
+    """The 8-bit picture (H, W, 3) of an imperfect camera.
+
+    Args:
+        linear: (H, W, 3) light, of which 0..1 is recorded.
+        curve: (K,) 8-bit value for each step of light from 0 to 1.
+        vignette: Share of the light that is lost in the corners.
+        noise: (H, W + 2) in 8-bit steps; channel k takes columns k to k + W.
+    """
+    rows, cols = linear.shape[:2]
+    picture = np.empty((rows, cols, 3), dtype=np.uint8)
+    last = len(curve) - 1
+    for r in range(rows):
+        v = 2.0 * r / rows - 1.0
+        for c in range(cols):
+            u = 2.0 * c / cols - 1.0
+            gain = last * (1.0 - 0.5 * vignette * (u * u + v * v))
+            for k in range(3):
+                value = curve[int(min(linear[r, c, k] * gain, last))] + noise[r, c + k]
+                picture[r, c, k] = int(min(max(value + 0.5, 0.0), 255.0))
+    return picture
+
+
+@jit
+def lidar_returns(primitives: np.ndarray, materials: np.ndarray, ground: np.void, origin: np.ndarray,
+                  local: np.ndarray, directions: np.ndarray, distance: np.ndarray, hit: np.ndarray,
+                  luck: np.ndarray, noise: np.ndarray, max_range: float,
+                  dropout: float) -> Tuple[np.ndarray, np.ndarray]:
+    """Points that a LiDAR reports: weak pulses, from far and dark surfaces, are lost more often.
+
+    Args:
+        primitives, materials, ground, origin, directions, distance, hit: As in ``shade_image``.
+        local: (H, W, 3) the same directions in LiDAR frame.
+        luck: (H, W) uniform in [0, 1), decides which pulses are lost.
+        noise: (H, W, 2) added to the range in metres, and to the relative intensity.
+        max_range: No returns from beyond.
+        dropout: Share of pulses lost whatever they hit.
+
+    Returns:
+        Points (N, 4) float32: x, y, z in LiDAR frame and intensity 0..1 (Lambert's law), and the solid hit
+        (N,) or ``GROUND_PLANE``.
+    """
     rows, cols = hit.shape
-    result = np.zeros((rows, cols))
+    points = np.empty((rows * cols, 4), dtype=np.float32)
+    solids = np.empty(rows * cols, dtype=np.int64)
+    count = 0
     for r in range(rows):
         for c in range(cols):
-            if hit[r, c] == SKY:
+            t = distance[r, c]
+            if not t < max_range:
                 continue
-            dx, dy, dz, t = directions[r, c, 0], directions[r, c, 1], directions[r, c, 2], distance[r, c]
+            dx, dy, dz = directions[r, c, 0], directions[r, c, 1], directions[r, c, 2]
             m, mix, brightness, nx, ny, nz = _surface(primitives, materials, ground, hit[r, c],
                                                       origin[0] + t * dx, origin[1] + t * dy,
                                                       origin[2] + t * dz, 0.0)
             facing = abs(nx * dx + ny * dy + nz * dz)
             share = materials[m].reflectance[0] * (1.0 - mix) + materials[m].reflectance[1] * mix
-            result[r, c] = min(share * brightness * (0.3 + 0.7 * facing), 1.0)
-    return result
+            reflectance = share * brightness * (0.3 + 0.7 * facing)
+            power = reflectance * np.exp(-t / max_range)
+            if luck[r, c] >= (1.0 - dropout) * (1.0 - np.exp(-40.0 * power)):
+                continue
+            for k in range(3):
+                points[count, k] = local[r, c, k] * (t + noise[r, c, 0])
+            points[count, 3] = min(max(reflectance * (1.0 + noise[r, c, 1]), 0.0), 1.0)
+            solids[count] = hit[r, c]
+            count += 1
+    return points[:count].copy(), solids[:count].copy()
 
 
 @jit

@@ -1,13 +1,14 @@
 """A random street scene: one world that any number of cameras and LiDARs can look at."""
 from dataclasses import dataclass
-from typing import List, Tuple
+from random import Random
+from typing import Dict, List, Tuple
 
 import cv2
 import numpy as np
 
 from .actors import RADIUS, SceneObject, add_actor
 from .kernels import SHADOW_CELL, SHADOW_EDGE, road_centre
-from .materials import Palette, one_of, random_light, random_materials
+from .materials import Palette, random_light, random_materials
 from .primitives import PrimitiveBuilder, to_world
 from .scenery import Scenery
 
@@ -45,15 +46,16 @@ class Scene:
     ego_y: float
 
 
-def _perhaps(rng: np.random.Generator, chance: float, otherwise: float, low: float, high: float) -> float:
+def _perhaps(rng: Random, chance: float, otherwise: float, low: float, high: float) -> float:
     """A number between ``low`` and ``high`` with the given chance, else ``otherwise``."""
     return rng.uniform(low, high) if rng.random() < chance else otherwise
 
 
-def _random_ground(rng: np.random.Generator) -> np.void:
-    num_lanes = one_of(rng, (1, 2, 2, 3, 4))
-    ground = dict(
-        bend=float(np.clip(rng.normal(0, 0.0015), -0.004, 0.004)),
+def _random_ground(rng: Random) -> Dict[str, float]:
+    """Values of a GROUND record."""
+    num_lanes = rng.choice((1, 2, 2, 3, 4))
+    return dict(
+        bend=max(min(rng.gauss(0, 0.0015), 0.004), -0.004),
         half_width=num_lanes * rng.uniform(2.7, 3.8) / 2,
         num_lanes=num_lanes,
         marking_width=rng.uniform(0.1, 0.25),
@@ -64,28 +66,29 @@ def _random_ground(rng: np.random.Generator) -> np.void:
         crossing=_perhaps(rng, 0.25, _FAR, 5, 35),
         side_road=_perhaps(rng, 0.3, _FAR, 8, 50),
         patch_share=_perhaps(rng, 0.5, 0.0, 0.15, 0.4))
-    return np.array([tuple(ground[name] for name in GROUND.names)], dtype=GROUND)[0]
 
 
 class _Layout:
     """Places things along one random road; keeps solids of different things apart."""
 
-    def __init__(self, rng: np.random.Generator) -> None:
+    def __init__(self, rng: Random, drive: float) -> None:
         self.rng, self.palette, self.builder = rng, Palette(), PrimitiveBuilder()
         self.scenery = Scenery(self.builder, rng, self.palette)
         self.ground = _random_ground(rng)
         lane_width = 2 * self.ground['half_width'] / self.ground['num_lanes']
-        lane = rng.integers(int(self.ground['num_lanes']))
-        self.ego_y = (lane + 0.5) * lane_width - self.ground['half_width'] + rng.normal(0, 0.3)
+        lane = rng.randrange(self.ground['num_lanes'])
+        self.ego_y = (lane + 0.5) * lane_width - self.ground['half_width'] + rng.gauss(0, 0.3)
         self.objects: List[SceneObject] = []
-        self._taken: List[Tuple[float, float, float]] = [(0.0, self.ego_y, _EGO_RADIUS)]
+        self._taken: List[Tuple[float, float, float]] = [
+            (x, self._y(x, self.ego_y), _EGO_RADIUS)
+            for x in np.arange(0, drive + _EGO_RADIUS, _EGO_RADIUS) if x <= drive]
 
     def _y(self, x: float, offset: float) -> float:
         """y of a point ``offset`` metres left of the road's middle."""
         return road_centre(x, self.ground['bend']) + offset
 
     def _heading(self, x: float) -> float:
-        return float(np.arctan(self.ground['bend'] * np.clip(x, -80.0, 80.0)))
+        return float(np.arctan(self.ground['bend'] * max(min(x, 80.0), -80.0)))
 
     def _take(self, x: float, y: float, radius: float) -> bool:
         """Claim a disc; False where something stands already."""
@@ -111,7 +114,7 @@ class _Layout:
                 depth, height = rng.uniform(5, 12), rng.uniform(0.4, 1.2) * tall
                 swell = 0.5 * length * abs(np.sin(heading))
                 self.scenery.building(middle, self._y(middle, offset + side * (depth / 2 + swell)), length,
-                                      depth, height, heading + rng.normal(0, 0.02), -side)
+                                      depth, height, heading + rng.gauss(0, 0.02), -side)
             elif kind < share + 0.5 * (1 - share) and clear:
                 self.scenery.wall(middle, self._y(middle, offset + side * 0.8), length, heading)
             x += length + (rng.uniform(0, 6) if rng.random() < 0.5 else 0.1)
@@ -124,7 +127,7 @@ class _Layout:
                 (self.scenery.tree, rng.uniform(6, 40), (0.6, 3.0)),
                 (self.scenery.bush, rng.uniform(6, 40), (1.0, 6.0))):
             for x in np.arange(_REACH[0] + rng.uniform(0, spacing), _REACH[1] * 0.75, spacing):
-                x = x + rng.normal(0, 0.1 * spacing)
+                x = x + rng.gauss(0, 0.1 * spacing)
                 y = self._y(x, side * (kerb + rng.uniform(*offsets)))
                 if self._take(x, y, 0.5):
                     add(x, y)
@@ -135,7 +138,7 @@ class _Layout:
         rng = self.rng
         for x in np.arange(-20 + rng.uniform(0, 6), rng.uniform(20, 70), rng.uniform(5.5, 14)):
             if rng.random() < 0.7:
-                name = one_of(rng, ('Car', 'Car', 'Car', 'Van'))
+                name = rng.choice(('Car', 'Car', 'Car', 'Van'))
                 offset = side * (self.ground['half_width'] - rng.uniform(-1.0, 0.8))
                 self._actor(name, x, offset, side)
 
@@ -145,7 +148,7 @@ class _Layout:
             return
         direction = 0.0 if side < 0 else np.pi
         spread = 0.06 if name in ('Car', 'Van', 'Truck') else 1.0
-        yaw = self._heading(x) + direction + self.rng.normal(0, spread)
+        yaw = self._heading(x) + direction + self.rng.gauss(0, spread)
         if self.rng.random() < 0.08:
             yaw = self.rng.uniform(-np.pi, np.pi)
         self.objects.append(
@@ -154,29 +157,29 @@ class _Layout:
     def traffic(self) -> None:
         """Moving road users in the lanes and on the pavements."""
         rng, half = self.rng, self.ground['half_width']
-        for _ in range(rng.integers(1, 8)):
-            name = one_of(rng, ('Car', 'Car', 'Car', 'Van', 'Truck', 'Cyclist'))
+        for _ in range(rng.randrange(1, 8)):
+            name = rng.choice(('Car', 'Car', 'Car', 'Van', 'Truck', 'Cyclist'))
             offset = rng.uniform(-half + 1, half - 1)
             x = rng.uniform(-40, 70) if rng.random() < 0.6 else rng.uniform(6, 30)
             self._actor(name, x, offset, 1 if offset > 0 else -1)
-        for _ in range(rng.integers(0, 9)):
-            name = one_of(rng, ('Pedestrian', 'Pedestrian', 'Pedestrian', 'Cyclist'))
-            offset = rng.uniform(half * 0.6, half + 4) * one_of(rng, (-1, 1))
-            self._actor(name, rng.uniform(-15, 40), offset, one_of(rng, (-1, 1)))
+        for _ in range(rng.randrange(0, 9)):
+            name = rng.choice(('Pedestrian', 'Pedestrian', 'Pedestrian', 'Cyclist'))
+            offset = rng.uniform(half * 0.6, half + 4) * rng.choice((-1, 1))
+            self._actor(name, rng.uniform(-15, 40), offset, rng.choice((-1, 1)))
 
     def clutter(self) -> None:
         """Blocks of any size anywhere, often one right ahead, and hills on the horizon."""
         rng = self.rng
-        for _ in range(rng.integers(2, 14)):
-            x, offset = rng.uniform(-30, 60), rng.normal(0, 8)
+        for _ in range(rng.randrange(2, 14)):
+            x, offset = rng.uniform(-30, 60), rng.gauss(0, 8)
             y = self._y(x, offset)
             if self._take(x, y, 1.8):
                 self.scenery.block(x, y, 1.3)
         if rng.random() < 0.35:
-            x, y = rng.uniform(5, 14), self.ego_y + rng.normal(0, 2.5)
+            x, y = rng.uniform(5, 14), self.ego_y + rng.gauss(0, 2.5)
             if self._take(x, y, 2.0):
                 self.scenery.block(x, y, 1.5)
-        for _ in range(rng.integers(2, 9)):
+        for _ in range(rng.randrange(2, 9)):
             angle, radius = rng.uniform(-np.pi, np.pi), rng.uniform(110, 190)
             self.scenery.hill(radius * np.cos(angle), radius * np.sin(angle))
 
@@ -207,9 +210,14 @@ def _shadow_map(primitives: np.ndarray, light: np.void) -> np.ndarray:
     return cv2.blur(shadows, (3, 3))
 
 
-def random_scene(rng: np.random.Generator) -> Scene:
-    """Draw a scene; the same state of ``rng`` gives the same scene."""
-    layout = _Layout(rng)
+def random_scene(rng: np.random.Generator, drive: float = 0.0) -> Scene:
+    """Draw a scene; the same state of ``rng`` gives the same scene.
+
+    Args:
+        drive: Metres along the road, from x = 0 on, that the vehicle needs free to drive.
+    """
+    # The standard library draws single numbers many times faster than numpy.
+    layout = _Layout(Random(int(rng.integers(1 << 62))), drive)
     layout.traffic()
     for side in (-1, 1):
         layout.roadside(side)
@@ -217,5 +225,6 @@ def random_scene(rng: np.random.Generator) -> Scene:
     layout.clutter()
     primitives = layout.builder.build()
     materials, light = random_materials(rng, layout.palette), random_light(rng)
-    return Scene(primitives, materials, layout.ground, light, _shadow_map(primitives, light),
+    ground = np.array([tuple(layout.ground[name] for name in GROUND.names)], dtype=GROUND)[0]
+    return Scene(primitives, materials, ground, light, _shadow_map(primitives, light),
                  layout.objects, layout.ego_y)

@@ -1,15 +1,18 @@
 """Everything beside the road that gets no label: buildings, walls, trees, poles, blocks, hills."""
+from random import Random
+from typing import Sequence
+
 import numpy as np
 
 from .kernels import BOX, CYLINDER, ELLIPSOID
-from .materials import Palette, one_of
+from .materials import Palette
 from .primitives import PrimitiveBuilder
 
 
 class Scenery:
     """Adds random scenery to a builder; positions in metres, world frame."""
 
-    def __init__(self, builder: PrimitiveBuilder, rng: np.random.Generator, palette: Palette) -> None:
+    def __init__(self, builder: PrimitiveBuilder, rng: Random, palette: Palette) -> None:
         self._builder, self._rng, self._palette = builder, rng, palette
 
     def _pick(self, *groups: str) -> int:
@@ -18,7 +21,7 @@ class Scenery:
     def building(self, x: float, y: float, length: float, depth: float, height: float, yaw: float,
                  towards_road: float) -> None:
         """A house with its middle at (x, y); ``towards_road`` is +1 where the road is at larger y."""
-        rng, half = self._rng, np.array([length / 2, depth / 2, height / 2])
+        rng, half = self._rng, (length / 2, depth / 2, height / 2)
         self._builder.add(BOX, (x, y, half[2]), half, self._pick('facade', 'facade', 'rough'), (yaw, 0, 0))
         if rng.random() < 0.45:  # ground floor of another material
             floor = min(rng.uniform(2.5, 4.0), 0.6 * height) / 2
@@ -30,7 +33,7 @@ class Scenery:
                               self._pick('sign', 'paint'), (yaw, 0, rng.uniform(-0.2, 0.2)))
         self._roof(x, y, half, yaw)
 
-    def _roof(self, x: float, y: float, half: np.ndarray, yaw: float) -> None:
+    def _roof(self, x: float, y: float, half: Sequence[float], yaw: float) -> None:
         rng, top = self._rng, 2 * half[2]
         kind = rng.random()
         if kind < 0.35 and half[2] < 6:  # gable: a square bar turned by 45 degrees
@@ -70,7 +73,7 @@ class Scenery:
         rng = self._rng
         height, radius = rng.uniform(2.5, 10), rng.uniform(0.08, 0.3)
         trunk = height * rng.uniform(0.35, 0.75)
-        lean = rng.normal(0, 0.06, 2)
+        lean = (rng.gauss(0, 0.06), rng.gauss(0, 0.06))
         self._builder.add(CYLINDER, (x, y, trunk / 2), (radius, radius, trunk / 2), self._pick('bark'),
                           (0, lean[0], lean[1]))
         leaf, cutout = self._pick('foliage'), rng.uniform(0.3, 0.5)
@@ -80,16 +83,18 @@ class Scenery:
                               cutout=cutout)
             return
         size = rng.uniform(0.18, 0.35) * height
-        for _ in range(rng.integers(2, 6)):
-            offset, scale = rng.normal(0, 0.45 * size, 3), rng.uniform(0.55, 1.1, 3) * size
+        for _ in range(rng.randrange(2, 6)):
+            offset = [rng.gauss(0, 0.45 * size) for _ in range(3)]
+            scale = [rng.uniform(0.55, 1.1) * size for _ in range(3)]
             self._builder.add(ELLIPSOID, (x + offset[0], y + offset[1], trunk + 0.4 * size + offset[2]),
                               scale, leaf, (rng.uniform(0, np.pi), 0, 0), cutout)
 
     def bush(self, x: float, y: float) -> None:
         """One to three leafy blobs on the ground."""
         rng, leaf = self._rng, self._pick('foliage')
-        for _ in range(rng.integers(1, 4)):
-            size, offset = rng.uniform(0.25, 0.9, 3), rng.normal(0, 0.5, 2)
+        for _ in range(rng.randrange(1, 4)):
+            size = [rng.uniform(0.25, 0.9) for _ in range(3)]
+            offset = (rng.gauss(0, 0.5), rng.gauss(0, 0.5))
             self._builder.add(ELLIPSOID, (x + offset[0], y + offset[1], 0.6 * size[2]), size, leaf,
                               cutout=rng.uniform(0.25, 0.45))
 
@@ -100,13 +105,13 @@ class Scenery:
         height = rng.uniform(0.7, 1.2) if kind < 0.25 else rng.uniform(2.2, 3.5)
         height = rng.uniform(4.5, 9) if kind > 0.7 else height
         self._builder.add(CYLINDER, (x, y, height / 2), (radius, radius, height / 2), material,
-                          (0, rng.normal(0, 0.02), rng.normal(0, 0.02)))
+                          (0, rng.gauss(0, 0.02), rng.gauss(0, 0.02)))
         if 0.25 <= kind < 0.5:
-            shape, size = one_of(rng, (BOX, CYLINDER)), rng.uniform(0.25, 0.6)
+            shape, size = rng.choice((BOX, CYLINDER)), rng.uniform(0.25, 0.6)
             # A disc is a flat cylinder with its axis along the road.
             half = (size, size, 0.03) if shape == CYLINDER else (rng.uniform(0.2, 0.8), size, 0.03)
             self._builder.add(shape, (x, y, height), half, self._pick('sign'),
-                              (rng.normal(0, 0.3), np.pi / 2, 0))
+                              (rng.gauss(0, 0.3), np.pi / 2, 0))
         elif 0.5 <= kind < 0.7:
             self._builder.add(BOX, (x, y, height), (0.15, 0.15, 0.45), self._pick('dark'))
             self._builder.add(ELLIPSOID, (x - 0.12, y, height + 0.25), (0.1, 0.1, 0.1), self._pick('lamp'))
@@ -117,8 +122,8 @@ class Scenery:
     def block(self, x: float, y: float, largest: float) -> None:
         """A crate, container, drum or boulder: any size, any pattern, any heading."""
         rng = self._rng
-        kind = one_of(rng, (BOX, BOX, BOX, CYLINDER, ELLIPSOID))
-        half = np.exp(rng.uniform(np.log(0.2), np.log(largest), 3))
+        kind = rng.choice((BOX, BOX, BOX, CYLINDER, ELLIPSOID))
+        half = [0.2 * (largest / 0.2)**rng.random() for _ in range(3)]
         if kind == CYLINDER:
             half[1] = half[0]
         sink = 0.8 if kind == ELLIPSOID else 1.0
@@ -132,5 +137,5 @@ class Scenery:
             self._builder.add(ELLIPSOID, (x, y, 0), (rng.uniform(20, 60), rng.uniform(20, 60),
                                                      rng.uniform(4, 22)), self._pick('foliage', 'rough'))
         else:
-            half = rng.uniform([5, 5, 4], [18, 18, 24])
+            half = (rng.uniform(5, 18), rng.uniform(5, 18), rng.uniform(4, 24))
             self._builder.add(BOX, (x, y, half[2]), half, self._pick('facade'), (rng.uniform(0, np.pi), 0, 0))

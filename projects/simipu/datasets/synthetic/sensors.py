@@ -8,7 +8,7 @@ from typing import Dict, Optional, Tuple
 import cv2
 import numpy as np
 
-from .kernels import cast_rays, lidar_reflectance, pixel_rays, shade_image
+from .kernels import cast_rays, develop, lidar_returns, pixel_rays, shade_image
 from .primitives import rotation_zyx
 from .scene import Scene
 from .view import prepare_view
@@ -86,18 +86,15 @@ def _edges(hit: np.ndarray) -> np.ndarray:
 
 
 def _develop(linear: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """From linear colours to the 8-bit image of an imperfect camera: tone, vignette, blur, noise."""
+    """From linear colours to an 8-bit image: exposure, tone, vignette, sensor noise, a little blur."""
     height, width = linear.shape[:2]
-    gain, gamma = rng.uniform(0.9, 1.5), rng.uniform(0.5, 0.95)
-    curve = np.linspace(0, 1, 4096, dtype=np.float32)**np.float32(gamma)
-    toned = curve[np.minimum(linear * np.float32(4095 * gain), 4095).astype(np.int32)]
-    v, u = np.ogrid[-1:1:height * 1j, -1:1:width * 1j]
-    toned *= (1 - rng.uniform(0, 0.2) * (u * u + v * v) / 2).astype(np.float32)[..., None]
-    if rng.random() < 0.3:
-        toned = cv2.GaussianBlur(toned, (3, 3), rng.uniform(0.3, 0.8))
-    toned *= np.float32(255)
-    toned += rng.standard_normal(toned.shape, dtype=np.float32) * np.float32(rng.uniform(0.5, 5))
-    return np.clip(np.rint(toned), 0, 255).astype(np.uint8)
+    light = np.linspace(0, 1, 4096) * rng.uniform(0.9, 1.5)
+    curve = 255 * np.minimum(light, 1)**rng.uniform(0.5, 0.95)
+    noise = rng.standard_normal((height, width + 2), dtype=np.float32) * np.float32(rng.uniform(0.5, 5))
+    picture = develop(linear, curve, rng.uniform(0, 0.2), noise)
+    if rng.random() < 0.25:
+        picture = cv2.GaussianBlur(picture, (3, 3), rng.uniform(0.3, 0.7))
+    return picture
 
 
 def render(scene: Scene, camera: Camera, rng: np.random.Generator) -> Picture:
@@ -123,25 +120,17 @@ def render(scene: Scene, camera: Camera, rng: np.random.Generator) -> Picture:
 
 
 def scan(scene: Scene, lidar: Lidar, rng: np.random.Generator) -> Sweep:
-    """Ray-cast a sweep. Returns get weaker, and are lost more often, with range and dark surfaces."""
+    """Ray-cast a sweep."""
     origin = np.ascontiguousarray(lidar.lidar_to_world[:3, 3])
     local = lidar.directions()
     directions = (local.reshape(-1, 3) @ lidar.lidar_to_world[:3, :3].T).reshape(local.shape)
     distance, hit = cast_rays(prepare_view(scene.primitives, origin), origin[2], directions,
                               np.ones(local.shape[:2], dtype=bool))
-    returned = distance < lidar.max_range
-    hit = np.where(returned, hit, -1)
-    reflectance = lidar_reflectance(scene.primitives, scene.materials, scene.ground, origin, directions,
-                                    distance, hit)
-    power = reflectance[returned] * np.exp(-distance[returned] / lidar.max_range)
-    chance = (1 - lidar.dropout) * (1 - np.exp(-40 * power))
-    kept = returned.copy()
-    kept[returned] = rng.random(len(chance)) < chance
-    count = int(kept.sum())
-    measured = distance[kept] + lidar.range_noise * rng.standard_normal(count)
-    intensity = np.clip(reflectance[kept] * (1 + 0.05 * rng.standard_normal(count)), 0, 1)
-    points = np.concatenate([local[kept] * measured[:, None], intensity[:, None]], axis=1)
-    return Sweep(points.astype(np.float32), _instance_of(scene, hit)[kept])
+    noise = rng.standard_normal((*hit.shape, 2), dtype=np.float32) * np.float32([lidar.range_noise, 0.05])
+    points, solids = lidar_returns(scene.primitives, scene.materials, scene.ground, origin, local, directions,
+                                   distance, hit, rng.random(hit.shape), noise, lidar.max_range,
+                                   lidar.dropout)
+    return Sweep(points, _instance_of(scene, solids))
 
 
 @dataclass(frozen=True)
@@ -197,7 +186,7 @@ def _random_calibration(rng: np.random.Generator, size: Tuple[int, int]) -> Dict
 def _random_lidar(rng: np.random.Generator, lidar_to_world: np.ndarray) -> Lidar:
     beams = int(rng.integers(32, 65))
     elevations = np.deg2rad(np.linspace(rng.uniform(2, 10), rng.uniform(-26, -20), beams))
-    steps = 900
+    steps = 800
     azimuths = np.linspace(np.pi, -np.pi, steps, endpoint=False) + rng.uniform(0, 2 * np.pi / steps)
     return Lidar(lidar_to_world, elevations, azimuths, max_range=rng.uniform(80, 120),
                  range_noise=rng.uniform(0.01, 0.03), dropout=rng.uniform(0.02, 0.12))
