@@ -5,26 +5,19 @@ from typing import List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
-from ...geometry import check_invertible, to_4x4
 from ..errors import DataError
-from .common import (PathLike, check_point_file, convert_frames, image_size, read_key_values,
-                     write_infos)
+from .common import (ConvertedSplit, PathLike, Subset, camera_info, check_point_file, image_size,
+                     read_key_values, read_matrix, require_folder, write_split)
 
 NUM_POINT_FEATS = 4  # x, y, z, intensity
 CLOUD_FOLDERS = ('velodyne', 'velodyne_reduced')
-
-
-class ConvertedSplit(NamedTuple):
-    """What was written for one split."""
-    info_file: Path
-    num_frames: int
-    clouds: str  # folder the clouds are in, relative to the data root
 
 
 def create_kitti_infos(root_path: PathLike,
                        out_dir: PathLike,
                        splits: Optional[Sequence[str]] = None,
                        clouds: Optional[str] = None,
+                       subset: Subset = Subset(),
                        num_workers: Optional[int] = None) -> List[ConvertedSplit]:
     """Write ``out_dir/simipu_infos_<split>.pkl`` for each split.
 
@@ -40,21 +33,26 @@ def create_kitti_infos(root_path: PathLike,
             None: all lists in ``ImageSets/`` that are not empty.
         clouds: 'velodyne' (full sweeps) or 'velodyne_reduced' (the camera's field of view, as
             mmdet3d writes them). None: the first of these that exists.
+        subset: Which part to convert; a list counts as one scene.
         num_workers: Number of processes; None: one for each available core.
 
     Raises:
         DataError: Something is missing, truncated or malformed; nothing is written for that split.
     """
-    root_path = Path(root_path)
-    if not root_path.is_dir():
-        raise DataError(f'{root_path} is not a folder; expected the KITTI object data set there, '
-                        'with training/image_2, training/velodyne, training/calib and ImageSets')
-    return [_create_split(root_path, Path(out_dir), split_file, clouds, num_workers)
+    root_path = require_folder(root_path, 'the KITTI object data set there, with training/image_2, '
+                               'training/velodyne, training/calib and ImageSets')
+    return [_create_split(root_path, Path(out_dir), split_file, clouds, subset, num_workers)
             for split_file in _split_files(root_path, splits)]
 
 
-def kitti_calibration(path: PathLike, named_by: str = 'the data set') -> dict:
-    """Calibration of camera 2 as 4x4 matrices: ``cam2img``, ``lidar2cam``, ``lidar2img``.
+class KittiCalibration(NamedTuple):
+    """(4, 4) matrices; the pixel of a point is ``cam2img @ lidar2cam @ point``."""
+    cam2img: np.ndarray
+    lidar2cam: np.ndarray
+
+
+def kitti_calibration(path: PathLike, named_by: str = 'the data set') -> KittiCalibration:
+    """Calibration of camera 2.
 
     ``lidar2cam = R0_rect @ Tr_velo_to_cam`` ends in the rectified frame of camera 0, and
     ``cam2img = P2`` holds camera 2's offset in its fourth column (KITTI's convention).
@@ -63,10 +61,9 @@ def kitti_calibration(path: PathLike, named_by: str = 'the data set') -> dict:
         DataError: ``P2``, ``R0_rect`` or ``Tr_velo_to_cam`` is missing, malformed or singular.
     """
     values = read_key_values(path, named_by)
-    cam2img = _calibration_matrix(values, 'P2', (3, 4), path)
-    lidar2cam = _calibration_matrix(values, 'R0_rect', (3, 3), path) \
-        @ _calibration_matrix(values, 'Tr_velo_to_cam', (3, 4), path)
-    return dict(cam2img=cam2img, lidar2cam=lidar2cam, lidar2img=cam2img @ lidar2cam)
+    lidar2cam = read_matrix(values, 'R0_rect', (3, 3), path) \
+        @ read_matrix(values, 'Tr_velo_to_cam', (3, 4), path)
+    return KittiCalibration(read_matrix(values, 'P2', (3, 4), path), lidar2cam)
 
 
 def _split_files(root_path: Path, splits: Optional[Sequence[str]]) -> List[Path]:
@@ -87,55 +84,35 @@ def _split_files(root_path: Path, splits: Optional[Sequence[str]]) -> List[Path]
 
 
 def _create_split(root_path: Path, out_dir: Path, split_file: Path, clouds: Optional[str],
-                  num_workers: Optional[int]) -> ConvertedSplit:
-    frames = split_file.read_text().split()
+                  subset: Subset, num_workers: Optional[int]) -> ConvertedSplit:
+    frames = subset.of_frames(split_file.read_text().split())
     if not frames:
         raise DataError(f'{split_file} is empty; expected one frame number per line')
-    subset = 'testing' if split_file.stem.startswith('test') else 'training'
-    cloud_folder = _cloud_folder(root_path, subset, clouds)
-    data_list = convert_frames(
-        partial(_frame_info, root_path=root_path, subset=subset, cloud_folder=cloud_folder,
-                named_by=str(split_file)), frames, num_workers)
-    info_file = out_dir / f'simipu_infos_{split_file.stem}.pkl'
-    write_infos(info_file, data_list, dataset='kitti', split=split_file.stem)
-    return ConvertedSplit(info_file, len(data_list), cloud_folder)
+    part = 'testing' if split_file.stem.startswith('test') else 'training'
+    cloud_folder = _cloud_folder(root_path, part, clouds)
+    convert = partial(_frame_info, root_path=root_path, part=part, cloud_folder=cloud_folder,
+                      named_by=str(split_file))
+    return write_split(out_dir / f'simipu_infos_{split_file.stem}.pkl', convert, frames,
+                       cloud_folder, num_workers, dataset='kitti', split=split_file.stem)
 
 
-def _cloud_folder(root_path: Path, subset: str, clouds: Optional[str]) -> str:
+def _cloud_folder(root_path: Path, part: str, clouds: Optional[str]) -> str:
     candidates = [clouds] if clouds else CLOUD_FOLDERS
     for candidate in candidates:
-        if (root_path / subset / candidate).is_dir():
-            return f'{subset}/{candidate}'
-    raise DataError(f'no folder {" or ".join(str(root_path / subset / c) for c in candidates)}; '
+        if (root_path / part / candidate).is_dir():
+            return f'{part}/{candidate}'
+    raise DataError(f'no folder {" or ".join(str(root_path / part / c) for c in candidates)}; '
                     'expected the point clouds there. Complete the data set, or choose other lists '
                     'with --splits')
 
 
-def _frame_info(frame: str, root_path: Path, subset: str, cloud_folder: str, named_by: str) -> dict:
-    img_path = f'{subset}/image_2/{frame}.png'
+def _frame_info(frame: str, root_path: Path, part: str, cloud_folder: str, named_by: str) -> dict:
+    img_path = f'{part}/image_2/{frame}.png'
     lidar_path = f'{cloud_folder}/{frame}.bin'
     check_point_file(root_path / lidar_path, NUM_POINT_FEATS, named_by)
-    camera = dict(img_path=img_path, **image_size(root_path / img_path, named_by))
-    calibration = kitti_calibration(root_path / subset / 'calib' / f'{frame}.txt', named_by)
-    camera.update({name: matrix.tolist() for name, matrix in calibration.items()})
+    calibration = kitti_calibration(root_path / part / 'calib' / f'{frame}.txt', named_by)
+    size = image_size(root_path / img_path, named_by)
     return dict(
         sample_idx=int(frame) if frame.isdigit() else frame,
-        images=dict(CAM2=camera),
+        images=dict(CAM2=camera_info(img_path, size, *calibration)),
         lidar_points=dict(lidar_path=lidar_path, num_pts_feats=NUM_POINT_FEATS))
-
-
-def _calibration_matrix(values: dict, key: str, shape: tuple, path: PathLike) -> np.ndarray:
-    """The named matrix as an invertible 4x4."""
-    if key not in values:
-        raise DataError(f'{path}: no {key}; expected a line "{key}:" with {np.prod(shape)} '
-                        f'numbers, found {", ".join(values) or "no keys"}. Restore the original '
-                        'KITTI calibration file')
-    if values[key].size != np.prod(shape):
-        raise DataError(f'{path}: {key} has {values[key].size} numbers, expected {np.prod(shape)} '
-                        f'({shape[0]} x {shape[1]}); restore the original calibration file')
-    matrix = to_4x4(values[key].reshape(shape))
-    try:
-        check_invertible(matrix, key)
-    except ValueError as error:
-        raise DataError(f'{path}: {error}\nRestore the original calibration file') from None
-    return matrix

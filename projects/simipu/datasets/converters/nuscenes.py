@@ -1,0 +1,214 @@
+"""nuScenes to info files, by nuscenes-devkit; annotations are not read.
+
+The vehicle moves between the time stamps of LiDAR and cameras. ``lidar2img`` takes that into account,
+by the ego poses of both: LiDAR -> ego at the sweep's time -> global -> ego at the image's time ->
+camera -> image.
+"""
+from functools import partial
+from pathlib import Path
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+
+from ..errors import DataError
+from .common import (ConvertedSplit, PathLike, Subset, camera_info, check_point_file,
+                     invertible_4x4, require_file, require_folder, spread, write_split)
+
+LIDAR = 'LIDAR_TOP'
+CAMERAS = ('CAM_FRONT', 'CAM_FRONT_RIGHT', 'CAM_FRONT_LEFT', 'CAM_BACK', 'CAM_BACK_LEFT',
+           'CAM_BACK_RIGHT')
+NUM_POINT_FEATS = 5  # x, y, z, intensity, beam
+# Split of ours, and name of its list of scenes in nuscenes.utils.splits.
+VERSIONS = {
+    'v1.0-mini': {'train': 'mini_train', 'val': 'mini_val'},
+    'v1.0-trainval': {'train': 'train', 'val': 'val'},
+    'v1.0-test': {'test': 'test'},
+}
+
+
+class Recording(NamedTuple):
+    """One record of nuScenes' table ``sample_data``, with its sensor and pose."""
+    filename: str
+    timestamp: float  # seconds
+    size: dict  # height and width; of images
+    sensor_to_global: np.ndarray  # (4, 4)
+    intrinsics: Optional[np.ndarray]  # (3, 3); of cameras
+
+
+class NuscenesFrame(NamedTuple):
+    """A sweep and the images that go with it."""
+    sample_idx: int
+    scene: str
+    token: str  # of the sample, for a key frame; else of the sweep
+    lidar: Recording
+    images: Dict[str, Recording]  # by camera
+
+
+def create_nuscenes_infos(root_path: PathLike,
+                          out_dir: PathLike,
+                          version: str = 'v1.0-mini',
+                          cameras: Sequence[str] = CAMERAS,
+                          sweeps: int = 0,
+                          subset: Subset = Subset(),
+                          num_workers: Optional[int] = None) -> List[ConvertedSplit]:
+    """Write ``out_dir/simipu_infos_{train,val}.pkl``, or ``..._test.pkl``, by the official splits.
+
+    Scenes that the tables list but whose files are not there (nuScenes comes in parts) are left out
+    and reported.
+
+    Args:
+        root_path: Folder with ``samples/``, ``sweeps/`` and the tables, ``v1.0-.../``.
+        out_dir: Where to write; made if need be.
+        version: 'v1.0-mini', 'v1.0-trainval' or 'v1.0-test'.
+        cameras: Which of the six.
+        sweeps: Extra clouds: of the sweeps between two key frames, take up to so many, evenly
+            spread, each as a frame of its own with the images nearest to it in time.
+        subset: Which part to convert. Key frames are counted before sweeps are added.
+        num_workers: Number of processes; None: one for each available core.
+
+    Raises:
+        DataError: Something is missing or malformed; nothing is written for that split.
+    """
+    tables = _load_tables(root_path, version)
+    unknown = [name for name in cameras if name not in CAMERAS]
+    if unknown or sweeps < 0:
+        raise DataError(f'expected cameras out of {", ".join(CAMERAS)} and --sweeps >= 0, got '
+                        f'{", ".join(cameras)} and {sweeps}')
+    reader = _FrameReader(tables, cameras, sweeps, subset)
+    written = []
+    for split, names in _scene_names(version).items():
+        frames, left_out = reader.read([scene for scene in tables.scene if scene['name'] in names])
+        if not frames:
+            continue
+        convert = partial(_frame_info, root_path=Path(root_path))
+        written.append(write_split(
+            Path(out_dir) / f'simipu_infos_{split}.pkl', convert, frames, f'samples/{LIDAR}',
+            num_workers, left_out, dataset='nuscenes', split=split, version=version))
+    if not written:
+        raise DataError(f'{root_path}: no scene of {version} has its files here; expected '
+                        f'samples/{LIDAR}/*.pcd.bin. Unpack the data beside the tables')
+    return written
+
+
+def _load_tables(root_path: PathLike, version: str):
+    from nuscenes.nuscenes import NuScenes  # here, as it takes a second and others need not wait
+    if version not in VERSIONS:
+        raise DataError(f'unknown version {version!r}; expected one of {", ".join(VERSIONS)}')
+    require_folder(root_path, 'nuScenes there, with samples/ and the tables')
+    require_folder(Path(root_path) / version, f'the tables of nuScenes {version} there')
+    return NuScenes(version=version, dataroot=str(root_path), verbose=False)
+
+
+def _scene_names(version: str) -> Dict[str, List[str]]:
+    from nuscenes.utils import splits
+    return {split: getattr(splits, name) for split, name in VERSIONS[version].items()}
+
+
+class _FrameReader:
+    """Reads frames from nuScenes' tables."""
+
+    def __init__(self, tables, cameras: Sequence[str], sweeps: int, subset: Subset) -> None:
+        self.tables = tables
+        self.cameras = cameras
+        self.sweeps = sweeps
+        self.subset = subset
+
+    def read(self, scenes: List[dict]) -> Tuple[List[NuscenesFrame], List[str]]:
+        """Frames of the scenes that are there, and a line for each scene that is not."""
+        frames, left_out, present = [], [], []
+        for scene in scenes:
+            lidar = self._first_recording(scene, LIDAR)
+            if Path(self.tables.get_sample_data_path(lidar['token'])).is_file():
+                present.append(scene)
+            else:
+                left_out.append(f'{scene["name"]}: no file {lidar["filename"]}')
+        for scene in self.subset.of_scenes(present) if present else []:
+            for key_frame, lidar, images in self._scene_frames(scene):
+                token = key_frame['token'] if key_frame else lidar['token']
+                frames.append(NuscenesFrame(
+                    len(frames), scene['name'], token, self._recording(lidar),
+                    {name: self._recording(image) for name, image in images.items()}))
+        return frames, left_out
+
+    def _first_recording(self, scene: dict, sensor: str) -> dict:
+        sample = self.tables.get('sample', scene['first_sample_token'])
+        return self.tables.get('sample_data', sample['data'][sensor])
+
+    def _scene_frames(self, scene: dict):
+        """(sample or None, LiDAR recording, images by camera) of all frames in order of time."""
+        samples = self._chain('sample', scene['first_sample_token'])
+        taken = self.subset.of_frames(samples)
+        between = self._sweeps_between(scene) if self.sweeps else {}
+        images = {name: _ByTime(self._chain('sample_data', self._first_recording(scene, name)['token']))
+                  for name in (self.cameras if self.sweeps else ())}
+        for sample in taken:
+            recordings = {sensor: self.tables.get('sample_data', sample['data'][sensor])
+                          for sensor in (LIDAR, *self.cameras)}
+            lidar = recordings.pop(LIDAR)
+            yield sample, lidar, recordings
+            for sweep in between.get(lidar['token'], ()):
+                yield None, sweep, {name: recorded.nearest(sweep['timestamp'])
+                                    for name, recorded in images.items()}
+
+    def _sweeps_between(self, scene: dict) -> Dict[str, List[dict]]:
+        """By key sweep: those that follow it, before the next one."""
+        following: Dict[str, List[dict]] = {}
+        for sweep in self._chain('sample_data', self._first_recording(scene, LIDAR)['token']):
+            if sweep['is_key_frame']:
+                current = following.setdefault(sweep['token'], [])
+            else:
+                current.append(sweep)
+        return {token: spread(sweeps, min(1, self.sweeps / len(sweeps)))
+                for token, sweeps in following.items() if sweeps}
+
+    def _chain(self, table: str, token: str) -> List[dict]:
+        """The record and all that follow it."""
+        records = []
+        while token:
+            records.append(self.tables.get(table, token))
+            token = records[-1]['next']
+        return records
+
+    def _recording(self, record: dict) -> Recording:
+        sensor = self.tables.get('calibrated_sensor', record['calibrated_sensor_token'])
+        pose = self.tables.get('ego_pose', record['ego_pose_token'])
+        intrinsics = np.array(sensor['camera_intrinsic']) if sensor['camera_intrinsic'] else None
+        return Recording(record['filename'], record['timestamp'] / 1e6,
+                         dict(height=record['height'], width=record['width']),
+                         _matrix(pose) @ _matrix(sensor), intrinsics)
+
+
+class _ByTime:
+    """Recordings of one sensor, to be found by time."""
+
+    def __init__(self, records: List[dict]) -> None:
+        self.records = records
+        self.times = np.array([record['timestamp'] for record in records])
+
+    def nearest(self, timestamp: int) -> dict:
+        return self.records[int(np.abs(self.times - timestamp).argmin())]
+
+
+def _matrix(record: dict) -> np.ndarray:
+    """Pose (4, 4) of a record with ``translation`` and ``rotation``, a quaternion."""
+    from nuscenes.utils.geometry_utils import transform_matrix
+    from pyquaternion import Quaternion
+    return transform_matrix(record['translation'], Quaternion(record['rotation']))
+
+
+def _frame_info(frame: NuscenesFrame, root_path: Path) -> dict:
+    named_by = f'scene {frame.scene}'
+    check_point_file(root_path / frame.lidar.filename, NUM_POINT_FEATS, named_by)
+    return dict(
+        sample_idx=frame.sample_idx, token=frame.token, sequence=frame.scene,
+        timestamp=frame.lidar.timestamp,
+        images={name: _image_info(image, frame.lidar, root_path, named_by)
+                for name, image in frame.images.items()},
+        lidar_points=dict(lidar_path=frame.lidar.filename, num_pts_feats=NUM_POINT_FEATS))
+
+
+def _image_info(image: Recording, lidar: Recording, root_path: Path, named_by: str) -> dict:
+    require_file(root_path / image.filename, named_by)
+    cam2img = invertible_4x4(image.intrinsics, 'camera_intrinsic', root_path / image.filename)
+    lidar2cam = np.linalg.inv(image.sensor_to_global) @ lidar.sensor_to_global
+    return camera_info(image.filename, image.size, cam2img, lidar2cam, timestamp=image.timestamp)

@@ -1,0 +1,142 @@
+"""Waymo Open Dataset to info files, from the folders that mmdet3d's Waymo converter writes.
+
+Below ``{training,validation,testing}/`` mmdet3d puts ``image_0`` to ``image_4``, ``velodyne`` and, up
+to version 1.3, ``calib`` (P0 to P4, R0_rect, Tr_velo_to_cam_0 to 4) and ``timestamp``. Version 1.4
+writes no calibration files: it is in ``waymo_infos_{train,val,test}.pkl`` beside those folders, and
+taken from there.
+"""
+from functools import partial
+from pathlib import Path
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+import mmengine
+import numpy as np
+
+from ..errors import DataError
+from .common import (ConvertedSplit, PathLike, Subset, camera_info, check_point_file, image_size,
+                     invertible_4x4, read_key_values, read_matrix, require_folder, write_split)
+
+CAMERAS = ('CAM_FRONT', 'CAM_FRONT_LEFT', 'CAM_FRONT_RIGHT', 'CAM_SIDE_LEFT', 'CAM_SIDE_RIGHT')
+NUM_POINT_FEATS = 6  # x, y, z, intensity, elongation, place in the range image
+SPLITS = {'train': 'training', 'val': 'validation', 'test': 'testing'}
+_SEQUENCE_DIGITS = 4  # a frame is named PSSSFFF: split, sequence (with split: 4 digits) and frame
+
+Matrices = Tuple[np.ndarray, np.ndarray]  # cam2img and lidar2cam, (4, 4)
+
+
+class WaymoFrame(NamedTuple):
+    """A frame by its number in file names, and what mmdet3d 1.4 says about it, else None."""
+    name: str
+    info: Optional[dict]
+
+
+def create_waymo_infos(root_path: PathLike,
+                       out_dir: PathLike,
+                       cameras: Sequence[str] = CAMERAS,
+                       subset: Subset = Subset(),
+                       num_workers: Optional[int] = None) -> List[ConvertedSplit]:
+    """Write ``out_dir/simipu_infos_{train,val,test}.pkl``, one for each folder that is there.
+
+    Args:
+        root_path: mmdet3d's ``kitti_format`` folder, with ``training/`` and the like.
+        out_dir: Where to write; made if need be.
+        cameras: Which of the five.
+        subset: Which part to convert.
+        num_workers: Number of processes; None: one for each available core.
+
+    Raises:
+        DataError: Something is missing or malformed; nothing is written for that split.
+    """
+    root_path = require_folder(root_path, 'the kitti_format folder of mmdet3d\'s Waymo converter')
+    unknown = [name for name in cameras if name not in CAMERAS]
+    if unknown or not cameras:
+        raise DataError(f'unknown cameras {", ".join(unknown)}; expected some of '
+                        f'{", ".join(CAMERAS)}')
+    present = {split: part for split, part in SPLITS.items()
+               if any((root_path / part / 'velodyne').glob('*.bin'))}
+    if not present:
+        raise DataError(f'{root_path}: no clouds; expected training/velodyne/*.bin, which mmdet3d\'s '
+                        'create_data.py waymo writes')
+    return [_create_split(split, part, root_path, Path(out_dir), cameras, subset, num_workers)
+            for split, part in present.items()]
+
+
+def _create_split(split: str, part: str, root_path: Path, out_dir: Path, cameras: Sequence[str],
+                  subset: Subset, num_workers: Optional[int]) -> ConvertedSplit:
+    sequences: Dict[str, List[str]] = {}
+    for path in sorted((root_path / part / 'velodyne').glob('*.bin')):
+        sequences.setdefault(path.stem[:_SEQUENCE_DIGITS], []).append(path.stem)
+    names = [name for sequence in subset.of_scenes(list(sequences))
+             for name in subset.of_frames(sequences[sequence])]
+    infos = {} if (root_path / part / 'calib').is_dir() else _mmdet3d_infos(root_path, split)
+    convert = partial(_frame_info, root_path=root_path, part=part, cameras=tuple(cameras))
+    return write_split(out_dir / f'simipu_infos_{split}.pkl', convert,
+                       [WaymoFrame(name, infos.get(name)) for name in names], f'{part}/velodyne',
+                       num_workers, dataset='waymo', split=split)
+
+
+def _mmdet3d_infos(root_path: Path, split: str) -> Dict[str, dict]:
+    """mmdet3d 1.4's info of each frame, by its name: of that only calibration and time stamp."""
+    path = root_path / f'waymo_infos_{split}.pkl'
+    if not path.is_file():
+        raise DataError(f'{root_path / SPLITS[split]} has no calib folder, and there is no {path}; '
+                        'expected the calibration in one of them. Let mmdet3d\'s create_data.py '
+                        'waymo finish')
+    frames = mmengine.load(path)['data_list']
+    return {Path(frame['lidar_points']['lidar_path']).stem:
+            dict(images=frame['images'], timestamp=frame.get('timestamp')) for frame in frames}
+
+
+def _frame_info(frame: WaymoFrame, root_path: Path, part: str, cameras: Sequence[str]) -> dict:
+    named_by = f'{root_path / part}/velodyne'
+    lidar_path = f'{part}/velodyne/{frame.name}.bin'
+    check_point_file(root_path / lidar_path, NUM_POINT_FEATS, named_by)
+    read_calibration, microseconds = _calib_file, _time_file
+    if not (root_path / part / 'calib').is_dir():
+        read_calibration, microseconds = _info_calibration, _info_time
+    calibration = read_calibration(frame, root_path, part)
+    images = {}
+    for camera in cameras:
+        img_path = _image_path(frame.name, CAMERAS.index(camera), root_path, part)
+        images[camera] = camera_info(img_path, image_size(root_path / img_path, named_by),
+                                     *calibration[camera])
+    info = dict(sample_idx=int(frame.name), sequence=frame.name[:_SEQUENCE_DIGITS], images=images,
+                lidar_points=dict(lidar_path=lidar_path, num_pts_feats=NUM_POINT_FEATS))
+    time = microseconds(frame, root_path, part)
+    return info if time is None else dict(info, timestamp=time / 1e6)
+
+
+def _image_path(name: str, number: int, root_path: Path, part: str) -> str:
+    """JPEG since mmdet3d 1.1, PNG before."""
+    path = f'{part}/image_{number}/{name}.jpg'
+    png = f'{part}/image_{number}/{name}.png'
+    return png if (root_path / png).is_file() else path
+
+
+def _calib_file(frame: WaymoFrame, root_path: Path, part: str) -> Dict[str, Matrices]:
+    path = root_path / part / 'calib' / f'{frame.name}.txt'
+    values = read_key_values(path, f'{root_path / part}/velodyne')
+    rectify = read_matrix(values, 'R0_rect', (3, 3), path)
+    return {camera: (read_matrix(values, f'P{number}', (3, 4), path),
+                     rectify @ read_matrix(values, f'Tr_velo_to_cam_{number}', (3, 4), path))
+            for number, camera in enumerate(CAMERAS)}
+
+
+def _time_file(frame: WaymoFrame, root_path: Path, part: str) -> Optional[int]:
+    path = root_path / part / 'timestamp' / f'{frame.name}.txt'
+    return int(path.read_text()) if path.is_file() else None
+
+
+def _info_calibration(frame: WaymoFrame, root_path: Path, part: str) -> Dict[str, Matrices]:
+    if frame.info is None:
+        raise DataError(f'{root_path}: mmdet3d\'s waymo_infos has no frame {frame.name}, but there '
+                        f'is {part}/velodyne/{frame.name}.bin; let mmdet3d\'s create_data.py waymo '
+                        'finish')
+    where = f'{root_path}/waymo_infos, frame {frame.name}'
+    images = frame.info['images']
+    return {camera: tuple(invertible_4x4(images[camera][key], f'{camera}.{key}', where)
+                          for key in ('cam2img', 'lidar2cam')) for camera in CAMERAS}
+
+
+def _info_time(frame: WaymoFrame, root_path: Path, part: str) -> Optional[int]:
+    return frame.info['timestamp']
