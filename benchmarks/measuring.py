@@ -30,9 +30,14 @@ def measure(function: Callable[[], object], repeats: int = 3) -> Cost:
 
 def print_comparison(name: str, ours: Cost, naive: Cost) -> None:
     """One line: both costs and how many times less time ours takes."""
-    print(f'{name:34s} {ours.seconds * 1e3:9.1f} ms {ours.megabytes:7.0f} MB'
-          f' | naive {naive.seconds * 1e3:9.1f} ms {naive.megabytes:7.0f} MB'
-          f' | {naive.seconds / ours.seconds:6.1f} x', flush=True)
+    print_cost(name, ours, end=' | naive ')
+    print_cost('', naive, end=f' | {naive.seconds / ours.seconds:6.1f} x\n')
+
+
+def print_cost(name: str, cost: Cost, end: str = '\n') -> None:
+    """Time and memory in columns."""
+    print(f'{name:36s}' if name else '', f'{cost.seconds * 1e3:9.1f} ms {cost.megabytes:7.0f} MB',
+          end=end, flush=True)
 
 
 def print_versions() -> None:

@@ -1,4 +1,4 @@
-"""Time and memory of the paper's point encoder beside mmdet3d's on naive operations, on CPU.
+"""Time and memory of the point encoders beside mmdet3d's PointNet++ on naive operations, on CPU.
 
     OMP_NUM_THREADS=1 python benchmarks/point_encoder.py
 
@@ -9,10 +9,10 @@ import argparse
 import naive_points
 import torch
 from lidar_like import lidar_like_clouds
-from measuring import Cost, measure, print_comparison, print_versions
+from measuring import measure, print_comparison, print_cost, print_versions
 from mmdet3d.models.backbones import PointNet2SAMSG
 
-from simipu.models.point_encoders import PointNet2Encoder
+from simipu.models.point_encoders import PointNet2Encoder, SparseConvEncoder
 
 PAPER = dict(
     num_points=(4096, 1024, (512, 512)),
@@ -45,11 +45,20 @@ def main() -> None:
         compare(f'use_xyz={use_xyz}, forward + backward', args,
                 lambda: ours(points).features.sum().backward(),
                 lambda: run_naive(naive, points).sum().backward())
+    sparse = SparseConvEncoder(4)
+    for num_points in (args.num_points, 100_000):
+        points = lidar_like_clouds(args.batch, num_points)
+        name = f'sparse, {num_points} points'
+        print_cost(f'{name}, forward', measure(lambda: forward(sparse, points)))
+        print_cost(f'{name}, forward + backward',
+                   measure(lambda: sparse(points).features.sum().backward()))
 
 
 def compare(name, args, ours, naive) -> None:
-    naive_cost = Cost(float('nan'), float('nan')) if args.skip_naive else measure(naive, repeats=1)
-    print_comparison(name, measure(ours), naive_cost)
+    if args.skip_naive:
+        print_cost(name, measure(ours))
+    else:
+        print_comparison(name, measure(ours), measure(naive, repeats=1))
 
 
 @torch.no_grad()
