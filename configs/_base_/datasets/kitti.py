@@ -43,7 +43,7 @@ val_dataloader = dict(
     batch_size=4,
     num_workers=4,
     persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
+    sampler=dict(type='ResumableSampler', shuffle=False),
     dataset=dict(
         type='PairedDataset',
         data_root=data_root,
