@@ -57,8 +57,8 @@ def test_lidar_points_lie_on_the_surface_that_the_camera_sees(frames):
         assert seen.sum() > 1500
         rays = ray_through(pixels[seen], frame)
         origin = frame.rig.camera.camera_to_world[:3, 3]
-        distance, _ = cast_rays(prepare_view(frame.scene.primitives, origin), origin[2], rays[:, None].copy(),
-                                np.ones((len(rays), 1), dtype=bool))
+        distance, _ = cast_rays(prepare_view(frame.scene.primitives, origin), origin[2],
+                                rays[:, None].copy(), np.ones((len(rays), 1), dtype=bool))
         surface = distance[:, 0] * (rays @ frame.rig.camera.camera_to_world[:3, 2])
         gap = (depth[seen] - surface) / depth[seen]
         # A point may be hidden behind something nearer, never float before what the camera sees.
@@ -77,7 +77,8 @@ def test_rig_varies_from_frame_to_frame(frames):
     assert 1.0 < height.min() < 1.4 and 2.2 < height.max() < 2.7
     assert 1.0 < np.rad2deg(np.arcsin(forward)).std() < 4
     assert 0.8 < np.rad2deg(np.arcsin(right)).std() < 3
-    offsets = np.array([frame.rig.lidar.lidar_to_world[:3, 3] for frame in frames]) - poses[:, :3, 3]
+    offsets = np.array([frame.rig.lidar.lidar_to_world[:3, 3]
+                        for frame in frames]) - poses[:, :3, 3]
     assert (np.linalg.norm(offsets, axis=1) > 0.1).all()
     beams = [len(frame.rig.lidar.elevations) for frame in frames]
     assert 32 <= min(beams) < 40 and 56 < max(beams) <= 64
@@ -92,7 +93,8 @@ def test_sweep_has_noise_dropout_and_intensity(frames):
     assert error.std() == pytest.approx(noisy.range_noise, rel=0.05)
     more = scan(frame.scene, replace(noisy, dropout=0.5), np.random.default_rng(5))
     assert len(more.points) / len(one.points) == pytest.approx(0.5 / (1 - noisy.dropout), rel=0.03)
-    assert 0 <= one.points[:, 3].min() and one.points[:, 3].max() <= 1 and one.points[:, 3].std() > 0.05
+    intensity = one.points[:, 3]
+    assert 0 <= intensity.min() and intensity.max() <= 1 and intensity.std() > 0.05
     assert np.linalg.norm(one.points[:, :3], axis=1).max() < noisy.max_range + 1
 
 
@@ -107,7 +109,8 @@ def labelled(frame) -> list:
         if name == 'DontCare':
             continue
         middle = values[10:13] - (0, values[7] / 2, 0)
-        centres = np.array([(to_lidar @ np.append(item.centre, 1))[:3] for item in frame.scene.objects])
+        centres = np.array([(to_lidar @ np.append(item.centre, 1))[:3]
+                            for item in frame.scene.objects])
         gaps = np.linalg.norm(to_rectified(centres, calibration) - middle, axis=1)
         assert gaps.min() < 1e-3
         assert frame.scene.objects[gaps.argmin()].class_name == name
@@ -115,18 +118,25 @@ def labelled(frame) -> list:
     return found
 
 
+def tilt_of(frame) -> float:
+    """Sine of the camera's tilt against the ground, which KITTI's boxes cannot follow."""
+    world_to_rectified = frame.rig.lidar_to_rectified() @ np.linalg.inv(
+        frame.rig.lidar.lidar_to_world)
+    return np.linalg.norm(np.cross(world_to_rectified[:3, 2], (0, 1, 0)))
+
+
 def test_points_on_objects_lie_in_their_labelled_boxes(frames):
     checked = 0
     for frame in frames[:24]:
         calibration = parse_calibration(frame_files(frame)['calib'].decode())
         points = to_rectified(frame.sweep.points[:, :3].astype(float), calibration)
-        up = -(frame.rig.lidar_to_rectified() @ np.linalg.inv(frame.rig.lidar.lidar_to_world))[:3, 2]
-        tilt = np.linalg.norm(np.cross(up, (0, -1, 0)))  # sine of the camera's tilt against the ground
         for number, values in labelled(frame):
             height, width, length, x, y, z, yaw = values[7:]
             mine = points[frame.sweep.instance == number] - (x, y, z)
-            forward, side = np.array([np.cos(yaw), 0, -np.sin(yaw)]), np.array([np.sin(yaw), 0, np.cos(yaw)])
-            slack = 0.5 * np.linalg.norm([height, width, length]) * tilt + 5 * frame.rig.lidar.range_noise
+            forward = np.array([np.cos(yaw), 0, -np.sin(yaw)])
+            side = np.array([np.sin(yaw), 0, np.cos(yaw)])
+            radius = 0.5 * np.linalg.norm([height, width, length])
+            slack = radius * tilt_of(frame) + 5 * frame.rig.lidar.range_noise
             assert (np.abs(mine @ forward) <= length / 2 + slack).all()
             assert (np.abs(mine @ side) <= width / 2 + slack).all()
             assert ((-mine[:, 1] >= -slack) & (-mine[:, 1] <= height + slack)).all()
@@ -142,14 +152,14 @@ def test_solids_of_an_object_lie_in_its_upright_box(frames):
             cos, sin = np.cos(item.yaw), np.sin(item.yaw)
             axes = np.array([[cos, sin, 0], [-sin, cos, 0], [0, 0, 1]])
             turned = axes @ mine['rotation'] * mine['half_size'][:, None]
-            # Reach along an axis: of a box the sum over its own axes, of an ellipsoid the root of squares.
+            # Reach along an axis: of a box the sum over its own axes, of an ellipsoid the root of
+            # squares.
             reach = np.where((mine['kind'] == 1)[:, None], np.linalg.norm(turned, axis=2),
                              np.abs(turned).sum(2))
             tube = np.hypot(np.linalg.norm(turned[..., :2], axis=2), 0) + np.abs(turned[..., 2])
             reach = np.where((mine['kind'] == 2)[:, None], tube, reach)
             offset = np.abs((mine['centre'] - item.centre) @ axes.T) + reach
-            assert (offset <= np.array(item.size) / 2 + 0.03).all(), (item.class_name, offset.max(0),
-                                                                       item.size)
+            assert (offset <= np.array(item.size) / 2 + 0.03).all(), item
 
 
 def test_labels_agree_with_mmdet3d_boxes(frames):
@@ -163,13 +173,16 @@ def test_labels_agree_with_mmdet3d_boxes(frames):
             corners = box.corners[0].numpy().astype(float)
             levels.add(int(occlusion))
             assert alpha == pytest.approx(
-                (values[13] - np.arctan2(values[10], values[12]) + np.pi) % (2 * np.pi) - np.pi, abs=1e-3)
+                (values[13] - np.arctan2(values[10], values[12]) + np.pi) % (2 * np.pi) - np.pi,
+                abs=1e-3)
             if corners[:, 2].min() < 0.2:
                 continue
             pixels, _ = project(corners, frame.rig.calibration)
             whole = np.concatenate([pixels.min(0), pixels.max(0)])
             limits = np.array([SIZE[0] - 1, SIZE[1] - 1] * 2)
-            np.testing.assert_allclose([left, top, right, bottom], np.clip(whole, 0, limits), atol=0.05)
+            np.testing.assert_allclose([left, top, right, bottom],
+                                       np.clip(whole, 0, limits),
+                                       atol=0.05)
             inside = (right - left) * (bottom - top) / np.prod(whole[2:] - whole[:2])
             assert truncation == pytest.approx(1 - inside, abs=0.01)
             checked += 1
@@ -178,25 +191,26 @@ def test_labels_agree_with_mmdet3d_boxes(frames):
 
 def test_instance_pixels_lie_in_their_2d_boxes(frames):
     for frame in frames:
-        up = -(frame.rig.lidar_to_rectified() @ np.linalg.inv(frame.rig.lidar.lidar_to_world))[:3, 2]
-        tilt = np.linalg.norm(np.cross(up, (0, -1, 0)))
         for number, values in labelled(frame):
             rows, columns = np.nonzero(frame.picture.instance == number)
             depth = frame.picture.depth[rows, columns].min()
-            # KITTI's boxes cannot follow the camera's pitch and roll.
-            slack = 1 + np.linalg.norm(values[7:10]) * tilt * frame.rig.camera.intrinsics[0, 0] / depth
+
+            pixels_per_metre = frame.rig.camera.intrinsics[0, 0] / depth
+            slack = 1 + np.linalg.norm(values[7:10]) * tilt_of(frame) * pixels_per_metre
             assert values[3] - slack <= columns.min() and columns.max() <= values[5] + slack
             assert values[4] - slack <= rows.min() and rows.max() <= values[6] + slack
 
 
 def explained(features: np.ndarray, target: np.ndarray) -> float:
-    """Share of the variance of the second half's target that ridge regression on the first half explains."""
+    """Share of the second half's variance that ridge regression on the first half explains."""
     half = len(target) // 2
     mean, deviation = features[:half].mean(0), features[:half].std(0) + 1e-9
     scaled = (features - mean) / deviation
     train, test = scaled[:half], scaled[half:]
     offset = target[:half].mean()
-    weights = np.linalg.solve(train.T @ train + 10 * np.eye(train.shape[1]), train.T @ (target[:half] - offset))
+    ridge = 10 * np.eye(train.shape[1])
+    weights = np.linalg.solve(train.T @ train + ridge,
+                              train.T @ (target[:half] - offset))
     return 1 - np.mean((test @ weights + offset - target[half:])**2) / target[half:].var()
 
 
@@ -214,6 +228,6 @@ def test_neither_colour_nor_row_alone_tell_the_depth(frames):
     products = np.stack([colour[:, i] * colour[:, j] for i in range(3) for j in range(i, 3)], 1)
     by_colour = explained(np.concatenate([colour, products], 1), depth)
     by_row = explained(np.stack([row**power for power in range(1, 6)], 1), depth)
-    print(f'share of the variance of log depth explained by colour {by_colour:.3f}, by row {by_row:.3f}')
+    print(f'share of log depth explained by colour {by_colour:.3f}, by row {by_row:.3f}')
     assert by_colour < 0.1
     assert by_row < 0.6

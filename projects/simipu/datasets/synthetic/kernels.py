@@ -1,10 +1,10 @@
 """Everything that runs once per ray, compiled by numba: first hits, surface patterns, shading.
 
-All compiled functions are in this one file because numba's cache on disk is renewed only when the file of
-the called function changes. Solids, materials, ground and light are records (structured arrays; see
-``PRIMITIVE``, ``VIEW``, ``MATERIAL``, ``GROUND`` and ``LIGHT``): a record costs no reference counting, which
-for tuples of arrays takes most of the time. Lengths in metres, world frame x forward along the road, y left,
-z up, ground at z = 0; colours are BGR.
+All compiled functions are in this one file because numba's cache on disk is renewed only when the
+file of the called function changes. Solids, materials, ground and light are records (structured
+arrays; see ``PRIMITIVE``, ``VIEW``, ``MATERIAL``, ``GROUND`` and ``LIGHT``): a record costs no
+reference counting, which for tuples of arrays takes most of the time. Lengths in metres, world
+frame x forward along the road, y left, z up, ground at z = 0; colours are BGR.
 """
 from typing import Callable, Tuple
 
@@ -30,10 +30,10 @@ _GRAIN = 0.25  # size of the spots that are on every surface
 
 
 def jit(function: Callable) -> Callable:
-    """Compile without the GIL, and keep the machine code on disk where a folder for it can be written.
+    """Compile without the GIL; keep the machine code on disk where that is possible.
 
-    numba refuses ``cache=True`` where neither the package nor the user's cache folder is writable; the
-    function is then compiled anew in each process.
+    numba refuses ``cache=True`` where neither the package nor the user's cache folder is writable;
+    the function is then compiled anew in each process.
     """
     options = dict(nogil=True, error_model='numpy')
     try:
@@ -42,7 +42,7 @@ def jit(function: Callable) -> Callable:
         return numba.njit(**options)(function)
 
 
-# ---- Noise -------------------------------------------------------------------------------------------
+# ---- Noise ---------------------------------------------------------------------------------------
 
 
 @jit
@@ -85,7 +85,7 @@ def _fractal_noise(x: float, y: float, z: float, seed: int, octaves: int) -> flo
     return total / norm
 
 
-# ---- First hits --------------------------------------------------------------------------------------
+# ---- First hits ----------------------------------------------------------------------------------
 
 
 @jit
@@ -142,10 +142,11 @@ def is_hole(x: float, y: float, z: float, cutout: float) -> bool:
 
 @jit
 def _hit(item, dx: float, dy: float, dz: float) -> float:
-    """Distance to the first solid point of a VIEW record along a direction; inf where it is missed."""
-    ux = item.world_to_unit[0, 0] * dx + item.world_to_unit[0, 1] * dy + item.world_to_unit[0, 2] * dz
-    uy = item.world_to_unit[1, 0] * dx + item.world_to_unit[1, 1] * dy + item.world_to_unit[1, 2] * dz
-    uz = item.world_to_unit[2, 0] * dx + item.world_to_unit[2, 1] * dy + item.world_to_unit[2, 2] * dz
+    """Distance along a direction to the first solid point of a VIEW record; inf if missed."""
+    m = item.world_to_unit
+    ux = m[0, 0] * dx + m[0, 1] * dy + m[0, 2] * dz
+    uy = m[1, 0] * dx + m[1, 1] * dy + m[1, 2] * dz
+    uz = m[2, 0] * dx + m[2, 1] * dy + m[2, 2] * dz
     ox, oy, oz = item.unit_origin[0], item.unit_origin[1], item.unit_origin[2]
     enter, leave = intersect(item.kind, ox, oy, oz, ux, uy, uz)
     if not enter <= leave:
@@ -198,17 +199,20 @@ def cast_rays(view: np.ndarray, height: float, directions: np.ndarray,
               active: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
     """First hits of rays from one point, for any sensor.
 
-    The grid of rays (image pixels, or LiDAR beams by azimuths) is cut into tiles; a tile tests only the
-    solids whose range of azimuth and elevation, as seen from the sensor, meets its own, near ones first.
+    The grid of rays (image pixels, or LiDAR beams by azimuths) is cut into tiles; a tile tests only
+    the solids whose range of azimuth and elevation, as seen from the sensor, meets its own, near
+    ones first.
 
     Args:
         view: (N,) VIEW records from ``view.prepare_view``.
         height: The sensor's height over the ground.
-        directions: (H, W, 3) float64 unit vectors. Neighbours in the grid should be neighbours in angle.
+        directions: (H, W, 3) float64 unit vectors. Neighbours in the grid should be neighbours in
+            angle.
         active: (H, W) bool; other rays are left out.
 
     Returns:
-        Distance (H, W) float64 (inf: sky) and the solid hit (H, W) int64, or ``GROUND_PLANE`` or ``SKY``.
+        Distance (H, W) float64 (inf: sky) and the solid hit (H, W) int64, or ``GROUND_PLANE`` or
+        ``SKY``.
     """
     rows, cols = directions.shape[:2]
     distance = np.full((rows, cols), np.inf)
@@ -246,7 +250,7 @@ def cast_rays(view: np.ndarray, height: float, directions: np.ndarray,
     return distance, hit
 
 
-# ---- Surface patterns --------------------------------------------------------------------------------
+# ---- Surface patterns ----------------------------------------------------------------------------
 
 
 @jit
@@ -316,12 +320,12 @@ def _pattern(material, u: float, v: float, w: float, footprint: float) -> Tuple[
     return mix, brightness
 
 
-# ---- Ground ------------------------------------------------------------------------------------------
+# ---- Ground --------------------------------------------------------------------------------------
 
 
 @jit
 def road_centre(x: float, bend: float) -> float:
-    """y of the road's middle at x: a parabola that goes straight on from 80 m, so that it stays a road."""
+    """y of the road's middle at x: a parabola that goes straight on from 80 m."""
     reach = min(abs(x), 80.0)
     return 0.5 * bend * reach * reach + bend * reach * (abs(x) - reach)
 
@@ -350,9 +354,8 @@ def ground_zone(ground, x: float, y: float) -> int:
     if abs(offset) <= ground.half_width:
         if _is_marking(ground, x, offset):
             return MARKING
-        if ground.patch_share > 0.0 and value_noise(0.25 * x, 0.6 * offset, 0.0, 3) < ground.patch_share:
-            return PATCH
-        return ROAD
+        mended = value_noise(0.25 * x, 0.6 * offset, 0.0, 3) < ground.patch_share
+        return PATCH if mended else ROAD
     if abs(x - ground.side_road) < 3.5:
         return ROAD
     if abs(offset) <= ground.half_width + ground.sidewalk:
@@ -360,7 +363,7 @@ def ground_zone(ground, x: float, y: float) -> int:
     return VERGE
 
 
-# ---- Shading -----------------------------------------------------------------------------------------
+# ---- Shading -------------------------------------------------------------------------------------
 
 
 @jit
@@ -375,7 +378,7 @@ def _to_world(solid, x: float, y: float, z: float) -> Tuple[float, float, float]
 
 @jit
 def _surface_coordinates(kind, lx, ly, lz, hx, hy, hz):
-    """Surface coordinates (u, v, w) of a point (lx, ly, lz) on a solid, and its normal, in its frame."""
+    """Surface coordinates u, v, w and normal of a point (lx, ly, lz), in its solid's frame."""
     ux, uy, uz = lx / hx, ly / hy, lz / hz
     if kind == ELLIPSOID:
         return lx, ly, lz, ux / hx, uy / hy, uz / hz
@@ -391,7 +394,8 @@ def _surface_coordinates(kind, lx, ly, lz, hx, hy, hz):
 
 
 @jit
-def _surface(primitives, materials, ground, hit: int, x: float, y: float, z: float, footprint: float):
+def _surface(primitives, materials, ground, hit: int, x: float, y: float, z: float,
+             footprint: float):
     """(material, mix, brightness, normal x, y, z) of the point (x, y, z) that a ray hit."""
     if hit == GROUND_PLANE:
         m = ground_zone(ground, x, y)
@@ -437,7 +441,9 @@ def shade_image(primitives: np.ndarray, materials: np.ndarray, ground: np.void, 
                 shadow_map: np.ndarray, origin: np.ndarray, directions: np.ndarray,
                 distance: np.ndarray, hit: np.ndarray, active: np.ndarray,
                 pixel_angle: float) -> np.ndarray:
-    """Colours (H, W, 3) float32, linear in light and 0 where not ``active``, of rays that ``cast_rays`` followed.
+    """Colours of rays that ``cast_rays`` followed: (H, W, 3) float32, linear in light.
+
+    Rays that are not ``active`` are 0.
 
     Args:
         primitives, materials: PRIMITIVE and MATERIAL records of the scene.
@@ -458,7 +464,8 @@ def shade_image(primitives: np.ndarray, materials: np.ndarray, ground: np.void, 
                 blend, clouds, halo = _clouds(light, dx, dy, dz)
                 for k in range(3):
                     clear = light.horizon[k] + (light.zenith[k] - light.horizon[k]) * blend
-                    image[r, c, k] = clear + (light.cloud[k] - clear) * clouds + halo * light.sun_colour[k]
+                    clouded = clear + (light.cloud[k] - clear) * clouds
+                    image[r, c, k] = clouded + halo * light.sun_colour[k]
                 continue
             t = distance[r, c]
             x, y, z = origin[0] + t * dx, origin[1] + t * dy, origin[2] + t * dz
@@ -466,8 +473,8 @@ def shade_image(primitives: np.ndarray, materials: np.ndarray, ground: np.void, 
             footprint = t * pixel_angle
             if on_ground:
                 footprint /= max(np.sqrt(-dz), 0.05)
-            m, mix, brightness, nx, ny, nz = _surface(primitives, materials, ground, hit[r, c], x, y, z,
-                                                      footprint)
+            m, mix, brightness, nx, ny, nz = _surface(primitives, materials, ground, hit[r, c], x,
+                                                      y, z, footprint)
             sunlight = max(nx * light.sun[0] + ny * light.sun[1] + nz * light.sun[2], 0.0)
             skylight = 0.75 + 0.25 * nz
             if on_ground:
@@ -485,7 +492,8 @@ def shade_image(primitives: np.ndarray, materials: np.ndarray, ground: np.void, 
 
 
 @jit
-def develop(linear: np.ndarray, curve: np.ndarray, vignette: float, noise: np.ndarray) -> np.ndarray:
+def develop(linear: np.ndarray, curve: np.ndarray, vignette: float,
+            noise: np.ndarray) -> np.ndarray:
     """The 8-bit picture (H, W, 3) of an imperfect camera.
 
     Args:
@@ -509,10 +517,10 @@ def develop(linear: np.ndarray, curve: np.ndarray, vignette: float, noise: np.nd
 
 
 @jit
-def lidar_returns(primitives: np.ndarray, materials: np.ndarray, ground: np.void, origin: np.ndarray,
-                  local: np.ndarray, directions: np.ndarray, distance: np.ndarray, hit: np.ndarray,
-                  luck: np.ndarray, noise: np.ndarray, max_range: float,
-                  dropout: float) -> Tuple[np.ndarray, np.ndarray]:
+def lidar_returns(primitives: np.ndarray, materials: np.ndarray, ground: np.void,
+                  origin: np.ndarray, local: np.ndarray, directions: np.ndarray,
+                  distance: np.ndarray, hit: np.ndarray, luck: np.ndarray, noise: np.ndarray,
+                  max_range: float, dropout: float) -> Tuple[np.ndarray, np.ndarray]:
     """Points that a LiDAR reports: weak pulses, from far and dark surfaces, are lost more often.
 
     Args:
@@ -524,8 +532,8 @@ def lidar_returns(primitives: np.ndarray, materials: np.ndarray, ground: np.void
         dropout: Share of pulses lost whatever they hit.
 
     Returns:
-        Points (N, 4) float32: x, y, z in LiDAR frame and intensity 0..1 (Lambert's law), and the solid hit
-        (N,) or ``GROUND_PLANE``.
+        Points (N, 4) float32: x, y, z in LiDAR frame and intensity 0..1 (Lambert's law), and the
+        solid hit (N,) or ``GROUND_PLANE``.
     """
     rows, cols = hit.shape
     points = np.empty((rows * cols, 4), dtype=np.float32)

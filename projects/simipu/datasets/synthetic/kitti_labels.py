@@ -17,10 +17,11 @@ _EDGES = [(a, b) for a in range(8) for b in range(a + 1, 8)
 
 
 class KittiBox:
-    """An object's box in KITTI's convention: in the rectified camera frame, turned about its y axis only.
+    """An object's box in KITTI's convention: in the rectified camera frame, turned about its y axis
+    only.
 
-    The vehicle pitches and rolls against the ground that the objects stand on, and KITTI's boxes cannot.
-    The box keeps the true size, middle and (projected) heading.
+    The vehicle pitches and rolls against the ground that the objects stand on, and KITTI's boxes
+    cannot. The box keeps the true size, middle and (projected) heading.
     """
 
     def __init__(self, item: SceneObject, world_to_rectified: np.ndarray) -> None:
@@ -75,12 +76,14 @@ def _area(bounds: np.ndarray) -> float:
 
 
 def _silhouette(scene: Scene, camera: Camera, number: int, bounds: np.ndarray) -> int:
-    """Number of pixels that object ``number`` would fill in the image if nothing stood before it."""
+    """Number of pixels that object ``number`` would fill in the image if nothing stood before
+    it."""
     corner, end = np.floor(bounds[:2]), np.ceil(bounds[2:]) + 1
     rays = camera.directions(*corner, size=tuple((end - corner).astype(int)))
     alone = scene.primitives[scene.primitives['instance'] == number]
     origin = camera.camera_to_world[:3, 3]
-    _, hit = cast_rays(prepare_view(alone, origin), origin[2], rays, np.ones(rays.shape[:2], dtype=bool))
+    _, hit = cast_rays(prepare_view(alone, origin), origin[2], rays,
+                       np.ones(rays.shape[:2], dtype=bool))
     return int((hit >= 0).sum())
 
 
@@ -97,8 +100,9 @@ def _line(name: str, truncation: float, occlusion: int, box: KittiBox, bounds: n
 def kitti_labels(scene: Scene, rig: KittiRig, picture: Picture) -> List[str]:
     """Lines of the frame's label_2 file, for all objects that the camera sees.
 
-    2D boxes bound the projected 3D box, limited to the image. Truncation is the share of that rectangle
-    beyond the image border; occlusion compares the pixels seen with those of the object alone.
+    2D boxes bound the projected 3D box, limited to the image. Truncation is the share of that
+    rectangle beyond the image border; occlusion compares the pixels seen with those of the object
+    alone.
     """
     world_to_rectified = rig.lidar_to_rectified() @ np.linalg.inv(rig.lidar.lidar_to_world)
     numbers, counts = np.unique(picture.instance[picture.instance >= 0], return_counts=True)
@@ -114,5 +118,6 @@ def kitti_labels(scene: Scene, rig: KittiRig, picture: Picture) -> List[str]:
             continue
         alone = _silhouette(scene, rig.camera, number, bounds)
         truncation = 1 - _area(bounds) / max(_area(whole), 1e-6)
-        lines.append(_line(item.class_name, truncation, _occlusion(pixels / max(alone, 1)), box, bounds))
+        lines.append(
+            _line(item.class_name, truncation, _occlusion(pixels / max(alone, 1)), box, bounds))
     return lines + ignored

@@ -1,7 +1,7 @@
 """Random materials and light of a scene.
 
-Colours are drawn without regard to where or on what they are used, so that a pixel's colour tells nothing
-about its depth.
+Colours are drawn without regard to where or on what they are used, so that a pixel's colour tells
+nothing about its depth.
 """
 from random import Random
 from typing import Dict, List, Tuple
@@ -30,8 +30,8 @@ LIGHT = np.dtype([
     ('cloud_seed', 'i8'),
 ])
 
-# Group: (number of materials, patterns to draw from, range of the period in metres, range of the grain).
-# The ground's five come first and in the order of kernels.ROAD ... PATCH.
+# Group: (number of materials, patterns to draw from, range of the period in metres, range of the
+# grain). The ground's five come first and in the order of kernels.ROAD ... PATCH.
 _GROUPS: Dict[str, Tuple[int, List[int], Tuple[float, float], Tuple[float, float]]] = {
     'ground': (5, [MOTTLED], (1.0, 6.0), (0.1, 0.5)),
     'facade': (16, [WINDOWS, WINDOWS, WINDOWS, BRICKS, STRIPES, BARS, MOTTLED, CHECKER], (0.8, 3.5),
@@ -120,6 +120,6 @@ def random_light(rng: np.random.Generator) -> np.void:
     level = np.exp(rng.uniform(np.log(0.45), np.log(1.25)))
     horizon, zenith = random_colours(rng, 2, (0.3, 1.0), (0.0, 0.6)) * min(level + 0.1, 1.0)
     cloud = random_colours(rng, 1, (0.3, 1.0), (0.0, 0.25))[0] * min(level + 0.1, 1.0)
-    record = (sun, level * strength * tint[0], level * (1.1 - 0.65 * strength) * tint[1], horizon, zenith,
-              cloud, rng.uniform(0.2, 0.9), rng.uniform(0.4, 2.0), rng.integers(1 << 20))
+    record = (sun, level * strength * tint[0], level * (1.1 - 0.65 * strength) * tint[1], horizon,
+              zenith, cloud, rng.uniform(0.2, 0.9), rng.uniform(0.4, 2.0), rng.integers(1 << 20))
     return np.array([record], dtype=LIGHT)[0]

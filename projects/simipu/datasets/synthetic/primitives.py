@@ -3,8 +3,8 @@ from typing import List, Sequence, Tuple
 
 import numpy as np
 
-# A unit solid (see kernels.BOX ...) is scaled by ``half_size`` along its own axes, turned by ``rotation``
-# and moved to ``centre``. Metres, world frame.
+# A unit solid (see kernels.BOX ...) is scaled by ``half_size`` along its own axes, turned by
+# ``rotation`` and moved to ``centre``. Metres, world frame.
 PRIMITIVE = np.dtype([
     ('kind', 'i8'),
     ('centre', 'f8', 3),
@@ -14,7 +14,8 @@ PRIMITIVE = np.dtype([
     ('cutout', 'f8'),  # foliage: how much of the surface is holes, 0 where solid
     ('instance', 'i8'),  # number of the labelled object it belongs to, -1 for none
 ])
-CUBE_CORNERS = np.array([(x, y, z) for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], dtype=np.float64)
+CUBE_CORNERS = np.array([(x, y, z) for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)],
+                        dtype=np.float64)
 
 
 def corners(primitives: np.ndarray) -> np.ndarray:
@@ -35,7 +36,8 @@ def rotation_zyx(angles: np.ndarray) -> np.ndarray:
         angles: (..., 3) yaw, pitch and roll in radians.
     """
     angles = np.asarray(angles, dtype=np.float64)
-    (cy, cp, cr), (sy, sp, sr) = np.moveaxis(np.cos(angles), -1, 0), np.moveaxis(np.sin(angles), -1, 0)
+    (cy, cp, cr), (sy, sp, sr) = np.moveaxis(np.cos(angles), -1,
+                                             0), np.moveaxis(np.sin(angles), -1, 0)
     rows = [[cy * cp, cy * sp * sr - sy * cr, cy * sp * cr + sy * sr],
             [sy * cp, sy * sp * sr + cy * cr, sy * sp * cr - cy * sr],
             [-sp, cp * sr, cp * cr]]

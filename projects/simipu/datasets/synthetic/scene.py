@@ -12,7 +12,8 @@ from .materials import Palette, random_light, random_materials
 from .primitives import PrimitiveBuilder, to_world
 from .scenery import Scenery
 
-# The plane z = 0: a road along x that bends, its markings, side strips and what lies beyond. Metres.
+# The plane z = 0: a road along x that bends, its markings, side strips and what lies beyond.
+# Metres.
 GROUND = np.dtype([
     ('bend', 'f8'),  # the road's middle is at y = bend * x^2 / 2 (1/m)
     ('half_width', 'f8'),  # of the road
@@ -113,8 +114,8 @@ class _Layout:
             if kind < share and clear:
                 depth, height = rng.uniform(5, 12), rng.uniform(0.4, 1.2) * tall
                 swell = 0.5 * length * abs(np.sin(heading))
-                self.scenery.building(middle, self._y(middle, offset + side * (depth / 2 + swell)), length,
-                                      depth, height, heading + rng.gauss(0, 0.02), -side)
+                self.scenery.building(middle, self._y(middle, offset + side * (depth / 2 + swell)),
+                                      length, depth, height, heading + rng.gauss(0, 0.02), -side)
             elif kind < share + 0.5 * (1 - share) and clear:
                 self.scenery.wall(middle, self._y(middle, offset + side * 0.8), length, heading)
             x += length + (rng.uniform(0, 6) if rng.random() < 0.5 else 0.1)
@@ -196,7 +197,7 @@ def _outline(primitives: np.ndarray) -> np.ndarray:
 
 
 def _shadow_map(primitives: np.ndarray, light: np.void) -> np.ndarray:
-    """Ground in shadow (255) or sun (0): the solids' outlines, moved along the sun's rays to z = 0."""
+    """Ground in shadow (255) or sun (0): the solids' outlines, moved along the sun's rays."""
     cells = round(2 * SHADOW_EDGE / SHADOW_CELL)
     shadows = np.zeros((cells, cells), dtype=np.uint8)
     if light['sun_colour'].max() < 0.3 * light['ambient'].max():  # overcast

@@ -20,9 +20,10 @@ class Scenery:
 
     def building(self, x: float, y: float, length: float, depth: float, height: float, yaw: float,
                  towards_road: float) -> None:
-        """A house with its middle at (x, y); ``towards_road`` is +1 where the road is at larger y."""
+        """A house about (x, y); ``towards_road`` is +1 where the road is at larger y."""
         rng, half = self._rng, (length / 2, depth / 2, height / 2)
-        self._builder.add(BOX, (x, y, half[2]), half, self._pick('facade', 'facade', 'rough'), (yaw, 0, 0))
+        self._builder.add(BOX, (x, y, half[2]), half, self._pick('facade', 'facade', 'rough'),
+                          (yaw, 0, 0))
         if rng.random() < 0.45:  # ground floor of another material
             floor = min(rng.uniform(2.5, 4.0), 0.6 * height) / 2
             self._builder.add(BOX, (x, y, floor), (half[0] + 0.05, half[1] + 0.08, floor),
@@ -38,15 +39,15 @@ class Scenery:
         kind = rng.random()
         if kind < 0.35 and half[2] < 6:  # gable: a square bar turned by 45 degrees
             bar = half[1] / np.sqrt(2) + 0.2
-            self._builder.add(BOX, (x, y, top), (half[0] * 0.99, bar, bar), self._pick('rough', 'paint'),
-                              (yaw, 0, np.pi / 4))
+            self._builder.add(BOX, (x, y, top), (half[0] * 0.99, bar, bar),
+                              self._pick('rough', 'paint'), (yaw, 0, np.pi / 4))
         elif kind < 0.6:  # parapet
             self._builder.add(BOX, (x, y, top), (half[0] + 0.25, half[1] + 0.25, 0.3),
                               self._pick('paint', 'rough'), (yaw, 0, 0))
         if rng.random() < 0.4:  # chimney or lift house
             self._builder.add(BOX, (x + rng.uniform(-0.6, 0.6) * half[0], y, top + 0.8),
-                              (rng.uniform(0.4, 1.5), rng.uniform(0.4, 1.5), 1.4), self._pick('rough'),
-                              (yaw, 0, 0))
+                              (rng.uniform(0.4, 1.5), rng.uniform(0.4, 1.5), 1.4),
+                              self._pick('rough'), (yaw, 0, 0))
 
     def wall(self, x: float, y: float, length: float, yaw: float) -> None:
         """A wall, a hedge or a guard rail along the road."""
@@ -74,8 +75,8 @@ class Scenery:
         height, radius = rng.uniform(2.5, 10), rng.uniform(0.08, 0.3)
         trunk = height * rng.uniform(0.35, 0.75)
         lean = (rng.gauss(0, 0.06), rng.gauss(0, 0.06))
-        self._builder.add(CYLINDER, (x, y, trunk / 2), (radius, radius, trunk / 2), self._pick('bark'),
-                          (0, lean[0], lean[1]))
+        self._builder.add(CYLINDER, (x, y, trunk / 2), (radius, radius, trunk / 2),
+                          self._pick('bark'), (0, lean[0], lean[1]))
         leaf, cutout = self._pick('foliage'), rng.uniform(0.3, 0.5)
         if rng.random() < 0.2:
             width = rng.uniform(0.5, 1.3)
@@ -86,8 +87,9 @@ class Scenery:
         for _ in range(rng.randrange(2, 6)):
             offset = [rng.gauss(0, 0.45 * size) for _ in range(3)]
             scale = [rng.uniform(0.55, 1.1) * size for _ in range(3)]
-            self._builder.add(ELLIPSOID, (x + offset[0], y + offset[1], trunk + 0.4 * size + offset[2]),
-                              scale, leaf, (rng.uniform(0, np.pi), 0, 0), cutout)
+            self._builder.add(ELLIPSOID,
+                              (x + offset[0], y + offset[1], trunk + 0.4 * size + offset[2]), scale,
+                              leaf, (rng.uniform(0, np.pi), 0, 0), cutout)
 
     def bush(self, x: float, y: float) -> None:
         """One to three leafy blobs on the ground."""
@@ -114,7 +116,8 @@ class Scenery:
                               (rng.gauss(0, 0.3), np.pi / 2, 0))
         elif 0.5 <= kind < 0.7:
             self._builder.add(BOX, (x, y, height), (0.15, 0.15, 0.45), self._pick('dark'))
-            self._builder.add(ELLIPSOID, (x - 0.12, y, height + 0.25), (0.1, 0.1, 0.1), self._pick('lamp'))
+            self._builder.add(ELLIPSOID, (x - 0.12, y, height + 0.25), (0.1, 0.1, 0.1),
+                              self._pick('lamp'))
         elif kind > 0.7:
             arm = rng.uniform(0.6, 1.6)
             self._builder.add(BOX, (x, y + towards_road * arm, height), (0.12, arm, 0.07), material)
@@ -127,15 +130,18 @@ class Scenery:
         if kind == CYLINDER:
             half[1] = half[0]
         sink = 0.8 if kind == ELLIPSOID else 1.0
-        self._builder.add(kind, (x, y, sink * half[2]), half, self._pick('rough', 'paint', 'sign', 'facade'),
+        self._builder.add(kind, (x, y, sink * half[2]), half,
+                          self._pick('rough', 'paint', 'sign', 'facade'),
                           (rng.uniform(0, np.pi), 0, 0))
 
     def hill(self, x: float, y: float) -> None:
         """Something large and far: a wooded hill or a tower block."""
         rng = self._rng
         if rng.random() < 0.5:
-            self._builder.add(ELLIPSOID, (x, y, 0), (rng.uniform(20, 60), rng.uniform(20, 60),
-                                                     rng.uniform(4, 22)), self._pick('foliage', 'rough'))
+            self._builder.add(ELLIPSOID, (x, y, 0),
+                              (rng.uniform(20, 60), rng.uniform(20, 60), rng.uniform(4, 22)),
+                              self._pick('foliage', 'rough'))
         else:
             half = (rng.uniform(5, 18), rng.uniform(5, 18), rng.uniform(4, 24))
-            self._builder.add(BOX, (x, y, half[2]), half, self._pick('facade'), (rng.uniform(0, np.pi), 0, 0))
+            self._builder.add(BOX, (x, y, half[2]), half, self._pick('facade'),
+                              (rng.uniform(0, np.pi), 0, 0))

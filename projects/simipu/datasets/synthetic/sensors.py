@@ -13,7 +13,8 @@ from .primitives import rotation_zyx
 from .scene import Scene
 from .view import prepare_view
 
-_TO_CAMERA_AXES = np.array([[0.0, -1, 0], [0, 0, -1], [1, 0, 0]])  # x forward, y left -> x right, y down
+# x forward, y left, z up -> x right, y down, z forward.
+_TO_CAMERA_AXES = np.array([[0.0, -1, 0], [0, 0, -1], [1, 0, 0]])
 _ANTIALIASING = ((-0.33, 0.17), (0.33, -0.17))  # pixels: rays beside the central one
 
 
@@ -86,11 +87,12 @@ def _edges(hit: np.ndarray) -> np.ndarray:
 
 
 def _develop(linear: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """From linear colours to an 8-bit image: exposure, tone, vignette, sensor noise, a little blur."""
+    """From linear colours to an 8-bit image: exposure, tone, vignette, noise, a little blur."""
     height, width = linear.shape[:2]
     light = np.linspace(0, 1, 4096) * rng.uniform(0.9, 1.5)
     curve = 255 * np.minimum(light, 1)**rng.uniform(0.5, 0.95)
-    noise = rng.standard_normal((height, width + 2), dtype=np.float32) * np.float32(rng.uniform(0.5, 5))
+    noise = rng.standard_normal((height, width + 2), dtype=np.float32)
+    noise *= np.float32(rng.uniform(0.5, 5))
     picture = develop(linear, curve, rng.uniform(0, 0.2), noise)
     if rng.random() < 0.25:
         picture = cv2.GaussianBlur(picture, (3, 3), rng.uniform(0.3, 0.7))
@@ -126,22 +128,24 @@ def scan(scene: Scene, lidar: Lidar, rng: np.random.Generator) -> Sweep:
     directions = (local.reshape(-1, 3) @ lidar.lidar_to_world[:3, :3].T).reshape(local.shape)
     distance, hit = cast_rays(prepare_view(scene.primitives, origin), origin[2], directions,
                               np.ones(local.shape[:2], dtype=bool))
-    noise = rng.standard_normal((*hit.shape, 2), dtype=np.float32) * np.float32([lidar.range_noise, 0.05])
-    points, solids = lidar_returns(scene.primitives, scene.materials, scene.ground, origin, local, directions,
-                                   distance, hit, rng.random(hit.shape), noise, lidar.max_range,
-                                   lidar.dropout)
+    noise = rng.standard_normal((*hit.shape, 2), dtype=np.float32)
+    noise *= np.float32([lidar.range_noise, 0.05])
+    points, solids = lidar_returns(scene.primitives, scene.materials,
+                                   scene.ground, origin, local, directions, distance, hit,
+                                   rng.random(hit.shape), noise, lidar.max_range, lidar.dropout)
     return Sweep(points, _instance_of(scene, solids))
 
 
 @dataclass(frozen=True)
 class KittiRig:
-    """One LiDAR and one camera (KITTI's left colour camera, number 2) on a vehicle, calibrated as KITTI.
+    """One LiDAR and one camera (KITTI's number 2, left colour) on a vehicle.
 
     The pixel of a LiDAR point is ``P2 @ R0_rect @ Tr_velo_to_cam @ point``.
     """
     camera: Camera
     lidar: Lidar
-    calibration: Dict[str, np.ndarray]  # P0..P3 (3, 4), R0_rect (3, 3), Tr_velo_to_cam, Tr_imu_to_velo
+    # KITTI's: P0..P3 (3, 4), R0_rect (3, 3), Tr_velo_to_cam and Tr_imu_to_velo (3, 4).
+    calibration: Dict[str, np.ndarray]
 
     def lidar_to_rectified(self) -> np.ndarray:
         """(4, 4) from LiDAR to the rectified frame of camera 0, in which KITTI's labels are."""
@@ -173,11 +177,12 @@ def _random_calibration(rng: np.random.Generator, size: Tuple[int, int]) -> Dict
                            [0, focal, height * (0.481 + rng.normal(0, 0.02))], [0, 0, 1]])
     calibration = {}
     for number, x in enumerate((0.0, -0.54, 0.065, -0.47)):
-        calibration[f'P{number}'] = intrinsics @ np.array([[1, 0, 0, x], [0, 1, 0, 0], [0, 0, 1, 0]])
+        shift = np.array([[1, 0, 0, x], [0, 1, 0, 0], [0, 0, 1, 0]])
+        calibration[f'P{number}'] = intrinsics @ shift
     calibration['R0_rect'] = _small_rotation(rng, 0.4)
     rotation = _small_rotation(rng, 0.6) @ _TO_CAMERA_AXES
     # Where the camera is, seen from the LiDAR: ahead of it and below.
-    camera = np.array([0.27 + rng.uniform(-0.15, 0.3), rng.uniform(-0.15, 0.15), -rng.uniform(0.05, 0.45)])
+    camera = rng.uniform([0.12, -0.15, -0.45], [0.57, 0.15, -0.05])
     calibration['Tr_velo_to_cam'] = _pose(rotation, -rotation @ camera)[:3]
     calibration['Tr_imu_to_velo'] = _pose(_small_rotation(rng, 0.3), (-0.81, 0.32, -0.8))[:3]
     return calibration
@@ -192,11 +197,12 @@ def _random_lidar(rng: np.random.Generator, lidar_to_world: np.ndarray) -> Lidar
                  range_noise=rng.uniform(0.01, 0.03), dropout=rng.uniform(0.02, 0.12))
 
 
-def random_kitti_rig(rng: np.random.Generator, image_size: Tuple[int, int], ego_y: float) -> KittiRig:
-    """A rig at (0, ego_y) of the world whose height, pitch, roll and calibration vary from frame to frame.
+def random_kitti_rig(rng: np.random.Generator, image_size: Tuple[int, int],
+                     ego_y: float) -> KittiRig:
+    """A rig at (0, ego_y) of the world; its pose and calibration vary from frame to frame.
 
-    Camera 1.1 to 2.6 m above the ground, pitch 2 and roll 1.5 degrees (one standard deviation), so that an
-    image row does not stand for a depth.
+    Camera 1.1 to 2.6 m above the ground, pitch 2 and roll 1.5 degrees (one standard deviation), so
+    that an image row does not stand for a depth.
 
     Args:
         image_size: (width, height) in pixels.

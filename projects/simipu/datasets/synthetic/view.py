@@ -1,4 +1,4 @@
-"""A scene's solids as one sensor sees them: what the ray caster needs to find candidates quickly."""
+"""A scene's solids as one sensor sees them, for the ray caster to find candidates quickly."""
 import numpy as np
 
 from .primitives import corners
@@ -18,7 +18,7 @@ _MARGIN = 1e-6  # radians
 
 
 def _set_azimuths(view: np.ndarray, offset: np.ndarray, centre: np.ndarray) -> None:
-    """Azimuth range of corners ``offset`` (N, 8, 3) about ``centre`` (N, 3), seen from the origin."""
+    """Azimuth range of corners ``offset`` (N, 8, 3) about ``centre`` (N, 3)."""
     middle = np.arctan2(centre[:, 1], centre[:, 0])
     relative = np.arctan2(offset[..., 1], offset[..., 0]) - middle[:, None]
     relative = (relative + np.pi) % (2 * np.pi) - np.pi
@@ -32,8 +32,10 @@ def _set_elevations(view: np.ndarray, offset: np.ndarray, least_radius: np.ndarr
     """Bounds of the elevation of anything between the lowest and the highest corner."""
     largest_radius = np.hypot(offset[..., 0], offset[..., 1]).max(1)
     bottom, top = offset[..., 2].min(1), offset[..., 2].max(1)
-    view['lowest'] = np.arctan2(bottom, np.where(bottom < 0, least_radius, largest_radius)) - _MARGIN
-    view['highest'] = np.arctan2(top, np.where(top > 0, least_radius, largest_radius)) + _MARGIN
+    low_radius = np.where(bottom < 0, least_radius, largest_radius)
+    high_radius = np.where(top > 0, least_radius, largest_radius)
+    view['lowest'] = np.arctan2(bottom, low_radius) - _MARGIN
+    view['highest'] = np.arctan2(top, high_radius) + _MARGIN
 
 
 def prepare_view(primitives: np.ndarray, origin: np.ndarray) -> np.ndarray:
