@@ -1,7 +1,7 @@
 """The unoptimised point operations and encoder that benchmarks and tests compare with.
 
-``mmdet3d_on_cpu`` lets mmdet3d's own PointNet2SAMSG run on CPU, on straightforward torch versions of
-the mmcv operations that have no CPU implementation.
+``mmdet3d_on_cpu`` lets mmdet3d's own PointNet2SAMSG run on CPU, on straightforward torch versions
+of the mmcv operations that have no CPU implementation.
 """
 from contextlib import ExitStack, contextmanager
 from unittest import mock

@@ -27,7 +27,7 @@ def clouds(num_points=200, seed=0):
 
 
 def dense_input(points):
-    """(B, 5, X, Y, Z) voxel means and occupancy, by a loop over points; the first cell is (-8, -8, -8)."""
+    """(B, 5, X, Y, Z) voxel means and occupancy, by a loop over points; cell -8 comes first."""
     total, count = torch.zeros(2, 5, 16, 16, 16), torch.zeros(2, 1, 16, 16, 16)
     for b, cloud in enumerate(points):
         for point in cloud:

@@ -8,7 +8,7 @@ from simipu.ops import sampling as module
 
 
 def greedy(distances, num_points):
-    """Rows of a (N, N) distance matrix, each furthest from those before it; lowest row of equals."""
+    """Rows of an (N, N) distance matrix, each furthest from those before; lowest of equals."""
     rows = [0]
     while len(rows) < num_points:
         rows.append(int(np.argmax(distances[rows].min(0))))

@@ -1,4 +1,4 @@
-"""Which implementation a point operation runs on: numba (CPU), mmcv (CUDA) or plain torch (CUDA)."""
+"""What a point operation runs on: numba (CPU), mmcv (CUDA) or else plain torch (CUDA)."""
 from functools import lru_cache
 
 import numba

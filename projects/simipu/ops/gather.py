@@ -40,7 +40,8 @@ def gather_max(features: Tensor, rows: Tensor) -> Tensor:
     """Largest feature of each group of rows, channel by channel; differentiable.
 
     The same as ``features[rows].max(1)``, but the grouped (M, K, C) features are never in memory
-    at once. The gradient goes to the first row of a group that attains the maximum.
+    at once. The gradient goes to the first row of a group that attains the maximum (on CUDA: to
+    one of them).
 
     Args:
         features (Tensor): (R, C).
@@ -77,8 +78,7 @@ def gather_max_torch(features: Tensor, rows: Tensor):
     chunk = max(1, MAX_BLOCK_ELEMENTS // max(1, rows.shape[1] * features.shape[1]))
     pooled, winners = [], []
     for block in rows.split(chunk):
-        # torch's argmax among equals is unspecified on CUDA: equal rows get equal gradients
-        # only in sum, which is all that a duplicated point can ask for.
+        # On CUDA torch may pick any of several equal rows.
         values, position = features[block].max(1)
         pooled.append(values)
         winners.append(block.gather(1, position))

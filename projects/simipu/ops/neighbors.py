@@ -1,5 +1,5 @@
 """Ball query: the first points of a cloud, in row order, within a distance of each centre."""
-from typing import List, Optional, Sequence, Tuple
+from typing import List, Sequence, Tuple
 
 import numpy as np
 import torch

@@ -19,7 +19,8 @@ def furthest_point_sample(points: Tensor, num_points: int) -> Tensor:
     """Greedy sample: each point taken is the one furthest from all points taken so far.
 
     The semantics are those of ``mmcv.ops.furthest_point_sample``: the first point taken is row 0,
-    and once every distance is zero row 0 is repeated. Of equally far points the lowest row is taken.
+    and once every distance is zero row 0 is repeated. Of equally far points the lowest row is
+    taken (mmcv's kernel takes one that depends on its number of threads).
 
     Args:
         points (Tensor): (B, N, 3) coordinates.

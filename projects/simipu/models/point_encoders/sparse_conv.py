@@ -81,8 +81,8 @@ class SparseConvEncoder(BaseModule):
                 that are not finite.
         """
         if points.shape[-1] != self.in_channels or points.shape[1] == 0:
-            raise ValueError(f'SparseConvEncoder expects (B, N > 0, {self.in_channels}) points, got '
-                             f'{tuple(points.shape)}: check in_channels and the point pipeline')
+            raise ValueError(f'SparseConvEncoder expects (B, N > 0, {self.in_channels}) points, '
+                             f'got {tuple(points.shape)}: check in_channels and the point pipeline')
         if not torch.isfinite(points).all():
             raise ValueError('points must be finite to be put into voxels, but some are NaN or '
                              'infinite: filter the cloud before the model')
