@@ -26,7 +26,7 @@ class ConvertedSplit(NamedTuple):
     info_file: Path
     num_frames: int
     clouds: str  # folder the clouds are in, relative to the data root
-    left_out: Tuple[str, ...] = ()  # what the data set lists but does not hold, a line for each
+    left_out: Tuple[str, ...] = ()  # of the whole data set: what it lists but lacks, in words
 
 
 class Subset:
@@ -64,7 +64,6 @@ def write_split(info_file: PathLike,
                 frames: Sequence,
                 clouds: str,
                 num_workers: Optional[int] = None,
-                left_out: Sequence[str] = (),
                 **metainfo) -> ConvertedSplit:
     """Write the info file of ``convert(frame)`` for all frames, in order.
 
@@ -78,7 +77,6 @@ def write_split(info_file: PathLike,
         frames: Whatever ``convert`` needs to know of each frame; picklable.
         clouds: Folder of the clouds, for the report.
         num_workers: Number of processes; None: one for each available core.
-        left_out: For the report.
         metainfo: Of the info file.
 
     Raises:
@@ -96,7 +94,7 @@ def write_split(info_file: PathLike,
                  for info in mmengine.load(_part(parts, number))]
     dump_whole(dict(metainfo=dict(info_version='1.1', **metainfo), data_list=data_list), info_file)
     shutil.rmtree(parts)
-    return ConvertedSplit(info_file, len(data_list), clouds, tuple(left_out))
+    return ConvertedSplit(info_file, len(data_list), clouds)
 
 
 def dump_whole(content, path: Path) -> None:

@@ -111,9 +111,9 @@ def _create_infos(scenes: list, root_path: Path, out_dir: PathLike, dataset: str
         raise DataError(f'expected 0 <= --val-scenes < 1, got {val_scenes}')
     val = spread(scenes, val_scenes) if val_scenes and len(scenes) > 1 else []
     splits = dict(train=[scene for scene in scenes if scene not in val], val=val)
-    written = []
+    written, left_out = [], []
     for split, of_split in splits.items():
-        frames, left_out = [], []
+        frames = []
         for read_scene in subset.of_scenes(of_split) if of_split else []:
             scene = read_scene()
             numbers, lacking = _frame_numbers(scene, root_path)
@@ -123,10 +123,10 @@ def _create_infos(scenes: list, root_path: Path, out_dir: PathLike, dataset: str
             written.append(write_split(
                 Path(out_dir) / f'simipu_infos_{split}.pkl',
                 partial(_frame_info, root_path=root_path), frames, frames[0].scene.cloud_folder,
-                num_workers, left_out, dataset=dataset, split=split))
+                num_workers, dataset=dataset, split=split))
     if not written:
         raise DataError(f'{root_path}: no frame with a cloud and images of the chosen cameras')
-    return written
+    return [*written[:-1], written[-1]._replace(left_out=tuple(left_out))]
 
 
 def _frame_numbers(scene: Scene, root_path: Path) -> tuple:

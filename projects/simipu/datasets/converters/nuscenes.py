@@ -75,19 +75,20 @@ def create_nuscenes_infos(root_path: PathLike,
         raise DataError(f'expected cameras out of {", ".join(CAMERAS)} and --sweeps >= 0, got '
                         f'{", ".join(cameras)} and {sweeps}')
     reader = _FrameReader(tables, cameras, sweeps, subset)
-    written = []
+    written, left_out = [], []
     for split, names in _scene_names(version).items():
-        frames, left_out = reader.read([scene for scene in tables.scene if scene['name'] in names])
+        frames, lacking = reader.read([scene for scene in tables.scene if scene['name'] in names])
+        left_out += lacking
         if not frames:
             continue
         convert = partial(_frame_info, root_path=Path(root_path))
         written.append(write_split(
             Path(out_dir) / f'simipu_infos_{split}.pkl', convert, frames, f'samples/{LIDAR}',
-            num_workers, left_out, dataset='nuscenes', split=split, version=version))
+            num_workers, dataset='nuscenes', split=split, version=version))
     if not written:
         raise DataError(f'{root_path}: no scene of {version} has its files here; expected '
                         f'samples/{LIDAR}/*.pcd.bin. Unpack the data beside the tables')
-    return written
+    return [*written[:-1], written[-1]._replace(left_out=tuple(left_out))]
 
 
 def _load_tables(root_path: PathLike, version: str):

@@ -44,7 +44,7 @@ def generate_nuscenes_dataset(out_dir: Union[str, Path], num_frames: int, seed: 
     folder named by the version: 'v1.0-mini' up to ten scenes, else 'v1.0-trainval'. A scene is one
     street through which the vehicle drives for up to 8 key frames, 0.5 s apart; every sensor has
     its own time stamps, and the ego pose of each. Scenes carry nuScenes' own names, so that the
-    official lists split them: the second and every fifth thereafter is for validation.
+    official lists split them: the second and about every fifth thereafter is for validation.
 
     The same bytes come out whatever the number of workers; a set can be prolonged, and a run that
     was stopped goes on where it was when it is called again.
@@ -52,7 +52,7 @@ def generate_nuscenes_dataset(out_dir: Union[str, Path], num_frames: int, seed: 
     Args:
         out_dir: New or empty folder, or one that an earlier run with the same seed, size and number
             of sweeps has left.
-        num_frames: Key frames; at most 6000.
+        num_frames: Key frames; at most 5600.
         seed: Not negative.
         image_size: (width, height) in pixels.
         num_workers: Processes; by default one per available core.
@@ -65,8 +65,8 @@ def generate_nuscenes_dataset(out_dir: Union[str, Path], num_frames: int, seed: 
         FileExistsError: ``out_dir`` holds something else.
         ValueError: ``out_dir`` holds a set with other settings, or an argument is out of its range.
     """
-    if not 1 <= num_frames <= 6000 or seed < 0 or sweeps < 0 or min(image_size) < 16:
-        raise ValueError('expected 1 <= num_frames <= 6000, seed >= 0, sweeps >= 0 and an '
+    if not 1 <= num_frames <= 5600 or seed < 0 or sweeps < 0 or min(image_size) < 16:
+        raise ValueError('expected 1 <= num_frames <= 5600, seed >= 0, sweeps >= 0 and an '
                          '(width, height) of at least 16 pixels, got '
                          f'{num_frames}, {seed}, {sweeps} and {image_size}')
     settings = _Settings(Path(out_dir), seed, (int(image_size[0]), int(image_size[1])), sweeps)
@@ -88,8 +88,9 @@ def generate_nuscenes_dataset(out_dir: Union[str, Path], num_frames: int, seed: 
 def scene_name(scene: int) -> str:
     """One of nuScenes' own names; those of the mini set come first."""
     from nuscenes.utils import splits  # here, as only the nuScenes layout needs the devkit
-    train = splits.mini_train + [name for name in splits.train if name not in splits.mini_train]
-    val = splits.mini_val + [name for name in splits.val if name not in splits.mini_val]
+    mini = splits.mini_train + splits.mini_val
+    train = splits.mini_train + [name for name in splits.train if name not in mini]
+    val = splits.mini_val + [name for name in splits.val if name not in mini]
     is_val, before = scene % 5 == 1, (scene + 3) // 5  # val scenes among the earlier ones
     return val[before] if is_val else train[scene - before]
 
