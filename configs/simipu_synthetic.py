@@ -22,14 +22,24 @@ model = dict(
     inter_head=dict(query_projector=dict(in_channels=256), key_projector=dict(in_channels=256)))
 
 data_root = 'data/synthetic/'
-num_points = 4096
-train_pipeline = _base_.train_pipeline
-train_pipeline[3].update(num_points=num_points)
-train_pipeline[5].update(scale=[(384, 128), (576, 192)])
-train_pipeline[6:6] = [dict(type='CropImages', size=(384, 128))]
-test_pipeline = _base_.test_pipeline
-test_pipeline[3].update(num_points=num_points)
-test_pipeline[4].update(scale=(384, 128))
+num_points = 2048
+load_and_filter = _base_.train_pipeline[:3]
+train_pipeline = [
+    *load_and_filter,
+    dict(type='ResizeImages', scale=[(384, 128), (576, 192)], keep_ratio=True),
+    dict(type='CropImages', size=(384, 128)),
+    dict(type='FlipImages', prob=0.5),
+    dict(type='PhotometricDistortImages'),
+    dict(type='SamplePoints', num_points=num_points, visible_share=1.0),
+    dict(type='PointCloudSecondView'),
+    dict(type='PackPairedInputs')
+]
+test_pipeline = [
+    *load_and_filter,
+    dict(type='ResizeImages', scale=(384, 128), keep_ratio=True),
+    dict(type='SamplePoints', num_points=num_points, visible_share=1.0),
+    dict(type='PackPairedInputs')
+]
 
 train_dataloader = dict(batch_size=8, num_workers=1, sampler=dict(infinite=True),
                         dataset=dict(data_root=data_root, pipeline=train_pipeline))

@@ -22,7 +22,7 @@ export PYTHONWARNINGS=ignore
 
 CONFIG=configs/simipu_synthetic.py
 DETECTOR=configs/downstream/fcos3d_r18_simipu_nus-mono3d.py
-DATA=(--cfg-options data_root="$OUT/data/")
+DATA=(--data-root "$OUT/data")
 
 step() { echo; echo "[$(date +%T)] $*"; }
 

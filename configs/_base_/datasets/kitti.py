@@ -6,24 +6,23 @@ num_points = 16384
 backend_args = None
 
 train_pipeline = [
-    dict(type='LoadPairedPoints', load_dim=4, use_dim=4,
-         backend_args=backend_args),
+    dict(type='LoadPairedPoints', load_dim=4, use_dim=4, backend_args=backend_args),
     dict(type='LoadPairedImages', backend_args=backend_args),
     dict(type='PairedPointsRangeFilter', point_cloud_range=point_cloud_range),
-    dict(type='SamplePoints', num_points=num_points),
-    dict(type='PointCloudSecondView', rot_range=[-1.5707963, 1.5707963], scale_range=[0.75, 1.25],
-         flip_prob=0.5, centre=[35.2, 0, -1]),
     dict(type='ResizeImages', scale=[(640, 192), (2400, 720)], keep_ratio=True),
     dict(type='FlipImages', prob=0.5),
+    # From what the camera shows, as in velodyne_reduced; so full sweeps do as well.
+    dict(type='SamplePoints', num_points=num_points, visible_share=1.0),
+    dict(type='PointCloudSecondView', rot_range=[-1.5707963, 1.5707963], scale_range=[0.75, 1.25],
+         flip_prob=0.5, centre=[35.2, 0, -1]),
     dict(type='PackPairedInputs')
 ]
 test_pipeline = [
-    dict(type='LoadPairedPoints', load_dim=4, use_dim=4,
-         backend_args=backend_args),
+    dict(type='LoadPairedPoints', load_dim=4, use_dim=4, backend_args=backend_args),
     dict(type='LoadPairedImages', backend_args=backend_args),
     dict(type='PairedPointsRangeFilter', point_cloud_range=point_cloud_range),
-    dict(type='SamplePoints', num_points=num_points),
     dict(type='ResizeImages', scale=(1280, 384), keep_ratio=True),
+    dict(type='SamplePoints', num_points=num_points, visible_share=1.0),
     dict(type='PackPairedInputs')
 ]
 

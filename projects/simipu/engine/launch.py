@@ -21,6 +21,7 @@ def add_common_arguments(parser: ArgumentParser) -> None:
     parser.add_argument('config', help='config file')
     parser.add_argument('--work-dir', help='folder of logs and checkpoints (default: work_dir of the '
                         'config, else work_dirs/NAME_OF_CONFIG)')
+    parser.add_argument('--data-root', help='folder of the data, in place of the config\'s data_root')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
                         help='override settings of the config, such as train_dataloader.batch_size=2 or '
                         'model.img_backbone.depth=18; lists as key=[a,b]')
@@ -41,6 +42,8 @@ def load_config(args: Namespace) -> Config:
                           'configs/simipu_synthetic.py')
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = Config.fromfile(args.config)
+    if args.data_root:
+        cfg = with_data_root(cfg, args.data_root)
     if args.cfg_options:
         cfg.merge_from_dict(args.cfg_options)
     cfg.launcher = args.launcher
@@ -48,6 +51,33 @@ def load_config(args: Namespace) -> Config:
         cfg.work_dir = args.work_dir or str(Path('work_dirs', Path(args.config).stem))
     check_config(cfg)
     return cfg
+
+
+def with_data_root(cfg: Config, data_root: str) -> Config:
+    """The config with another ``data_root`` wherever that stands, paths that begin with it included.
+
+    A config's lines are evaluated when it is read, so overriding its ``data_root`` alone would change
+    none of its data sets.
+
+    Raises:
+        ConfigError: The config has no ``data_root``.
+    """
+    old = cfg.get('data_root')
+    if not old:
+        raise ConfigError('--data-root: the config has no data_root; set the data_root of each of its '
+                          'data sets with --cfg-options')
+    old_folder, data_root = old.rstrip('/') + '/', data_root.rstrip('/')
+
+    def replaced(value):
+        if isinstance(value, dict):
+            return {key: replaced(item) for key, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            return type(value)(replaced(item) for item in value)
+        if isinstance(value, str) and f'{value}/'.startswith(old_folder):
+            return data_root + value[len(old_folder) - 1:]
+        return value
+
+    return Config(replaced(cfg.to_dict()), filename=cfg.filename)
 
 
 def enable_amp(cfg: Config) -> None:
