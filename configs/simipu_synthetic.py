@@ -47,6 +47,9 @@ val_dataloader = dict(batch_size=8, num_workers=1,
                       dataset=dict(data_root=data_root, pipeline=test_pipeline))
 test_dataloader = val_dataloader
 
+# In so few iterations AdamW brings the image backbone much further than SGD.
+optim_wrapper = dict(
+    optimizer=dict(default=dict(_delete_=True, type='AdamW', lr=1e-3, weight_decay=0.01)))
 train_cfg = dict(_delete_=True, type='IterBasedTrainLoop', max_iters=300, val_interval=100)
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.1, by_epoch=False, end=20),
