@@ -43,7 +43,8 @@ def print_cost(name: str, cost: Cost, end: str = '\n') -> None:
 def print_versions() -> None:
     """What the figures depend on."""
     print(f'{platform.processor() or platform.machine()}, Python {platform.python_version()}, '
-          f'torch {torch.__version__}, numba {numba.__version__}, {torch.get_num_threads()} thread(s)')
+          f'torch {torch.__version__}, numba {numba.__version__}, '
+          f'{torch.get_num_threads()} thread(s)')
 
 
 def _reset_peak_memory() -> float:

@@ -8,8 +8,8 @@ class PointFeatures(NamedTuple):
     """Features at M points sampled from a batch of clouds.
 
     A point encoder is a module ``encoder(points, sampling=None) -> PointFeatures`` with an
-    attribute ``out_channels``; ``points`` is (B, N, 3 + D): x, y, z in metres in the LiDAR frame, then D more
-    channels such as intensity.
+    attribute ``out_channels``; ``points`` is (B, N, 3 + D): x, y, z in metres in the LiDAR frame,
+    then D more channels such as intensity.
 
     Attributes:
         xyz (Tensor): (B, M, 3) coordinates of the sampled points.
