@@ -6,27 +6,19 @@ depth, what augmentation did, both views of the cloud from above, and how their 
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from pathlib import Path
 
-from mmengine.config import DictAction
 from mmengine.runner import set_random_seed
 
 from simipu.engine import launch
-from simipu.visualization import (build_matcher, build_split, choose_frames, draw_frame, vstack,
-                                  write_png)
+from simipu.visualization import (add_frame_arguments, build_matcher, build_split, choose_frames,
+                                  draw_frame, vstack, write_png)
 
 
 def parse_args() -> Namespace:
     parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config file')
-    parser.add_argument('--split', choices=['train', 'val', 'test'], default='train')
-    parser.add_argument('--num-frames', type=int, default=2, help='how many frames (default: 2)')
-    parser.add_argument('--frame-index', type=int,
-                        help='first frame (default: frames spread over the split)')
+    add_frame_arguments(parser, split='train')
     parser.add_argument('--out', help='a .png for one sheet of all frames, or a folder for a '
                         'picture of each (default: browse_SPLIT.png in the work dir)')
-    parser.add_argument('--seed', type=int, default=0, help='of the augmentation')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
-                        help='override settings of the config')
-    parser.set_defaults(work_dir=None, launcher='none', local_rank=0)
     return parser.parse_args()
 
 

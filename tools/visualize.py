@@ -10,7 +10,7 @@ Examples:
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from pathlib import Path
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.runner import set_random_seed
 
 from simipu import visualization as vis
@@ -26,10 +26,7 @@ def parse_args() -> Namespace:
                         help='draw the training curves of this work dir')
     parser.add_argument('--out-dir', default='visualizations',
                         help='folder of the pictures (default: visualizations)')
-    parser.add_argument('--split', choices=['train', 'val', 'test'], default='val')
-    parser.add_argument('--num-frames', type=int, default=2, help='how many frames (default: 2)')
-    parser.add_argument('--frame-index', type=int,
-                        help='first frame (default: frames spread over the split)')
+    vis.add_frame_arguments(parser, split='val')
     parser.add_argument('--camera', help='name of the camera that is asked (default: the first)')
     parser.add_argument('--pixel', type=float, nargs=2, metavar=('U', 'V'),
                         help='pixel of the input image (default: that of the point)')
@@ -38,11 +35,6 @@ def parse_args() -> Namespace:
     parser.add_argument('--probe-frames', type=int, default=32,
                         help='at most how many other frames the depth probe is fitted to '
                         '(default: 32)')
-    parser.add_argument('--seed', type=int, default=0,
-                        help='of untrained weights and of sampled points')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
-                        help='override settings of the config')
-    parser.set_defaults(work_dir=None, launcher='none', local_rank=0)
     args = parser.parse_args()
     if not args.config and not args.log:
         parser.error('give a config, or --log WORK_DIR')

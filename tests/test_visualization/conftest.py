@@ -10,18 +10,26 @@ from mmengine.config import Config
 CONFIG = '''
 _base_ = '{project}/configs/simipu_synthetic.py'
 data_root = '{root}'
-num_points = 256
-model = dict(
-    img_backbone=dict(base_channels=8),
-    point_encoder=dict(num_points=(64, 32)),
-    inter_head=dict(query_projector=dict(in_channels=32)))
-train_pipeline = _base_.train_pipeline
-train_pipeline[3].update(num_points=num_points)
-train_pipeline[5].update(scale=[(96, 32), (128, 48)])
-train_pipeline[6].update(size=(96, 32))
-test_pipeline = _base_.test_pipeline
-test_pipeline[3].update(num_points=num_points)
-test_pipeline[4].update(scale=(128, 48))
+model = dict(img_backbone=dict(base_channels=8), point_encoder=dict(num_points=(64, 32)),
+             inter_head=dict(query_projector=dict(in_channels=32)))
+load = [
+    dict(type='LoadPairedPoints', load_dim=4, use_dim=4),
+    dict(type='LoadPairedImages'),
+    dict(type='SamplePoints', num_points=256)
+]
+train_pipeline = [
+    *load,
+    dict(type='PointCloudSecondView'),
+    dict(type='ResizeImages', scale=[(96, 32), (128, 48)]),
+    dict(type='CropImages', size=(96, 32)),
+    dict(type='FlipImages'),
+    dict(type='PackPairedInputs')
+]
+test_pipeline = [
+    *load,
+    dict(type='ResizeImages', scale=(128, 48)),
+    dict(type='PackPairedInputs')
+]
 files = dict(data_root=data_root, ann_file='infos.pkl')
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline, **files))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline, **files))

@@ -33,6 +33,12 @@ def test_image_rotation_is_clockwise_as_seen():
         'scale 0.50 x 0.40, rotated 5.0° clockwise, not flipped, not cropped')
 
 
+def test_rotation_of_a_flipped_image_is_as_seen_in_the_result():
+    rotation = geometry.image_rotation_matrix(np.radians(5), 100, 200)
+    found = split_image_augmentation(rotation @ geometry.flip_matrix(200), (100, 200), (100, 200))
+    assert found.flipped and np.isclose(found.angle, 5)
+
+
 @pytest.mark.parametrize('mirror', [False, True])
 def test_parts_of_a_second_view_give_its_matrix_again(mirror):
     matrix = geometry.scaling_matrix(0.9) @ geometry.rotation_matrix(0.7)

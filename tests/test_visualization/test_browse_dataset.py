@@ -35,6 +35,7 @@ def test_the_same_frame_is_drawn_with_and_without_matches_and_second_view(tiny_c
     with_matches = draw_frame(packed, MutualNearestMatcher(), num_points=32, width=600)
     without = draw_frame(packed, None, width=600)
     assert with_matches.visible == without.visible
+
     def is_orange(picture):
         return (picture.image == VIEW_2).all(-1).any()
 

@@ -2,6 +2,7 @@
 from .augmentations import describe_image_augmentation, describe_point_augmentation
 from .birds_eye_view import BirdsEyeView
 from .colours import colour_bar, depth_bar, depth_colours, hue_colours, share_colours
+from .command_line import add_frame_arguments
 from .curves import draw_training_curves, read_scalars
 from .features import PCAColours, cosine_similarity, upsample_to_image
 from .frame_sheet import FramePicture, draw_frame
@@ -13,8 +14,8 @@ from .sources import (build_matcher, build_model, build_split, choose_frames,
                       choose_other_frames)
 
 __all__ = [
-    'BirdsEyeView', 'FrameFeatures', 'FramePicture', 'PCAColours', 'blend_heat_map',
-    'build_matcher', 'build_model', 'build_split', 'captioned', 'choose_frames',
+    'BirdsEyeView', 'FrameFeatures', 'FramePicture', 'PCAColours', 'add_frame_arguments',
+    'blend_heat_map', 'build_matcher', 'build_model', 'build_split', 'captioned', 'choose_frames',
     'choose_other_frames', 'choose_query', 'colour_bar', 'contact_sheet', 'cosine_similarity',
     'depth_bar', 'depth_colours', 'describe_image_augmentation', 'describe_point_augmentation',
     'draw_dots', 'draw_frame', 'draw_lidar_overlay', 'draw_model_frame', 'draw_segments',
