@@ -77,9 +77,11 @@ def test_rig_varies_from_frame_to_frame(frames):
     assert 1.0 < height.min() < 1.4 and 2.2 < height.max() < 2.7
     assert 1.0 < np.rad2deg(np.arcsin(forward)).std() < 4
     assert 0.8 < np.rad2deg(np.arcsin(right)).std() < 3
-    offsets = np.array([frame.rig.lidar.lidar_to_world[:3, 3]
-                        for frame in frames]) - poses[:, :3, 3]
-    assert (np.linalg.norm(offsets, axis=1) > 0.1).all()
+    # The camera is ahead of the LiDAR and below it, as in KITTI.
+    offsets = np.array([(np.linalg.inv(frame.rig.lidar.lidar_to_world) @ pose[:, 3])[:3]
+                        for frame, pose in zip(frames, poses)])
+    assert (offsets[:, 0] > 0.1).all() and (offsets[:, 2] < -0.04).all()
+    assert (np.linalg.norm(offsets, axis=1) < 0.9).all()
     beams = [len(frame.rig.lidar.elevations) for frame in frames]
     assert 32 <= min(beams) < 40 and 56 < max(beams) <= 64
 

@@ -114,6 +114,15 @@ def test_lidar_sweep_equals_brute_force_all_around():
     compare_with_brute_force(primitives, np.array([0, scene.ego_y, 1.9]), lidar.directions())
 
 
+def test_solids_below_and_above_the_sensor_are_seen_all_around():
+    builder = PrimitiveBuilder()
+    builder.add(BOX, (0.3, 0.2, 0.4), (2, 1.5, 0.4), 0, (0.4, 0, 0))
+    builder.add(ELLIPSOID, (-0.5, 0, 5), (6, 4, 1), 0)
+    lidar = Lidar(np.eye(4), np.deg2rad(np.linspace(60, -60, 40)),
+                  np.linspace(np.pi, -np.pi, 90, False))
+    compare_with_brute_force(builder.build(), np.array([0, 0, 1.9]), lidar.directions())
+
+
 def compare_with_brute_force(primitives, origin, directions):
     shape = directions.shape[:2]
     distance, hit = cast_rays(prepare_view(primitives, origin), origin[2], directions,
