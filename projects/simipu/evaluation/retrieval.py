@@ -35,7 +35,7 @@ class CrossModalRetrieval(BaseMetric):
     Args:
         gallery_frames: Frames whose pairs form one gallery.
 
-    Results: ``top1`` and ``top5`` in percent, ``chance_top1`` in percent, ``times_chance`` (top-1
+    Results: ``top1`` and ``top5`` in percent, ``chance_top1`` in percent, ``over_chance`` (top-1
     over chance), ``pairs_per_frame``.
     """
     default_prefix = 'retrieval'
@@ -61,11 +61,11 @@ class CrossModalRetrieval(BaseMetric):
             MMLogger.get_current_instance().warning(
                 f'CrossModalRetrieval: no point is visible in any of the {len(results)} frames; '
                 'check the calibration of the validation set')
-            return dict(top1=0., top5=0., chance_top1=0., times_chance=0., pairs_per_frame=0.)
+            return dict(top1=0., top5=0., chance_top1=0., over_chance=0., pairs_per_frame=0.)
         rank, chance = torch.cat(ranks), torch.cat(chances).mean().item()
         top1 = (rank < 1).float().mean().item()
         return dict(top1=100 * top1,
                     top5=100 * (rank < 5).float().mean().item(),
                     chance_top1=100 * chance,
-                    times_chance=top1 / chance,
+                    over_chance=top1 / chance,
                     pairs_per_frame=len(rank) / len(results))
