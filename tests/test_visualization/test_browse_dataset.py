@@ -58,6 +58,15 @@ def test_matches_join_the_same_points_of_both_views():
     assert len(match_views(points, points.double(), IndexMatcher(), num_points=20).index_a) == 20
 
 
+def test_each_view_is_sampled_by_itself():
+    """Furthest point sampling starts at row 0: if that stays, both views sample the same points."""
+    points = torch.rand(60, 3, generator=torch.Generator().manual_seed(0)) * 40
+    shuffled = points[torch.cat([torch.zeros(1, dtype=torch.long), torch.arange(59, 0, -1)])]
+    matches = match_views(points, shuffled.double(), MutualNearestMatcher(), num_points=20)
+    assert len(matches.index_a) == 20
+    np.testing.assert_allclose(matches.distance, 0, atol=1e-4)
+
+
 def test_frames_are_spread_or_counted_from_one():
     assert choose_frames(10, 3) == [0, 4, 9] and choose_frames(10, 3, first=5) == [5, 6, 7]
     assert choose_other_frames(6, [0, 5], 2) == [1, 4] and choose_other_frames(2, [0, 1], 5) == []

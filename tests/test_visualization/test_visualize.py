@@ -20,9 +20,11 @@ TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'visualize.py'
 def planted():
     """One camera of 64 x 32 pixels, cells of 8: the feature of a cell is the log of its depth.
 
-    Eight points in eight cells; point and pixel embeddings agree but for points 0 and 1, which are
-    swapped.
+    Eight points in eight cells; point and pixel embeddings agree but for points 0 and 1, each of
+    which is more like the other's pixel than like its own.
     """
+    point_embedding = torch.eye(32)[8:16]
+    point_embedding[:2] = point_embedding[[1, 0]] + 0.5 * point_embedding[[0, 1]]
     log_depth = torch.linspace(1, 3, 32).reshape(1, 1, 4, 8)
     columns = np.arange(8)
     pixels = np.stack([columns * 8 + 3.5, np.full(8, 11.5)], axis=1)
@@ -35,7 +37,7 @@ def planted():
         feature_map=torch.cat([log_depth, cells.permute(0, 3, 1, 2)], dim=1),
         cell_embedding=cells,
         xyz=torch.from_numpy(np.stack([columns, columns, columns], 1)).float(),
-        point_embedding=cells[0, 1][[1, 0, 2, 3, 4, 5, 6, 7]],
+        point_embedding=point_embedding,
         pixels=pixels[None],
         depth=log_depth[0, 0, 1].exp().numpy()[None],
         visible=np.ones((1, 8), bool),
