@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 import torch
 
-from simipu.evaluation import (CrossModalRetrieval, DepthProbeMetric, LinearDepthProbe, depth_errors,
-                               retrieval_ranks)
+from simipu.evaluation import (CrossModalRetrieval, DepthProbeMetric, LinearDepthProbe,
+                               compare_metrics, depth_errors, retrieval_ranks)
 
 
 def test_ranks_by_sorting():
@@ -88,3 +88,11 @@ def test_probe_metric_needs_two_frames():
     metric.process({}, [frame(None, None, *planted(10, 0))])
     with pytest.raises(ValueError, match='at least 2 frames'):
         metric.evaluate(1)
+
+
+def test_comparison_shows_the_ratio_of_shared_metrics():
+    table = compare_metrics({'depth/abs_rel': 0.5, 'retrieval/top1': 0., 'time': 3.},
+                            {'depth/abs_rel': 0.4, 'retrieval/top1': 7., 'time': 2., 'new/x': 1.})
+    rows = [line.split() for line in table.splitlines()]
+    assert rows == [['before', 'after', 'ratio'], ['depth/abs_rel', '0.500', '0.400', '0.80'],
+                    ['retrieval/top1', '0.000', '7.000', '-']]
