@@ -1,9 +1,10 @@
 from .hybrid_optimizer import HybridOptimizer, HybridOptimWrapperConstructor
+from .mixture_sampler import MixtureSampler
 from .resumable_sampler import ResumableSampler
 from .resume_hook import ResumeHook
 from .seeding import SeededIndex, sample_seed
 from .skip_empty_batch_hook import SkipEmptyBatchHook
 from .strict_checkpoint_hook import StrictCheckpointHook
 
-__all__ = ['HybridOptimizer', 'HybridOptimWrapperConstructor', 'ResumableSampler', 'ResumeHook',
-           'SeededIndex', 'SkipEmptyBatchHook', 'StrictCheckpointHook', 'sample_seed']
+__all__ = ['HybridOptimizer', 'HybridOptimWrapperConstructor', 'MixtureSampler', 'ResumableSampler',
+           'ResumeHook', 'SeededIndex', 'SkipEmptyBatchHook', 'StrictCheckpointHook', 'sample_seed']

@@ -1,0 +1,152 @@
+"""The configs of each data set on small synthetic or made-up folders: data loading, mixing, a step."""
+import copy
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from mmengine.runner import Runner
+
+from mmdet3d.registry import MODELS
+from simipu.datasets.converters import create_nuscenes_infos, write_infos
+from simipu.datasets.synthetic import generate_nuscenes_dataset
+
+CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
+# LiDAR x forward, y left, z up to camera x right, y down, z forward.
+TO_CAMERA = np.array([[0.0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0], [0, 0, 0, 1]])
+
+
+@pytest.fixture(autouse=True)
+def mmdet3d_scope():
+    with DefaultScope.overwrite_default_scope('mmdet3d'):
+        yield
+
+
+@pytest.fixture(scope='module')
+def nuscenes(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp('nuscenes') / 'data'
+    generate_nuscenes_dataset(root, 9, seed=1, image_size=(160, 90), num_workers=1)
+    create_nuscenes_infos(root, root, num_workers=1)
+    return root
+
+
+@pytest.fixture(scope='module')
+def made_up(tmp_path_factory):
+    """A function that makes a folder with given cameras (name: size) and values per point."""
+
+    def make(cameras: dict, num_feats: int) -> Path:
+        root = tmp_path_factory.mktemp('made_up')
+        rng = np.random.default_rng(0)
+        frames = []
+        for number in range(4):
+            points = rng.uniform(-1, 1, (3000, num_feats)) * ([30, 20, 1] + [1] * (num_feats - 3))
+            points.astype(np.float32).tofile(root / f'{number}.bin')
+            images = {}
+            for name, (width, height) in cameras.items():
+                picture = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+                cv2.imwrite(str(root / f'{name}_{number}.png'), picture)
+                intrinsics = np.array([[width / 2, 0, width / 2], [0, width / 2, height / 2],
+                                       [0, 0, 1]])
+                images[name] = dict(img_path=f'{name}_{number}.png', cam2img=intrinsics,
+                                    lidar2cam=TO_CAMERA)
+            frames.append(dict(lidar_points=dict(lidar_path=f'{number}.bin',
+                                                 num_pts_feats=num_feats), images=images))
+        write_infos(frames, root / 'simipu_infos_train.pkl', root)
+        write_infos(frames[:1], root / 'simipu_infos_val.pkl', root)
+        return root
+
+    return make
+
+
+@pytest.fixture(scope='module')
+def kitti_raw(made_up) -> Path:
+    return made_up(dict(CAM2=(124, 38), CAM3=(122, 37)), 4)
+
+
+@pytest.fixture(scope='module')
+def waymo(made_up) -> Path:
+    return made_up({f'CAM_{i}': (96, 64 if i < 3 else 44) for i in range(5)}, 6)
+
+
+def small(name: str, root: Path) -> Config:
+    """The config on ``root``, with few points and small images, in this process."""
+    cfg = Config.fromfile(CONFIGS / name)
+    for loader in (cfg.train_dataloader, cfg.val_dataloader):
+        loader.update(num_workers=0, persistent_workers=False, batch_size=2)
+        for dataset in loader.dataset.get('datasets', [loader.dataset]):
+            dataset.data_root = str(root)
+            shrink(dataset.pipeline)
+    return cfg
+
+
+def shrink(pipeline: list) -> None:
+    for transform in pipeline:
+        if transform['type'] == 'SamplePoints':
+            transform['num_points'] = 1024
+        elif transform['type'] == 'ResizeImages':
+            sizes = np.array(transform['scale']) // 8
+            transform['scale'] = [tuple(map(int, size)) for size in sizes.reshape(-1, 2)]
+            if len(transform['scale']) == 1:
+                transform['scale'] = transform['scale'][0]
+        elif transform['type'] == 'CropImages':
+            transform['size'] = tuple(side // 8 for side in transform['size'])
+
+
+def batches(cfg: Config, loader: str, number: int = 1) -> list:
+    """Preprocessed batches of a loader as the Runner builds it."""
+    built = Runner.build_dataloader(cfg[loader], seed=0)
+    preprocessor = MODELS.build(cfg.model.data_preprocessor)
+    return [preprocessor(batch) for batch, _ in zip(built, range(number))]
+
+
+@pytest.mark.parametrize('name, folder, train_cameras, val_cameras, columns', [
+    ('simipu_nuscenes.py', 'nuscenes', 3, 6, 4), ('simipu_kitti_raw.py', 'kitti_raw', 2, 2, 4),
+    ('simipu_waymo.py', 'waymo', 3, 5, 4)])
+def test_loads(name, folder, train_cameras, val_cameras, columns, request):
+    cfg = small(name, request.getfixturevalue(folder))
+    train, = batches(cfg, 'train_dataloader')
+    val, = batches(cfg, 'val_dataloader')
+    for batch, frames, cameras in ((train, 2, train_cameras), (val, 1, val_cameras)):
+        assert batch['inputs']['points'].shape == (frames, 1024, columns)
+        assert batch['inputs']['imgs'].shape[:3] == (frames, cameras, 3)
+        assert all(sample.lidar2img.shape == (cameras, 4, 4) for sample in batch['data_samples'])
+    if folder == 'waymo':  # side cameras are less high than the others
+        assert len({shape[0] for shape in val['data_samples'][0].img_shape}) == 2
+
+
+@pytest.fixture
+def mixed(nuscenes, kitti_raw) -> Config:
+    cfg = small('simipu_mixed.py', nuscenes)
+    for loader in (cfg.train_dataloader, cfg.val_dataloader):
+        loader.dataset.datasets[0].data_root = str(kitti_raw)
+    return cfg
+
+
+def test_mixed_batches_hold_frames_of_both_sets(mixed):
+    cameras = [sample.cam_names for batch in batches(mixed, 'train_dataloader', 6)
+               for sample in batch['data_samples']]
+    of_kitti = [names == ['CAM2', 'CAM3'] for names in cameras]
+    assert len(cameras) == 12 and of_kitti.count(True) == 6
+    # Both kinds in one batch, at least once in six.
+    assert any(a != b for a, b in zip(of_kitti[::2], of_kitti[1::2]))
+    for batch in batches(mixed, 'val_dataloader', 3):
+        assert batch['inputs']['imgs'].shape[1] == 2
+
+
+def test_mixed_step(mixed):
+    """A training step on a batch of both; the small model of simipu_synthetic, in the mixed form."""
+    model_cfg = copy.deepcopy(Config.fromfile(CONFIGS / 'simipu_synthetic.py').model)
+    model_cfg.point_encoder.in_channels = mixed.model.point_encoder.in_channels
+    model_cfg.update(occlusion=mixed.model.occlusion, max_pairs_per_frame=64)
+    model = MODELS.build(model_cfg)
+    batch = next(batch for batch in batches(mixed, 'train_dataloader', 6) if len(
+        {sample.cam_names[0].startswith('CAM_') for sample in batch['data_samples']}) == 2)
+    losses = model(batch['inputs'], batch['data_samples'], mode='loss')
+    loss = losses['loss_intra'] + losses['loss_inter']
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert all(torch.isfinite(parameter.grad).all() for parameter in model.parameters()
+               if parameter.grad is not None)
