@@ -73,7 +73,7 @@ class PairedDataset(BaseDataset):
 
     def load_data_list(self) -> List[dict]:
         """Read the info file, and of each frame what pre-training needs."""
-        infos = self._load_info_file()
+        infos = self.read_info_file()
         for key, value in infos.get('metainfo', {}).items():
             self._metainfo.setdefault(key, value)
         return [self.parse_data_info(info) for info in infos['data_list']]
@@ -122,7 +122,8 @@ class PairedDataset(BaseDataset):
                 self.bad_frames.add_good()
                 return frame
 
-    def _load_info_file(self) -> dict:
+    def read_info_file(self) -> dict:
+        """The info file as it is: a dict with a non-empty ``data_list``."""
         on_disk = self.backend_args is None and '://' not in self.ann_file
         if on_disk and self.data_root and not osp.isdir(self.data_root):
             raise DataError(f'data_root {self.data_root} is not a folder; put the data there, or '

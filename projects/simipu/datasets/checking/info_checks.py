@@ -1,0 +1,140 @@
+"""Checks of an info file alone: calibration matrices, duplicate frames, time stamps."""
+from collections import defaultdict
+from typing import Iterator, Sequence
+
+import numpy as np
+
+from ...geometry import to_4x4
+from .depth_edges import split_projection
+from .report import Finding
+
+ROTATION_TOLERANCE = 1e-3
+PIXEL_TOLERANCE = 1.0
+GAP_FACTOR = 2.5
+MAX_TIME_OFFSET = 0.1  # seconds between an image and its cloud: one turn of a LiDAR
+
+
+def check_calibration(index: int, images: dict) -> Iterator[Finding]:
+    """Whether each camera's matrices are what a real, rigidly mounted camera has.
+
+    Args:
+        index: Position of the frame.
+        images: The frame's ``images`` of the info file.
+    """
+    for name, image in images.items():
+        for problem in _calibration_problems(image):
+            yield Finding('calibration', f'frame {index}, {name}: {problem}', index, name)
+
+
+def _calibration_problems(image: dict) -> Iterator[str]:
+    if 'lidar2cam' in image:
+        yield from _rigid_problems(to_4x4(image['lidar2cam'], 'lidar2cam'))
+    if 'lidar2img' not in image:
+        lidar2img = to_4x4(image['cam2img'], 'cam2img') @ to_4x4(image['lidar2cam'], 'lidar2cam')
+    else:
+        lidar2img = to_4x4(image['lidar2img'], 'lidar2img')
+        if 'cam2img' in image and 'lidar2cam' in image:
+            yield from _product_problems(lidar2img, to_4x4(image['cam2img'], 'cam2img')
+                                         @ to_4x4(image['lidar2cam'], 'lidar2cam'))
+    yield from _projection_problems(lidar2img, image)
+
+
+def _rigid_problems(matrix: np.ndarray) -> Iterator[str]:
+    rotation = matrix[:3, :3]
+    error = np.abs(rotation.T @ rotation - np.eye(3)).max()
+    if error > ROTATION_TOLERANCE:
+        yield (f'the upper left 3x3 of lidar2cam is not orthonormal (error {error:.2g}, at most '
+               f'{ROTATION_TOLERANCE:g} allowed), so it is no rotation')
+    elif np.linalg.det(rotation) < 0:
+        yield 'lidar2cam mirrors (determinant -1): an axis is inverted, or two are swapped'
+    if not np.allclose(matrix[3], [0, 0, 0, 1]):
+        yield (f'the last row of lidar2cam is {matrix[3].tolist()}, not 0 0 0 1: the matrix may be '
+               'transposed')
+
+
+def _product_problems(lidar2img: np.ndarray, product: np.ndarray) -> Iterator[str]:
+    """Compares where both put points that the first one sees."""
+    corners = np.array([[u * d, v * d, d, 1] for u in (0, 1000) for v in (0, 500) for d in (5, 50)])
+    points = corners @ np.linalg.inv(lidar2img).T
+    projected = points @ product.T
+    with np.errstate(all='ignore'):
+        distance = np.abs(projected[:, :2] / projected[:, 2:3] - corners[:, :2] / corners[:, 2:3])
+    if not distance.max() < PIXEL_TOLERANCE:
+        yield (f'lidar2img and cam2img @ lidar2cam project up to {distance.max():.3g} pixels apart; '
+               'they must be the same')
+
+
+def _projection_problems(lidar2img: np.ndarray, image: dict) -> Iterator[str]:
+    intrinsics, lidar2cam = split_projection(lidar2img)
+    if np.linalg.det(lidar2cam[:3, :3]) < 0:
+        yield 'lidar2img mirrors: an axis is inverted, or two are swapped'
+    focal_x, focal_y = intrinsics[0, 0], intrinsics[1, 1]
+    if not 0.5 < focal_x / focal_y < 2:
+        yield (f'lidar2img has focal lengths {focal_x:.4g} and {focal_y:.4g} pixels; no camera has '
+               'so different ones. A matrix may be transposed, or two may be multiplied in the '
+               'wrong order')
+    if abs(intrinsics[0, 1]) > 0.1 * focal_x:
+        yield (f'lidar2img has a skew of {intrinsics[0, 1]:.4g} pixels; cameras have none. A matrix '
+               'may be transposed, or two may be multiplied in the wrong order')
+    height, width = image.get('height'), image.get('width')
+    centre = intrinsics[:2, 2]
+    if height and width and not (0 < centre[0] < width and 0 < centre[1] < height):
+        yield (f'the principal point ({centre[0]:.0f}, {centre[1]:.0f}) lies outside the image of '
+               f'{width} x {height} pixels: the calibration of another camera or image size')
+
+
+def check_duplicates(frames: Sequence[dict]) -> Iterator[Finding]:
+    """Files that belong to more than one frame (or camera) of the info file."""
+    owners = defaultdict(list)
+    for index, frame in enumerate(frames):
+        owners[frame['lidar_path']].append((index, None))
+        for name, path in zip(frame['cam_names'], frame['img_path']):
+            owners[path].append((index, name))
+    for path, places in owners.items():
+        if len(places) > 1:
+            listed = ', '.join(str(index) for index, _ in places[:5])
+            yield Finding('duplicate', f'{path} belongs to {len(places)} frames or cameras (frames '
+                          f'{listed}{" ..." if len(places) > 5 else ""}); remove all but one',
+                          *places[1])
+
+
+def check_time_stamps(infos: Sequence[dict]) -> Iterator[Finding]:
+    """Gaps and repeats within sequences, and images far in time from their cloud.
+
+    Args:
+        infos: The info file's ``data_list``; frames without ``timestamp`` (seconds) or, for gaps
+            and repeats, ``sequence`` are left out.
+    """
+    sequences = defaultdict(list)
+    for index, info in enumerate(infos):
+        if info.get('timestamp') is None:
+            continue
+        if info.get('sequence') is not None:
+            sequences[info['sequence']].append((info['timestamp'], index))
+        yield from _check_image_times(index, info)
+    for name, stamps in sequences.items():
+        yield from _check_sequence(name, sorted(stamps))
+
+
+def _check_sequence(name: str, stamps: Sequence[tuple[float, int]]) -> Iterator[Finding]:
+    times = np.array([time for time, _ in stamps])
+    steps = np.diff(times)
+    usual = np.median(steps) if len(steps) else 0.0
+    for position, step in enumerate(steps):
+        index = stamps[position + 1][1]
+        if step == 0:
+            yield Finding('time stamps', f'frame {index}: the same time stamp as frame '
+                          f'{stamps[position][1]} of sequence {name}', index)
+        elif step > GAP_FACTOR * usual > 0:
+            yield Finding('time stamps', f'frame {index}: {step:.3g} s after the frame before it in '
+                          f'sequence {name}, where {usual:.3g} s are usual; frames are missing',
+                          index)
+
+
+def _check_image_times(index: int, info: dict) -> Iterator[Finding]:
+    for name, image in info.get('images', {}).items():
+        offset = abs(image.get('timestamp', info['timestamp']) - info['timestamp'])
+        if offset > MAX_TIME_OFFSET:
+            yield Finding('time stamps', f'frame {index}, {name}: the image is {offset:.3g} s from '
+                          f'the cloud, more than {MAX_TIME_OFFSET} s: pixels and points of what '
+                          'moves do not match. Pair each cloud with the nearest image', index, name)
