@@ -133,11 +133,12 @@ def hidden(pixels: Tensor,
         Boolean mask (..., N). False for points outside the image.
     """
     batch = depth.shape[:-1]
-    pixels, depth = pixels.reshape(-1, *pixels.shape[-2:]), depth.reshape(-1, depth.shape[-1])
+    num_images = math.prod(batch)
+    pixels, depth, surface_pixels, surface_depth = (
+        tensor.reshape(num_images, *tensor.shape[len(batch):])
+        for tensor in (pixels, depth, surface_pixels, surface_depth))
     img_shape = img_shape.reshape(-1, 2).to(depth.device)
-    surround = _surrounding_depth(
-        surface_pixels.reshape(len(depth), -1, 2), surface_depth.reshape(len(depth), -1),
-        img_shape, occlusion)
+    surround = _surrounding_depth(surface_pixels, surface_depth, img_shape, occlusion)
     inside = visible(pixels, depth, img_shape)
     cover = surround.flatten(1).gather(
         1, _cells(pixels, inside, surround.shape[-1], occlusion.cell))

@@ -5,7 +5,7 @@ agreement of depth edges and image edges is compared between the given calibrati
 perturbed ones, so that no absolute level needs to be known.
 """
 import itertools
-from typing import NamedTuple, Optional
+from typing import NamedTuple, Optional, Sequence
 
 import cv2
 import numpy as np
@@ -16,7 +16,7 @@ from .depth_edges import DepthEdges, find_depth_edges
 MIN_IMAGES = 4
 """A verdict needs the edges of so many images; a single one may be too plain or too busy."""
 MIN_EDGES = 50
-MARGIN = 0.0
+MIN_ADVANTAGE = 0.0
 PLACES = np.array([0, 1 / 3, 2 / 3])
 
 
@@ -79,7 +79,8 @@ class CalibrationVerdict(NamedTuple):
         advantage: The best agreement within the small perturbations minus the best without. Positive
             where the calibration is right, and negative where it is wrong.
         best: The perturbation of the best agreement.
-        wrong: True or False; None: too few images or edges to say.
+        wrong: True or False; None: too few images to say. True as well where most images have hardly
+            any depth edges: the LiDAR sees next to nothing of what the camera is said to look at.
     """
     num_images: int
     score: float
@@ -113,15 +114,20 @@ def standardise(values: np.ndarray) -> np.ndarray:
     return (values - others.mean()) / max(others.std(), 1e-12)
 
 
-def judge(agreements: list[np.ndarray], min_images: int = MIN_IMAGES) -> CalibrationVerdict:
+def judge(agreements: Sequence[Optional[np.ndarray]],
+          min_images: int = MIN_IMAGES) -> CalibrationVerdict:
     """Verdict of several images, given :func:`agreement` of each."""
-    if not agreements:
+    known = [values for values in agreements if values is not None]
+    enough = len(agreements) >= min_images
+    if 2 * len(known) < len(agreements) and enough:
+        return CalibrationVerdict(len(known), 0.0, 0.0, Perturbation(), True)
+    if not known:
         return CalibrationVerdict(0, 0.0, 0.0, Perturbation(), None)
-    mean = standardise(np.mean(agreements, axis=0))
+    mean = standardise(np.mean(known, axis=0))
     advantage = float(mean[SMALL].max() - mean[~SMALL].max())
-    wrong = advantage < MARGIN if len(agreements) >= min_images else None
-    return CalibrationVerdict(len(agreements), float(mean[NONE]), advantage,
-                              PERTURBATIONS[int(mean.argmax())], wrong)
+    return CalibrationVerdict(len(known), float(mean[NONE]), advantage,
+                              PERTURBATIONS[int(mean.argmax())],
+                              advantage < MIN_ADVANTAGE if enough else None)
 
 
 def image_edges(image: np.ndarray, focal_length: float) -> np.ndarray:

@@ -73,7 +73,7 @@ def _check_infos(infos: list[dict], frames: dict[int, dict], report: Report) -> 
     for index, frame in frames.items():
         images = {name: infos[index]['images'][name] for name in frame['cam_names']}
         report.findings += check_calibration(index, images)
-    report.findings += check_duplicates(list(frames.values()))
+    report.findings += check_duplicates(frames)
     report.findings += check_time_stamps(infos)
     if not any(info.get('timestamp') is not None for info in infos):
         report.notes.append('the info file has no time stamps, so that they were not checked')
@@ -115,9 +115,7 @@ def _measure(camera: str, points: np.ndarray, image: np.ndarray, lidar2img: np.n
     pixels, depth = project(torch.from_numpy(points).double(), torch.from_numpy(lidar2img))
     mask = visible(pixels, depth, torch.tensor(image.shape[:2]))
     measured.visible_share[camera].append(float(mask.float().mean()))
-    scores = agreement(points, image, lidar2img)
-    if scores is not None:
-        measured.agreement[camera].append(scores)
+    measured.agreement[camera].append(agreement(points, image, lidar2img))
 
 
 def _add_camera_figures(measured: _Measurements, report: Report) -> None:
@@ -146,11 +144,15 @@ def _add_verdict(name: str, agreements: list[np.ndarray], report: Report) -> Non
         score=verdict.score, advantage=verdict.advantage, best=str(verdict.best),
         num_images=verdict.num_images)
     if verdict.wrong:
-        report.findings.append(Finding('calibration score', _explain(name, verdict), camera=name))
+        report.findings.append(Finding('calibration score', _explain(name, verdict, len(agreements)), camera=name))
 
 
-def _explain(name: str, verdict: CalibrationVerdict) -> str:
+def _explain(name: str, verdict: CalibrationVerdict, num_opened: int) -> str:
+    advice = ('Check extrinsics, intrinsics and which calibration belongs to which frames, and look '
+              'at tools/browse_dataset.py')
+    if 2 * verdict.num_images < num_opened:
+        return (f'{name}: only {verdict.num_images} of {num_opened} images see objects that the '
+                f'LiDAR sees too. {advice}')
     return (f'{name}: depth edges lie on image edges no better than with a wrong calibration (score '
             f'{verdict.score:.1f}); they agree best when the camera is moved by: {verdict.best}. '
-            'Check extrinsics, intrinsics and which calibration belongs to which frames, and look at '
-            'tools/browse_dataset.py')
+            f'{advice}')

@@ -83,10 +83,14 @@ def _projection_problems(lidar2img: np.ndarray, image: dict) -> Iterator[str]:
                f'{width} x {height} pixels: the calibration of another camera or image size')
 
 
-def check_duplicates(frames: Sequence[dict]) -> Iterator[Finding]:
-    """Files that belong to more than one frame (or camera) of the info file."""
+def check_duplicates(frames: dict[int, dict]) -> Iterator[Finding]:
+    """Files that belong to more than one frame (or camera) of the info file.
+
+    Args:
+        frames: By position in the info file, frames as ``PairedDataset`` parses them.
+    """
     owners = defaultdict(list)
-    for index, frame in enumerate(frames):
+    for index, frame in frames.items():
         owners[frame['lidar_path']].append((index, None))
         for name, path in zip(frame['cam_names'], frame['img_path']):
             owners[path].append((index, name))
