@@ -1,4 +1,5 @@
 """The command line of tools/create_data.py."""
+import json
 import runpy
 import sys
 from pathlib import Path
@@ -31,6 +32,42 @@ def test_synthetic_writes_frames_and_info_files(tmp_path, monkeypatch):
     assert len(frames) == 2 and (camera['width'], camera['height']) == (64, 32)
     with pytest.raises(SystemExit, match='seed'):
         run(monkeypatch, *arguments, '--seed', 4)
+
+
+def test_synthetic_nuscenes_is_converted_by_its_own_command(tmp_path, monkeypatch, capsys):
+    run(monkeypatch, 'synthetic', '--layout', 'nuscenes', '--out-dir', tmp_path / 'data',
+        '--num-frames', 2, '--image-size', 64, 36, '--num-workers', 1)
+    capsys.readouterr()
+    run(monkeypatch, 'nuscenes', '--root-path', tmp_path / 'data', '--out-dir', tmp_path,
+        '--version', 'v1.0-mini', '--cameras', 'CAM_BACK', '--every', 2, '--num-workers', 1)
+    assert '1 frames, clouds from samples/LIDAR_TOP' in capsys.readouterr().out
+    whole = mmengine.load(tmp_path / 'data/simipu_infos_train.pkl')['data_list']
+    part, = mmengine.load(tmp_path / 'simipu_infos_train.pkl')['data_list']
+    assert [len(frame['images']) for frame in whole] == [6, 6]
+    assert part['images'] == dict(CAM_BACK=whole[0]['images']['CAM_BACK'])
+
+
+def test_own_frames_from_json_lines(real_data, tmp_path, monkeypatch, capsys):
+    """The real frames of KITTI as if they were somebody's own."""
+    run(monkeypatch, 'kitti', '--root-path', real_data / 'kitti', '--out-dir', tmp_path)
+    frames = mmengine.load(tmp_path / 'simipu_infos_train.pkl')['data_list']
+    lines = [json.dumps(dict(frame, split='mine')) for frame in frames]
+    (tmp_path / 'frames.jsonl').write_text('\n'.join(lines))
+    run(monkeypatch, 'jsonl', '--frames', tmp_path / 'frames.jsonl', '--root-path',
+        real_data / 'kitti', '--out-dir', tmp_path)
+    assert '4 frames, clouds from training/velodyne' in capsys.readouterr().out
+    mine = mmengine.load(tmp_path / 'simipu_infos_mine.pkl')['data_list']
+    assert mine == [dict(frame, split='mine') for frame in frames]
+
+
+@pytest.mark.parametrize('command, message', [
+    ('kitti_raw', 'expected KITTI raw data'), ('kitti_odometry', 'expected the KITTI odometry set'),
+    ('waymo', 'expected the kitti_format folder'), ('nuscenes', 'expected nuScenes there')])
+def test_every_converter_has_its_command(command, message, tmp_path, monkeypatch):
+    with pytest.raises(SystemExit, match=message):
+        run(monkeypatch, command, '--root-path', tmp_path / 'nowhere', '--out-dir', tmp_path)
+    with pytest.raises(SystemExit, match='0 < --scenes <= 1, got 1 and 2'):
+        run(monkeypatch, command, '--root-path', tmp_path, '--out-dir', tmp_path, '--scenes', 2)
 
 
 def test_bad_data_is_one_clear_line(tmp_path, monkeypatch):

@@ -6,7 +6,7 @@ import mmengine
 import numpy as np
 from mmdet3d.registry import DATASETS
 from mmengine.dataset import BaseDataset
-from mmengine.fileio import join_path
+from mmengine.utils import is_abs
 
 from ..engine.seeding import sample_seed
 from ..geometry import check_invertible, to_4x4
@@ -71,6 +71,12 @@ class PairedDataset(BaseDataset):
         prefix = {'img': '', 'pts': '', **(data_prefix or {})}
         super().__init__(ann_file=ann_file, data_root=data_root, data_prefix=prefix, **kwargs)
 
+    def _join_prefix(self) -> None:
+        """As BaseDataset does it, but for the paths of every backend."""
+        self.ann_file = _join(self.data_root, self.ann_file)
+        self.data_prefix = {key: _join(self.data_root, prefix)
+                            for key, prefix in self.data_prefix.items()}
+
     def load_data_list(self) -> List[dict]:
         """Read the info file, and of each frame what pre-training needs."""
         infos = self.read_info_file()
@@ -92,7 +98,7 @@ class PairedDataset(BaseDataset):
             img_size=[_image_size(image) for image in images.values()],
             lidar2img=np.stack([_lidar2img(image, f'{frame}, camera {name}')
                                 for name, image in images.items()]),
-            lidar_path=join_path(self.data_prefix['pts'], lidar['lidar_path']),
+            lidar_path=_join(self.data_prefix['pts'], lidar['lidar_path']),
             num_pts_feats=lidar.get('num_pts_feats'))
 
     def __getitem__(self, idx: int) -> dict:
@@ -139,7 +145,9 @@ class PairedDataset(BaseDataset):
         return infos
 
     def _select_cameras(self, images: dict, frame: str) -> dict:
-        with_image = {name: image for name, image in images.items() if image.get('img_path')}
+        # mmdet3d's KITTI info files have the matrix R0_rect among the images.
+        with_image = {name: image for name, image in images.items()
+                      if isinstance(image, dict) and image.get('img_path')}
         if self.cameras is None and with_image:
             return with_image
         missing = [name for name in self.cameras or ['any camera'] if name not in with_image]
@@ -150,7 +158,12 @@ class PairedDataset(BaseDataset):
         return {name: with_image[name] for name in self.cameras}
 
     def _image_path(self, camera: str, image: dict) -> str:
-        return join_path(self.data_prefix.get(camera, self.data_prefix['img']), image['img_path'])
+        return _join(self.data_prefix.get(camera, self.data_prefix['img']), image['img_path'])
+
+
+def _join(folder: str, path: str) -> str:
+    """``mmengine.fileio.join_path`` is lacking in its HTTP backend (mmengine 0.10)."""
+    return path if is_abs(path) else osp.join(folder, path)
 
 
 def _image_size(image: dict) -> Optional[tuple]:
