@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from simipu.datasets.checking import Finding, Report, check_dataset
-from simipu.datasets.checking.info_checks import check_calibration, check_time_stamps
+from simipu.datasets.checking.info_checks import (check_calibration, check_intrinsics_and_sizes,
+                                                  check_time_stamps)
 from simipu.datasets.converters import create_kitti_infos
 from simipu.geometry import rotation_matrix
 
@@ -52,6 +53,18 @@ def test_sound_calibrations_have_no_problem():
 ])
 def test_unsound_calibrations_are_named(image, message):
     assert f'frame 7, CAM2: ' in problems(image) and message in problems(image)
+
+
+def test_another_drives_calibration_is_told_by_the_image_size():
+    def frame(focal, width) -> dict:
+        lidar2img = np.diag([focal, focal, 1, 1]) @ LIDAR2CAM
+        return dict(images=dict(CAM2=camera(lidar2img=lidar2img, width=width)))
+
+    drives = [frame(700, 1242)] * 3 + [frame(720, 1224)] * 2
+    assert not list(check_intrinsics_and_sizes(drives))
+    finding, = check_intrinsics_and_sizes([*drives, frame(700, 1224)])
+    assert finding.frame == 5
+    assert '1224 x 375 pixels with the intrinsics of images of 1242 x 375' in finding.message
 
 
 def stamped(*times, **kwargs) -> list:

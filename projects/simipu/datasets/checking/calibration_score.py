@@ -17,6 +17,7 @@ MIN_IMAGES = 4
 """A verdict needs the edges of so many images; a single one may be too plain or too busy."""
 MIN_EDGES = 50
 MIN_ADVANTAGE = 0.0
+MIN_SCORE = 2.5
 PLACES = np.array([0, 1 / 3, 2 / 3])
 
 
@@ -79,8 +80,10 @@ class CalibrationVerdict(NamedTuple):
         advantage: The best agreement within the small perturbations minus the best without. Positive
             where the calibration is right, and negative where it is wrong.
         best: The perturbation of the best agreement.
-        wrong: True or False; None: too few images to say. True as well where most images have hardly
-            any depth edges: the LiDAR sees next to nothing of what the camera is said to look at.
+        wrong: Whether ``score`` is below 2.5 or ``advantage`` below 0 (docs/check_dataset.md has the
+            measurements behind these limits); None: too few images to say. True as well where most
+            images have hardly any depth edges: the LiDAR sees next to nothing of what the camera is
+            said to look at.
     """
     num_images: int
     score: float
@@ -125,9 +128,10 @@ def judge(agreements: Sequence[Optional[np.ndarray]],
         return CalibrationVerdict(0, 0.0, 0.0, Perturbation(), None)
     mean = standardise(np.mean(known, axis=0))
     advantage = float(mean[SMALL].max() - mean[~SMALL].max())
-    return CalibrationVerdict(len(known), float(mean[NONE]), advantage,
-                              PERTURBATIONS[int(mean.argmax())],
-                              advantage < MIN_ADVANTAGE if enough else None)
+    score = float(mean[NONE])
+    wrong = advantage < MIN_ADVANTAGE or score < MIN_SCORE
+    return CalibrationVerdict(len(known), score, advantage, PERTURBATIONS[int(mean.argmax())],
+                              wrong if enough else None)
 
 
 def image_edges(image: np.ndarray, focal_length: float) -> np.ndarray:

@@ -11,7 +11,8 @@ from ..errors import DataError
 from ..paired_dataset import PairedDataset
 from ..transforms import LoadPairedImages, LoadPairedPoints
 from .calibration_score import MIN_IMAGES, CalibrationVerdict, agreement, judge
-from .info_checks import check_calibration, check_duplicates, check_time_stamps
+from .info_checks import (check_calibration, check_duplicates, check_intrinsics_and_sizes,
+                          check_time_stamps)
 from .report import Finding, Report
 
 MIN_VISIBLE_SHARE = 0.005
@@ -73,6 +74,7 @@ def _check_infos(infos: list[dict], frames: dict[int, dict], report: Report) -> 
     for index, frame in frames.items():
         images = {name: infos[index]['images'][name] for name in frame['cam_names']}
         report.findings += check_calibration(index, images)
+    report.findings += check_intrinsics_and_sizes([infos[index] for index in frames])
     report.findings += check_duplicates(frames)
     report.findings += check_time_stamps(infos)
     if not any(info.get('timestamp') is not None for info in infos):
