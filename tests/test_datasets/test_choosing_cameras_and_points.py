@@ -67,7 +67,8 @@ def test_enough_of_the_sampled_points_are_visible(num_points, wanted, expected):
     if expected is None:
         assert visible < 15
     else:
-        assert visible == (available if expected == 'all' else expected)
+        expected = available if expected == 'all' else expected
+        assert expected <= visible <= expected + 3  # the rest of the sample may hold a few
 
 
 def test_points_are_chosen_for_the_images_as_augmented_so_far():

@@ -79,7 +79,7 @@ class SamplePoints(BaseTransform):
             return order
         first = np.zeros(len(order), dtype=bool)
         first[np.flatnonzero(seen)[:wanted]] = True
-        return np.concatenate([order[first], order[~first & ~seen], order[~first & seen]])
+        return np.concatenate([order[first], order[~first]])
 
     def __repr__(self) -> str:
         return (f'{type(self).__name__}(num_points={self.num_points}, '
