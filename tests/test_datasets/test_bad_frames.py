@@ -31,7 +31,8 @@ def folder(tiny_kitti):
 
 
 def build(folder, **kwargs) -> PairedDataset:
-    return PairedDataset('simipu_infos_train.pkl', data_root=str(folder), pipeline=PIPELINE, **kwargs)
+    return PairedDataset('simipu_infos_train.pkl', data_root=str(folder), pipeline=PIPELINE,
+                         **kwargs)
 
 
 def test_default_is_an_error_that_names_the_frame_and_the_file(folder):
@@ -44,7 +45,7 @@ def test_default_is_an_error_that_names_the_frame_and_the_file(folder):
 
 
 @pytest.mark.parametrize('test_mode', [False, True])
-def test_skipped_frames_are_counted_logged_and_replaced_by_good_ones(folder, test_mode, monkeypatch):
+def test_skipped_frames_are_counted_logged_and_replaced(folder, test_mode, monkeypatch):
     logged = []
     monkeypatch.setattr('simipu.datasets.bad_frames.print_log',
                         lambda message, **kwargs: logged.append(message))
@@ -75,7 +76,7 @@ def test_too_many_bad_frames_stop_the_run(folder):
     for path in sorted((folder / 'training/image_2').iterdir())[:30]:
         path.write_bytes(b'')
     dataset = build(folder, on_bad_frame='skip', max_bad_share=0.2)
-    with pytest.raises(DataError, match=r'10 of the first \d+ frames.*more than max_bad_share=20.0%'):
+    with pytest.raises(DataError, match=r'10 of the first \d+ frames.*than max_bad_share=20.0%'):
         for i in range(NUM_FRAMES):
             dataset[i]
     assert build(folder, on_bad_frame='skip', max_bad_share=0.95)[0]

@@ -73,7 +73,8 @@ def test_small_errors_are_found_and_undone(error):
 @pytest.mark.parametrize('lidar2cam', [
     LIDAR2CAM @ np.diag([1, -1, 1, 1.]),  # mirrored
     LIDAR2CAM @ rotation_matrix(np.radians(6), 'z'),
-    to_4x4(LIDAR2CAM[:3, :3] @ rotation_matrix(0.15, 'z')[:3, :3])], ids=['mirror', '6deg', 'other'])
+    to_4x4(LIDAR2CAM[:3, :3] @ rotation_matrix(0.15, 'z')[:3, :3])],
+    ids=['mirror', '6deg', 'other'])
 def test_grave_errors_are_found(lidar2cam):
     assert verdict_with(lidar2cam @ np.linalg.inv(LIDAR2CAM)).wrong is True
 
@@ -87,7 +88,7 @@ def test_few_images_or_edges_give_no_verdict():
 
 
 def test_depth_edges_are_the_outlines_of_the_boards_alone():
-    """The ground's coarse rings and the wall give none, and both ends fit the pixels they came from."""
+    """The ground's coarse rings and the wall give none."""
     points, _ = SCENES[0]
     edges = find_depth_edges(points, LIDAR2IMG, (HEIGHT, WIDTH))
     back = np.linalg.inv(LIDAR2CAM)

@@ -13,7 +13,8 @@ AXES = np.array([[0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0], [0, 0, 0, 1.]])
 
 def cameras(count: int = 6) -> dict:
     return dict(cam_names=[f'cam{i}' for i in range(count)], lidar_path='a.bin',
-                img_path=[f'{i}.png' for i in range(count)], img_size=[(10 + i, 20) for i in range(count)],
+                img_path=[f'{i}.png' for i in range(count)],
+                img_size=[(10 + i, 20) for i in range(count)],
                 lidar2img=np.stack([np.eye(4) * i for i in range(count)]))
 
 

@@ -54,9 +54,9 @@ class SimIPU(BaseModel):
         matcher: Which point of one view is which of the other; needed with ``intra_head``.
         img_neck: Thrown away after pre-training, as the point encoder is.
         img_level: Which of the feature maps that the backbone (or neck) returns is contrasted.
-        occlusion: Arguments of :class:`Occlusion`, such as ``dict(cell=4, window=16, tolerance=0.5)``:
-            points that a nearer surface hides from a camera are not paired with it. The depth buffer
-            is made of the whole cloud that the model gets. ``None`` pairs hidden points too.
+        occlusion: Arguments of :class:`Occlusion`, such as ``dict(cell=4, window=32)``: points
+            that a nearer surface hides from a camera are not paired with it. The depth buffer is
+            made of the whole cloud that the model gets. ``None`` pairs hidden points too.
         max_pairs_per_frame: In training, at most so many pairs of each frame, drawn at random, bound
             memory and time of the contrast. ``None`` takes all.
         data_preprocessor: See :class:`PairedDataPreprocessor`.

@@ -77,11 +77,11 @@ class CalibrationVerdict(NamedTuple):
         num_images: Images with enough depth edges.
         score: Agreement of the calibration as it is, in standard deviations above the mean of the
             perturbed ones that are not small.
-        advantage: The best agreement within the small perturbations minus the best without. Positive
-            where the calibration is right, and negative where it is wrong.
+        advantage: The best agreement within the small perturbations minus the best without.
+            Positive where the calibration is right, and negative where it is wrong.
         best: The perturbation of the best agreement.
-        wrong: Whether ``score`` is below 2.5 or ``advantage`` below 0 (docs/check_dataset.md has the
-            measurements behind these limits); None: too few images to say. True as well where most
+        wrong: Whether ``score`` is below 2.5 or ``advantage`` below 0 (docs/check_dataset.md has
+            the measurements behind these limits); None: too few images to say. True as well where most
             images have hardly any depth edges: the LiDAR sees next to nothing of what the camera is
             said to look at.
     """

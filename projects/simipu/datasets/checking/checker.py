@@ -146,15 +146,16 @@ def _add_verdict(name: str, agreements: list[np.ndarray], report: Report) -> Non
         score=verdict.score, advantage=verdict.advantage, best=str(verdict.best),
         num_images=verdict.num_images)
     if verdict.wrong:
-        report.findings.append(Finding('calibration score', _explain(name, verdict, len(agreements)), camera=name))
+        report.findings.append(Finding(
+            'calibration score', _explain(name, verdict, len(agreements)), camera=name))
 
 
 def _explain(name: str, verdict: CalibrationVerdict, num_opened: int) -> str:
-    advice = ('Check extrinsics, intrinsics and which calibration belongs to which frames, and look '
-              'at tools/browse_dataset.py')
+    advice = ('Check extrinsics, intrinsics and which calibration belongs to which frames, and '
+              'look at tools/browse_dataset.py')
     if 2 * verdict.num_images < num_opened:
         return (f'{name}: only {verdict.num_images} of {num_opened} images see objects that the '
                 f'LiDAR sees too. {advice}')
-    return (f'{name}: depth edges lie on image edges no better than with a wrong calibration (score '
-            f'{verdict.score:.1f}); they agree best when the camera is moved by: {verdict.best}. '
+    return (f'{name}: depth edges lie on image edges no better than with a wrong calibration '
+            f'(score {verdict.score:.1f}); they agree best when the camera is moved by: {verdict.best}. '
             f'{advice}')

@@ -55,8 +55,8 @@ def find_depth_edges(points: np.ndarray, lidar2img: np.ndarray,
 
     Neighbours are those of a Delaunay triangulation of the projected points, which suits every
     LiDAR's pattern. On a plane, inverse depth is linear in the pixel, with a slope of at most
-    1 / (focal length * distance of the plane from the camera). A steeper step is no slanted surface,
-    however coarse the beams, but a jump from one surface to another.
+    1 / (focal length * distance of the plane from the camera). A steeper step is no slanted
+    surface, however coarse the beams, but a jump from one surface to another.
     """
     intrinsics, lidar2cam = split_projection(lidar2img)
     pixels, depth, inside = _seen(points, lidar2img, img_shape)

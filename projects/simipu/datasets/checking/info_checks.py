@@ -60,8 +60,8 @@ def _product_problems(lidar2img: np.ndarray, product: np.ndarray) -> Iterator[st
     with np.errstate(all='ignore'):
         distance = np.abs(projected[:, :2] / projected[:, 2:3] - corners[:, :2] / corners[:, 2:3])
     if not distance.max() < PIXEL_TOLERANCE:
-        yield (f'lidar2img and cam2img @ lidar2cam project up to {distance.max():.3g} pixels apart; '
-               'they must be the same')
+        yield (f'lidar2img and cam2img @ lidar2cam project up to {distance.max():.3g} pixels '
+               'apart; they must be the same')
 
 
 def _projection_problems(lidar2img: np.ndarray, image: dict) -> Iterator[str]:
@@ -74,8 +74,8 @@ def _projection_problems(lidar2img: np.ndarray, image: dict) -> Iterator[str]:
                'so different ones. A matrix may be transposed, or two may be multiplied in the '
                'wrong order')
     if abs(intrinsics[0, 1]) > 0.1 * focal_x:
-        yield (f'lidar2img has a skew of {intrinsics[0, 1]:.4g} pixels; cameras have none. A matrix '
-               'may be transposed, or two may be multiplied in the wrong order')
+        yield (f'lidar2img has a skew of {intrinsics[0, 1]:.4g} pixels; cameras have none. A '
+               'matrix may be transposed, or two may be multiplied in the wrong order')
     height, width = image.get('height'), image.get('width')
     centre = intrinsics[:2, 2]
     if height and width and not (0 < centre[0] < width and 0 < centre[1] < height):
@@ -157,8 +157,8 @@ def _check_sequence(name: str, stamps: Sequence[tuple[float, int]]) -> Iterator[
             yield Finding('time stamps', f'frame {index}: the same time stamp as frame '
                           f'{stamps[position][1]} of sequence {name}', index)
         elif step > GAP_FACTOR * usual > 0:
-            yield Finding('time stamps', f'frame {index}: {step:.3g} s after the frame before it in '
-                          f'sequence {name}, where {usual:.3g} s are usual; frames are missing',
+            yield Finding('time stamps', f'frame {index}: {step:.3g} s after the frame before it '
+                          f'in sequence {name}, where {usual:.3g} s are usual; frames are missing',
                           index)
 
 

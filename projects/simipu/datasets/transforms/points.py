@@ -73,7 +73,7 @@ class SamplePoints(BaseTransform):
         return results
 
     def _enough_visible_first(self, order: np.ndarray, seen: np.ndarray) -> np.ndarray:
-        """Put as many visible points as are wanted before the others; ``seen`` follows ``order``."""
+        """Put as many visible points as wanted before the others; ``seen`` follows ``order``."""
         wanted = int(np.ceil(self.visible_share * self.num_points))
         if np.count_nonzero(seen[:self.num_points]) >= wanted:
             return order
