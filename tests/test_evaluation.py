@@ -96,3 +96,14 @@ def test_comparison_shows_the_ratio_of_shared_metrics():
     rows = [line.split() for line in table.splitlines()]
     assert rows == [['before', 'after', 'ratio'], ['depth/abs_rel', '0.500', '0.400', '0.80'],
                     ['retrieval/top1', '0.000', '7.000', '-']]
+
+
+def test_embeddings_of_a_diverged_model_find_nothing():
+    assert (retrieval_ranks(torch.full((5, 4), float('nan')), torch.randn(5, 4)) == 4).all()
+
+
+def test_probe_metric_keeps_few_points_of_each_frame():
+    metric = DepthProbeMetric(rows_per_frame=32)
+    metric.process({}, [frame(None, None, *planted(1000, 0)), frame(None, None, *planted(7, 1))])
+    (features, depth), (few, _) = metric.results
+    assert len(features) == len(depth) <= 32 and len(features) > 16 and len(few) > 4

@@ -26,7 +26,7 @@ DATA=(--data-root "$OUT/data")
 
 step() { echo; echo "[$(date +%T)] $*"; }
 # Of MMEngine's long output, what happens as it happens; all of it is in the folder's log files.
-progress() { grep --line-buffered -E 'Iter\((train|val|test)\)' | sed -u -E 's/ - mmengine - INFO -//; s/base_lr.*eta/eta/'; }
+progress() { { grep --line-buffered -E 'Iter\((train|val|test)\)' || true; } | sed -u -E 's/ - mmengine - INFO -//; s/base_lr.*eta/eta/'; }
 
 step '1/6 generating 600 frames of camera and LiDAR'
 python tools/create_data.py synthetic --out-dir "$OUT/data" --num-frames 600 --seed 0

@@ -95,6 +95,11 @@ def test_accuracies_are_true_top_k_and_ties_are_mistakes():
     assert collapsed.loss.item() == pytest.approx(math.log(8), abs=1e-5)
 
 
+def test_nan_is_never_a_success():
+    result = InfoNCELoss()(torch.full((6, 3), float('nan')), torch.randn(6, 3))
+    assert (result.rank == 5).all()
+
+
 def test_half_precision_inputs_are_contrasted_in_single_precision():
     query, key = (side.detach().bfloat16() for side in embeddings(64))
     with torch.autocast('cpu', dtype=torch.bfloat16):
@@ -178,9 +183,19 @@ def run_share(rank, shares):
                 buffers=dict(module.named_buffers()))
 
 
+def run_norm_in_half_precision(rank):
+    """Synchronised batch norm of 4000 rows, in shares of 1000 and 3000, under mixed precision."""
+    rows = torch.randn(4000, 3, generator=torch.Generator().manual_seed(0)).bfloat16()
+    norm = PairBatchNorm(3, sync=True)
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        out = norm(rows[:1000] if rank == 0 else rows[1000:])
+    return out.float(), norm.running_var
+
+
 def worker(rank, folder):
     dist.init_process_group('gloo', init_method=f'file://{folder}/init', rank=rank, world_size=2)
     torch.save([run_share(rank, shares) for shares in SHARES], f'{folder}/{rank}.pt')
+    torch.save(run_norm_in_half_precision(rank), f'{folder}/norm{rank}.pt')
     dist.destroy_process_group()
 
 
@@ -189,12 +204,26 @@ def ranks(tmp_path_factory):
     """Results of both processes for all of SHARES, in one go: starting processes takes long."""
     folder = tmp_path_factory.mktemp('ranks')
     mp.spawn(worker, (str(folder),), nprocs=2)
-    return [torch.load(folder / f'{rank}.pt') for rank in range(2)]
+    return folder
+
+
+@pytest.fixture(scope='module')
+def shares_of_ranks(ranks):
+    return [torch.load(ranks / f'{rank}.pt') for rank in range(2)]
+
+
+def test_synchronised_norm_counts_exactly_in_mixed_precision(ranks):
+    (first, var), (second, other_var) = (torch.load(ranks / f'norm{rank}.pt') for rank in range(2))
+    rows = torch.randn(4000, 3, generator=torch.Generator().manual_seed(0)).bfloat16().float()
+    norm = torch.nn.BatchNorm1d(3)
+    torch.testing.assert_close(torch.cat([first, second]), norm(rows), atol=2e-2, rtol=1e-2)
+    torch.testing.assert_close(var, norm.running_var, atol=1e-4, rtol=0)
+    assert torch.equal(var, other_var)
 
 
 @pytest.mark.parametrize('case, shares', enumerate(SHARES))
-def test_two_processes_equal_one_with_the_joined_batch(ranks, case, shares):
-    results = [result[case] for result in ranks]
+def test_two_processes_equal_one_with_the_joined_batch(shares_of_ranks, case, shares):
+    results = [result[case] for result in shares_of_ranks]
     module = gathered_head()
     image, point, place = batch(sum(shares))
     # A process numbers its own frames: those of the two are different frames.

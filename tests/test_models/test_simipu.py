@@ -150,7 +150,8 @@ def test_predict_returns_the_embeddings_of_each_frame():
 
 
 def test_without_intra_loss_the_second_view_is_not_needed():
-    model = build(intra_head=None, matcher=None)
+    inter_head = dict(model_config()['inter_head'], detach_key=None)
+    model = build(intra_head=None, matcher=None, inter_head=inter_head)
     inputs, samples = frames()
     del inputs['points_aug']
     assert 'loss_intra' not in model(inputs, samples, mode='loss')
@@ -164,3 +165,13 @@ def test_missing_matrix_names_the_transform_that_writes_it():
     bare = [Det3DDataSample() for _ in samples]
     with pytest.raises(KeyError, match='lidar2img.*PackPairedInputs'):
         model(inputs, bare, mode='loss')
+
+
+def test_a_point_encoder_that_nothing_trains_is_an_error():
+    frozen = build(intra_head=None, matcher=None)  # EveryPoint has no weights to train
+    assert frozen.intra_head is None
+    with pytest.raises(ValueError, match='nothing trains the point encoder'):
+        build(intra_head=None, matcher=None, point_encoder=dict(
+            type='PointNet2Encoder', num_points=(8,), radii=((1.,),), num_samples=((4,),),
+            sa_channels=(((8, 8),),), aggregation_channels=(8,), fps_mods=('D-FPS',),
+            fps_sample_range_lists=(-1,)))

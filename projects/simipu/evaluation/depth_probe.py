@@ -1,4 +1,5 @@
 """How much depth a frozen feature map holds: a linear probe from pixel features to log depth."""
+import math
 from typing import NamedTuple, Optional, Sequence
 
 import torch
@@ -73,7 +74,7 @@ class LinearDepthProbe:
 
 def _ridge(inputs: Tensor, target: Tensor, penalty: float) -> Tensor:
     """Weights of least |inputs w - target|^2 + penalty K |w|^2; the last, constant input is free."""
-    regulariser = torch.full((inputs.shape[1],), penalty * len(inputs), dtype=inputs.dtype)
+    regulariser = inputs.new_full((inputs.shape[1],), penalty * len(inputs))
     regulariser[-1] = 0
     return torch.linalg.solve(inputs.T @ inputs + regulariser.diag(), inputs.T @ target)
 
@@ -87,28 +88,32 @@ class DepthProbeMetric(BaseMetric):
 
     Args:
         depth_range: Metres; points outside are left out.
+        rows_per_frame: At most so many points of a frame, evenly spread over it, are kept: features
+            are wide, and a validation set may have thousands of frames.
 
     Results: those of :class:`DepthErrors`.
     """
     default_prefix = 'depth_probe'
 
-    def __init__(self, depth_range: tuple[float, float] = (1.0, 60.0), collect_device: str = 'cpu',
-                 prefix: Optional[str] = None) -> None:
+    def __init__(self, depth_range: tuple[float, float] = (1.0, 60.0), rows_per_frame: int = 32,
+                 collect_device: str = 'cpu', prefix: Optional[str] = None) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
         self.depth_range = depth_range
+        self.rows_per_frame = rows_per_frame
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         for sample in data_samples:
-            depth = sample['pixel_depth'].cpu()
-            keep = (depth >= self.depth_range[0]) & (depth <= self.depth_range[1])
-            self.results.append((sample['pixel_feature'].cpu()[keep], depth[keep]))
+            depth = sample['pixel_depth']
+            rows = ((depth >= self.depth_range[0]) & (depth <= self.depth_range[1])).nonzero()[:, 0]
+            rows = rows[::math.ceil(max(len(rows), 1) / self.rows_per_frame)]
+            self.results.append((sample['pixel_feature'][rows].cpu(), depth[rows].cpu()))
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         if len(results) < 2:
             raise ValueError('DepthProbeMetric fits to every other frame and scores on the rest, so '
                              f'the validation set needs at least 2 frames; it has {len(results)}')
         fitted, scored = ([torch.cat(part) for part in zip(*results[start::2])] for start in (0, 1))
-        if not len(fitted[0]) or not len(scored[0]):
+        if len(fitted[0]) < 4 or not len(scored[0]):  # the probe holds out a quarter
             return {name: float('nan') for name in DepthErrors._fields}
         probe = LinearDepthProbe().fit(*fitted)
         return depth_errors(probe.predict(scored[0]), scored[1].double())._asdict()

@@ -21,7 +21,8 @@ def retrieval_ranks(query: Tensor, key: Tensor) -> Tensor:
         (K,) long; 0 where the query finds its key.
     """
     similarity = F.normalize(query.float(), dim=1) @ F.normalize(key.float(), dim=1).T
-    return (similarity >= similarity.diagonal()[:, None]).sum(1) - 1
+    # Not '>=': what compares with nothing (NaN) must count as a rival, not as a success.
+    return (~(similarity < similarity.diagonal()[:, None])).sum(1) - 1
 
 
 @METRICS.register_module()
@@ -47,7 +48,9 @@ class CrossModalRetrieval(BaseMetric):
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         for sample in data_samples:
-            self.results.append((sample['image_embedding'].cpu(), sample['point_embedding'].cpu()))
+            # Half precision: thousands of frames are kept.
+            self.results.append((F.normalize(sample['image_embedding'].float(), dim=1).half().cpu(),
+                                 F.normalize(sample['point_embedding'].float(), dim=1).half().cpu()))
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         ranks, chances = [], []

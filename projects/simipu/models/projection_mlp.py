@@ -1,6 +1,7 @@
 """The projection from an encoder's feature space to the space in which features are contrasted."""
 from typing import Optional
 
+import torch
 from mmcv.cnn import build_norm_layer
 from mmengine.dist import get_world_size
 from mmengine.model import BaseModule
@@ -34,7 +35,9 @@ class PairBatchNorm(nn.BatchNorm1d):
 
     def forward(self, features: Tensor) -> Tensor:
         if self.training and self.sync and get_world_size() > 1:
-            return self._forward_synchronised(features)
+            with torch.autocast(features.device.type, enabled=False):
+                precision = torch.promote_types(features.dtype, torch.float32)
+                return self._forward_synchronised(features.to(precision)).to(features.dtype)
         if self.training and len(features) < 2:
             return self._normalise(features, self.running_mean, self.running_var)
         return super().forward(features)

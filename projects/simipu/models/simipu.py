@@ -53,7 +53,9 @@ class SimIPU(BaseModel):
         intra_head: :class:`ContrastiveHead` between views; ``None`` trains without this loss.
         matcher: Which point of one view is which of the other; needed with ``intra_head``.
         img_neck: Thrown away after pre-training, as the point encoder is.
-        img_level: Which of the feature maps that the backbone (or neck) returns is contrasted.
+        img_level: Which of the feature maps that the backbone (or neck) returns is contrasted. Let
+            the backbone return no deeper one: its weights would not be used, which several
+            processes refuse unless the config has ``find_unused_parameters=True``.
         occlusion: Arguments of :class:`Occlusion`, such as ``dict(cell=4, window=32)``: points
             that a nearer surface hides from a camera are not paired with it. The depth buffer is
             made of the whole cloud that the model gets. ``None`` pairs hidden points too.
@@ -92,10 +94,19 @@ class SimIPU(BaseModel):
         self.inter_head = MODELS.build(inter_head)
         self.intra_head = None if intra_head is None else MODELS.build(intra_head)
         self.matcher = None if matcher is None else MODELS.build(matcher)
+        self._check_that_the_point_encoder_learns()
         self.img_level = img_level
         self.occlusion = None if occlusion is None else Occlusion(**occlusion)
         self.max_pairs_per_frame = max_pairs_per_frame
         self.pairs_since_step = 0
+
+    def _check_that_the_point_encoder_learns(self) -> None:
+        trainable = any(weight.requires_grad for weight in self.point_encoder.parameters())
+        if self.intra_head is None and self.inter_head.detach_key is not None and trainable:
+            raise ValueError(
+                'SimIPU: without intra_head and with inter_head.detach_key='
+                f'{self.inter_head.detach_key!r} nothing trains the point encoder, and the images '
+                'would learn random features. Set inter_head.detach_key=None, or add intra_head')
 
     def forward(self,
                 inputs: dict[str, Tensor],

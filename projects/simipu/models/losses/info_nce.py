@@ -48,7 +48,8 @@ class _ChunkedInfoNCE(torch.autograd.Function):
                 excluded = exclude(rows).scatter_(1, positive_column, False)
                 logits.masked_fill_(excluded, -torch.inf)
             positive = logits.gather(1, positive_column)
-            rank[rows] = (logits >= positive).sum(1) - 1  # the positive is not its own rival
+            # Not '>=': NaN must count as a rival. The positive is not its own.
+            rank[rows] = (~(logits < positive)).sum(1) - 1
             normaliser = logits.logsumexp(1, keepdim=True)
             loss += (normaliser - positive).sum()
             if not (need_query or need_key):
