@@ -7,8 +7,9 @@
 #   SIMIPU_ENV  folder of the virtual environment (default: .venv in this project)
 #   PYTHON      the Python 3.11 to make it with (default: the first python3.11 or python3 on the PATH)
 #
-# A torch that is already in the environment is kept, whether for CPU or for CUDA. pip reads its own
-# variables (PIP_INDEX_URL, PIP_FIND_LINKS, ...), for a mirror or for wheels of torch or mmcv you have.
+# A torch that is already in the environment is kept, whether for CPU or for CUDA, if it is one that
+# requirements.txt allows; else this stops. pip reads its own variables (PIP_INDEX_URL, PIP_FIND_LINKS,
+# ...), for a mirror or for wheels of torch or mmcv you have.
 set -euo pipefail
 
 if [[ "${1:-}" == -h || "${1:-}" == --help ]]; then
@@ -42,10 +43,24 @@ sys.exit(any(importlib.util.find_spec(name) is None for name in sys.argv[1:]))
 ' simipu torch mmengine mmcv mmdet mmdet3d cv2 pytest
 }
 
-has() { "$ENV_PYTHON" -c "from importlib.metadata import version; version('$1')" 2> /dev/null; }
+version_of() { "$ENV_PYTHON" -c "from importlib.metadata import version; print(version('$1'))" 2> /dev/null; }
+
+has() { version_of "$1" > /dev/null; }
 
 # The requirement of one package, as requirements.txt has it.
 range_of() { grep -E "^$1[<>=]" requirements.txt; }
+
+# pip would replace another torch without a word, such as the one for your CUDA.
+check_torch() {
+    local found
+    found=$(version_of torch) || return 0
+    "$ENV_PYTHON" -c '
+import sys
+from pip._vendor.packaging.requirements import Requirement
+sys.exit(not Requirement(sys.argv[1]).specifier.contains(sys.argv[2], prereleases=True))
+' "$(range_of torch)" "$found" || fail "found torch $found in $ENVIRONMENT; requirements.txt needs" \
+        "$(range_of torch). Put that in (for a GPU, the build for your CUDA), or uninstall torch, and run this again"
+}
 
 # The first Python 3.11 of the given ones.
 find_python() {
@@ -132,6 +147,7 @@ main() {
     check_system "$python"
     echo "Installing into $ENVIRONMENT ($("$python" --version)); needs 4 GB of disk"
     [[ -x $ENV_PYTHON ]] || "$python" -m venv "$ENVIRONMENT"
+    check_torch
     rm -f "$STAMP"
     export TMPDIR=$ENVIRONMENT/tmp
     rm -rf "$TMPDIR" && mkdir -p "$TMPDIR"

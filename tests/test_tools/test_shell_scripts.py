@@ -101,10 +101,12 @@ def test_install_names_missing_debian_packages(bare_project):
 
 
 FAKE_PYTHON = '''#!/bin/bash
-# Pretends to be an environment in which everything is installed, or becomes so by pip.
+# Pretends to be an environment in which everything is installed, or becomes so by pip. Only versions
+# are looked up, among what lies in the folder INSTALLED.
 case "$*" in
     *"-m pip install"*) echo "$@" >> "$CALLS"; [[ "$*" != *"$PIP_FAILS_ON"* ]] ;;
-    *importlib.metadata*) exit 1 ;;
+    *importlib.metadata*) PYTHONPATH=$INSTALLED exec "$REAL_PYTHON" -S "$@" ;;
+    *pip._vendor*) exec "$REAL_PYTHON" "$@" ;;
     *torch.cuda*) exit 1 ;;
     *) exit 0 ;;
 esac
@@ -114,16 +116,20 @@ esac
 @pytest.fixture
 def install(bare_project, tmp_path):
     """Runs install.sh in an environment whose Python only writes down what pip is asked for."""
-    calls, environment = tmp_path / 'calls', tmp_path / 'some env'
+    calls, environment, installed = (tmp_path / name for name in ('calls', 'some env', 'installed'))
     python = environment / 'bin' / 'python'
     python.parent.mkdir(parents=True)
     python.write_text(FAKE_PYTHON)
     python.chmod(0o755)
 
-    def once(pip_fails_on='nothing'):
+    def once(pip_fails_on='nothing', torch=None):
         calls.write_text('')
+        if torch:
+            metadata = installed / f'torch-{torch}.dist-info' / 'METADATA'
+            metadata.parent.mkdir(parents=True)
+            metadata.write_text(f'Metadata-Version: 2.1\nName: torch\nVersion: {torch}\n')
         done = run(bare_project / 'tools/install.sh', SIMIPU_ENV=str(environment), CALLS=str(calls),
-                   PIP_FAILS_ON=pip_fails_on)
+                   PIP_FAILS_ON=pip_fails_on, INSTALLED=str(installed), REAL_PYTHON=sys.executable)
         return done, calls.read_text().splitlines()
     return once
 
@@ -136,6 +142,20 @@ def test_install_builds_mmcv_after_torch_and_before_the_rest(install):
             for line in calls] == ['torch==', 'setuptools', 'mmcv>=', '-r requirements.txt', '-e .']
     assert '--no-build-isolation' in calls[2]
     assert 'about 8 minutes' in done.stdout
+
+
+@pytest.mark.parametrize('torch', ['2.13.0', '2.13.1+cu126'])
+def test_install_keeps_the_torch_that_is_there(torch, install):
+    done, calls = install(torch=torch)
+    assert done.returncode == 0, done.stderr
+    assert len(calls) == 4 and not any('torch==' in line for line in calls)
+
+
+@pytest.mark.parametrize('torch', ['2.1.2+cu121', '2.12.1', '2.14.0'])
+def test_install_replaces_no_other_torch(torch, install):
+    done, calls = install(torch=torch)
+    assert done.returncode == 1 and calls == []
+    assert f'found torch {torch} in' in done.stderr and 'torch>=2.13,<2.14' in done.stderr
 
 
 def test_install_does_nothing_the_second_time(install, bare_project):
