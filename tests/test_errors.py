@@ -1,10 +1,14 @@
 """Which errors are shown as a message alone."""
+import mmengine
+import numpy as np
 import pytest
 from mmengine.registry import Registry
 from torch.utils.data import DataLoader
 
 from simipu import config_check, errors
 from simipu.config_check import ConfigError
+from simipu.datasets import PairedDataset
+from simipu.datasets.transforms import LoadPairedPoints
 
 
 def caught(function, *args, **kwargs):
@@ -53,6 +57,18 @@ def test_own_errors_in_the_data_loader(workers):
     error = caught(list, DataLoader(RefusesSamples(), num_workers=workers))
     assert isinstance(error, ConfigError)
     assert errors.user_message(error) == MESSAGE
+
+
+@pytest.mark.parametrize('workers', [0, 1])
+def test_a_bad_frame_is_one_message_though_raised_from_another_error(tmp_path, workers):
+    camera = dict(img_path='a.png', height=4, width=4, lidar2img=np.eye(4))
+    info = dict(sample_idx=0, images=dict(CAM=camera), lidar_points=dict(lidar_path='gone.bin'))
+    mmengine.dump(dict(metainfo={}, data_list=[info]), tmp_path / 'infos.pkl')
+    dataset = PairedDataset(ann_file=str(tmp_path / 'infos.pkl'), data_root=str(tmp_path),
+                            pipeline=[LoadPairedPoints(load_dim=4, use_dim=4)])
+    message = errors.user_message(caught(list, DataLoader(dataset, num_workers=workers)))
+    assert message.startswith('frame 0 of ') and 'gone.bin' in message
+    assert 'Traceback' not in message and len(message.splitlines()) == 1
 
 
 @pytest.mark.parametrize('function, args', [

@@ -39,4 +39,5 @@ def _worker_message(kind: str, text: str) -> Optional[str]:
     filename, line = re.findall(r'File "([^"]+)", line \d+, in .*\n(.*)', text)[-1]
     if not _is_raise(filename, line):
         return None
-    return re.split(rf'^[\w.]*{kind}: ', text, maxsplit=1, flags=re.MULTILINE)[-1].strip()
+    # The last of several, where one error was raised from another.
+    return re.split(rf'^[\w.]*{kind}: ', text, flags=re.MULTILINE)[-1].strip()
