@@ -17,8 +17,10 @@ class SkipEmptyBatchHook(Hook):
     """Skips the optimizer step where no point was visible in any image since the last step.
 
     Zero pairs give zero gradients, yet momentum and weight decay would still move the weights. With
-    this hook such a step changes nothing, is counted over the whole training (resumed ones too), and
-    logged: a warning each time, and from the first on ``train/skipped_steps`` among the scalars.
+    this hook parameters and optimizer state stay as they are; batch-norm statistics do follow the
+    images and clouds, since the forward pass updates them. Such a step is counted over the whole
+    training (resumed ones too), and logged: a warning each time, and from the first on
+    ``train/skipped_steps`` among the scalars.
 
     The model counts its pairs in an attribute ``pairs_since_step``, summed over all processes, so that
     all of them decide alike; this hook sets it back to zero after each step. With gradient
