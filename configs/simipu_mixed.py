@@ -87,7 +87,7 @@ val_dataloader = dict(
     batch_size=4,
     num_workers=4,
     persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
+    sampler=dict(type='ResumableSampler', shuffle=False, seed=0),
     dataset=dict(
         type='ConcatDataset', datasets=[val_kitti, val_nuscenes], ignore_keys=different_metainfo))
 test_dataloader = val_dataloader

@@ -29,7 +29,7 @@ def mmdet3d_scope():
 def nuscenes(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp('nuscenes') / 'data'
     generate_nuscenes_dataset(root, 9, seed=1, image_size=(160, 90), num_workers=1)
-    create_nuscenes_infos(root, root, num_workers=1)
+    create_nuscenes_infos(root, root, 'v1.0-mini', num_workers=1)
     return root
 
 
@@ -95,9 +95,9 @@ def shrink(pipeline: list) -> None:
             transform['size'] = tuple(side // 8 for side in transform['size'])
 
 
-def batches(cfg: Config, loader: str, number: int = 1) -> list:
+def batches(cfg: Config, loader: str, number: int = 1, seed: int = 0) -> list:
     """Preprocessed batches of a loader as the Runner builds it."""
-    built = Runner.build_dataloader(cfg[loader], seed=0)
+    built = Runner.build_dataloader(cfg[loader], seed=seed)
     preprocessor = MODELS.build(cfg.model.data_preprocessor)
     return [preprocessor(batch) for batch, _ in zip(built, range(number))]
 
@@ -123,6 +123,21 @@ def mixed(nuscenes, kitti_raw) -> Config:
     for loader in (cfg.train_dataloader, cfg.val_dataloader):
         loader.dataset.datasets[0].data_root = str(kitti_raw)
     return cfg
+
+
+@pytest.fixture(params=['mixed', 'nuscenes', 'kitti', 'waymo'])
+def each(request) -> Config:
+    if request.param == 'mixed':
+        return request.getfixturevalue('mixed')
+    folder = 'kitti_raw' if request.param == 'kitti' else request.param
+    return small(f'simipu_{request.param}.py', request.getfixturevalue(folder))
+
+
+def test_every_validation_samples_the_same_points(each):
+    """Whatever the seed of the run, and whatever was drawn before."""
+    first, second = (batches(each, 'val_dataloader', seed=seed)[0]['inputs']['points']
+                     for seed in (0, 1))
+    assert torch.equal(first, second)
 
 
 def test_mixed_batches_hold_frames_of_both_sets(mixed):

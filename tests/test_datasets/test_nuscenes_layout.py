@@ -2,6 +2,7 @@
 import json
 import shutil
 import sys
+from functools import partial
 from pathlib import Path
 
 import mmdet3d
@@ -19,6 +20,7 @@ from simipu.datasets.synthetic import generate_nuscenes_dataset
 from simipu.datasets.synthetic.nuscenes_writer import scene_name
 
 SIZE = (96, 54)
+create_mini_infos = partial(create_nuscenes_infos, version='v1.0-mini')
 
 
 @pytest.fixture(scope='module')
@@ -37,7 +39,7 @@ def devkit(made) -> NuScenes:
 
 @pytest.fixture(scope='module')
 def infos(made, tmp_path_factory) -> dict:
-    written = create_nuscenes_infos(made, tmp_path_factory.mktemp('infos'), sweeps=1)
+    written = create_mini_infos(made, tmp_path_factory.mktemp('infos'), sweeps=1)
     return {split.info_file.stem[len('simipu_infos_'):]: frames_of(split) for split in written}
 
 
@@ -167,13 +169,13 @@ def test_sweeps_are_frames_with_the_nearest_images(devkit, infos, made, tmp_path
         for camera, image in frame['images'].items():
             assert image['img_path'].startswith(f'{kind}/{camera}/')
             assert abs(image['timestamp'] - frame['timestamp']) < 0.05
-    split = create_nuscenes_infos(made, tmp_path)[0]
+    split = create_mini_infos(made, tmp_path)[0]
     assert [frame['token'] for frame in frames_of(split)] == [
         frame['token'] for frame in infos['train'][::2]]
 
 
 def test_cameras_and_part_of_the_data(made, tmp_path):
-    train, val = create_nuscenes_infos(made, tmp_path, cameras=['CAM_BACK', 'CAM_FRONT'],
+    train, val = create_mini_infos(made, tmp_path, cameras=['CAM_BACK', 'CAM_FRONT'],
                                        subset=Subset(every=3, scenes=0.5))
     frames = frames_of(train)
     assert [round(frame['timestamp'] % 100, 1) for frame in frames] == [27.0, 28.5, 30.0]
@@ -182,7 +184,7 @@ def test_cameras_and_part_of_the_data(made, tmp_path):
 
 
 def test_info_file_becomes_a_batch_of_six_cameras(made, tmp_path):
-    create_nuscenes_infos(made, tmp_path)
+    create_mini_infos(made, tmp_path)
     dataset = PairedDataset(
         str(tmp_path / 'simipu_infos_train.pkl'), data_root=str(made), pipeline=[
             dict(type='LoadPairedPoints', load_dim=5, use_dim=4), dict(type='LoadPairedImages'),
@@ -198,11 +200,11 @@ def test_missing_scenes_are_reported_and_missing_files_named(made, tmp_path):
     shutil.copytree(made, part)
     for path in (part / 'samples/LIDAR_TOP').glob('*scene-0103*'):
         path.unlink()
-    split, = create_nuscenes_infos(part, tmp_path / 'infos')
+    split, = create_mini_infos(part, tmp_path / 'infos')
     assert split.num_frames == 8 and 'scene-0103: no file samples/LIDAR_TOP' in split.left_out[0]
     next((part / 'samples/CAM_BACK').glob('*scene-0061*')).unlink()
     with pytest.raises(DataError, match='no file .*CAM_BACK.* scene-0061'):
-        create_nuscenes_infos(part, tmp_path / 'other')
+        create_mini_infos(part, tmp_path / 'other')
     assert not any((tmp_path / 'other').iterdir())
 
 
@@ -214,7 +216,7 @@ def test_missing_scenes_are_reported_and_missing_files_named(made, tmp_path):
 ])
 def test_bad_arguments(arguments, message, made, tmp_path):
     with pytest.raises(DataError, match=message):
-        create_nuscenes_infos(made, tmp_path, **arguments)
+        create_mini_infos(made, tmp_path, **arguments)
 
 
 @pytest.fixture(scope='module')

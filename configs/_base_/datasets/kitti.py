@@ -42,7 +42,8 @@ val_dataloader = dict(
     batch_size=4,
     num_workers=4,
     persistent_workers=True,
-    sampler=dict(type='ResumableSampler', shuffle=False),
+    # Seeded, so that every validation samples the same points.
+    sampler=dict(type='ResumableSampler', shuffle=False, seed=0),
     dataset=dict(
         type='PairedDataset',
         data_root=data_root,

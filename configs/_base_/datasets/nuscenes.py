@@ -1,58 +1,34 @@
 # nuScenes with six cameras; no annotation is read.
 # Info files: python tools/create_data.py nuscenes --root-path data/nuscenes --out-dir data/nuscenes
+_base_ = './kitti.py'
+
 data_root = 'data/nuscenes/'
 point_cloud_range = [-51.2, -51.2, -5, 51.2, 51.2, 3]
-num_points = 16384
 num_cameras = 3  # of each frame in training, drawn anew each time: bounds memory and time
-backend_args = None
 
 train_pipeline = [
     dict(type='SampleCameras', num_cameras=num_cameras),
-    dict(type='LoadPairedPoints', load_dim=5, use_dim=4, backend_args=backend_args),
-    dict(type='LoadPairedImages', backend_args=backend_args),
+    dict(type='LoadPairedPoints', load_dim=5, use_dim=4, backend_args=_base_.backend_args),
+    dict(type='LoadPairedImages', backend_args=_base_.backend_args),
     dict(type='PairedPointsRangeFilter', point_cloud_range=point_cloud_range),
     dict(type='ResizeImages', scale=[(704, 396), (1408, 792)], keep_ratio=True),
     dict(type='FlipImages', prob=0.5),
     # First what these cameras show: a sweep goes all around.
-    dict(type='SamplePoints', num_points=num_points, visible_share=1.0),
+    dict(type='SamplePoints', num_points=_base_.num_points, visible_share=1.0),
     dict(type='PointCloudSecondView', rot_range=[-1.5707963, 1.5707963], scale_range=[0.75, 1.25],
          flip_prob=0.5, centre=[0, 0, -1]),
     dict(type='PackPairedInputs')
 ]
 test_pipeline = [
-    dict(type='LoadPairedPoints', load_dim=5, use_dim=4, backend_args=backend_args),
-    dict(type='LoadPairedImages', backend_args=backend_args),
+    dict(type='LoadPairedPoints', load_dim=5, use_dim=4, backend_args=_base_.backend_args),
+    dict(type='LoadPairedImages', backend_args=_base_.backend_args),
     dict(type='PairedPointsRangeFilter', point_cloud_range=point_cloud_range),
     dict(type='ResizeImages', scale=(1056, 594), keep_ratio=True),
-    dict(type='SamplePoints', num_points=num_points, visible_share=1.0),
+    dict(type='SamplePoints', num_points=_base_.num_points, visible_share=1.0),
     dict(type='PackPairedInputs')
 ]
 
 train_dataloader = dict(
-    batch_size=2,
-    num_workers=4,
-    persistent_workers=True,
-    drop_last=True,
-    sampler=dict(type='ResumableSampler', shuffle=True),
-    dataset=dict(
-        type='PairedDataset',
-        data_root=data_root,
-        ann_file='simipu_infos_train.pkl',
-        pipeline=train_pipeline,
-        backend_args=backend_args))
-val_dataloader = dict(
-    batch_size=2,
-    num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(
-        type='PairedDataset',
-        data_root=data_root,
-        ann_file='simipu_infos_val.pkl',
-        pipeline=test_pipeline,
-        test_mode=True,
-        backend_args=backend_args))
+    batch_size=2, dataset=dict(data_root=data_root, pipeline=train_pipeline))
+val_dataloader = dict(batch_size=2, dataset=dict(data_root=data_root, pipeline=test_pipeline))
 test_dataloader = val_dataloader
-
-val_evaluator = [dict(type='CrossModalRetrieval'), dict(type='DepthProbeMetric')]
-test_evaluator = val_evaluator

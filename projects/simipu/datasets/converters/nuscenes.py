@@ -46,7 +46,7 @@ class NuscenesFrame(NamedTuple):
 
 def create_nuscenes_infos(root_path: PathLike,
                           out_dir: PathLike,
-                          version: str = 'v1.0-mini',
+                          version: str = 'v1.0-trainval',
                           cameras: Sequence[str] = CAMERAS,
                           sweeps: int = 0,
                           subset: Subset = Subset(),
