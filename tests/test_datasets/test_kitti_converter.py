@@ -100,6 +100,16 @@ def test_splits(tiny_kitti, tmp_path):
     assert [f.name for f in (tmp_path / 'given').iterdir()] == ['simipu_infos_mine.pkl']
 
 
+def test_lists_without_their_folder_are_left_out(tiny_kitti, tmp_path):
+    (tiny_kitti / 'ImageSets/test.txt').write_text('000001\n')
+    split, = create_kitti_infos(tiny_kitti, tmp_path)
+    assert split.info_file.name == 'simipu_infos_train.pkl'
+    assert split.left_out == (f'ImageSets/test.txt: no folder {tiny_kitti}/testing',)
+
+    with pytest.raises(DataError, match='no folder .*testing/velodyne'):  # asked for by name
+        create_kitti_infos(tiny_kitti, tmp_path, splits=['test'])
+
+
 def test_reduced_clouds(tiny_kitti, tmp_path):
 
     def cloud_path(**kwargs) -> str:
@@ -137,6 +147,7 @@ CALIB, CLOUD, IMAGE = (f'training/{name}' for name in (
 BROKEN = {
     'no root': (lambda root: shutil.rmtree(root), 'tiny_kitti is not a folder'),
     'no lists': (lambda root: shutil.rmtree(root / 'ImageSets'), 'no lists .*--splits'),
+    'no frames': (lambda root: shutil.rmtree(root / 'training'), 'neither training nor testing'),
     'no P2': (lambda root: replace(root / CALIB, 'P2', 'P4'), f'{CALIB}: no P2.*found P4, R0_rect'),
     'short R0': (lambda root: replace(root / CALIB, 'R0_rect: 1', 'R0_rect:'),
                  f'{CALIB}: R0_rect has 8 numbers, expected 9'),

@@ -1,7 +1,7 @@
 """KITTI object data set (and whatever has its layout) to info files, without reading labels."""
 from functools import partial
 from pathlib import Path
-from typing import List, NamedTuple, Optional, Sequence
+from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -30,7 +30,8 @@ def create_kitti_infos(root_path: PathLike,
         out_dir: Where to write; made if need be.
         splits: Names of lists in ``ImageSets/`` or paths of text files with one frame number per
             line. A list called ``test...`` is about ``testing/``, any other about ``training/``.
-            None: all lists in ``ImageSets/`` that are not empty.
+            None: all lists in ``ImageSets/`` that are not empty; those whose folder is not there
+            (KITTI comes in parts) are left out and reported.
         clouds: 'velodyne' (full sweeps) or 'velodyne_reduced' (the camera's field of view, as
             mmdet3d writes them). None: the first of these that exists.
         subset: Which part to convert; a list counts as one scene.
@@ -41,8 +42,12 @@ def create_kitti_infos(root_path: PathLike,
     """
     root_path = require_folder(root_path, 'the KITTI object data set there, with training/image_2, '
                                'training/velodyne, training/calib and ImageSets')
-    return [_create_split(root_path, Path(out_dir), split_file, clouds, subset, num_workers)
-            for split_file in _split_files(root_path, splits)]
+    split_files, left_out = _split_files(root_path, splits), ()
+    if splits is None:
+        split_files, left_out = _with_folder(root_path, split_files)
+    written = [_create_split(root_path, Path(out_dir), split_file, clouds, subset, num_workers)
+               for split_file in split_files]
+    return [*written[:-1], written[-1]._replace(left_out=left_out)]
 
 
 class KittiCalibration(NamedTuple):
@@ -83,12 +88,28 @@ def _split_files(root_path: Path, splits: Optional[Sequence[str]]) -> List[Path]
     return files
 
 
+def _with_folder(root_path: Path, split_files: List[Path]) -> Tuple[List[Path], Tuple[str, ...]]:
+    """The lists whose folder is there, and in words those whose is not."""
+    present = [file for file in split_files if (root_path / _part(file)).is_dir()]
+    if not present:
+        raise DataError(f'{root_path}: neither training nor testing is there, which the lists in '
+                        'ImageSets are about; complete the data set')
+    left_out = tuple(f'ImageSets/{file.name}: no folder {root_path / _part(file)}'
+                     for file in split_files if file not in present)
+    return present, left_out
+
+
+def _part(split_file: Path) -> str:
+    """The folder that a list of frames is about."""
+    return 'testing' if split_file.stem.startswith('test') else 'training'
+
+
 def _create_split(root_path: Path, out_dir: Path, split_file: Path, clouds: Optional[str],
                   subset: Subset, num_workers: Optional[int]) -> ConvertedSplit:
     frames = subset.of_frames(split_file.read_text().split())
     if not frames:
         raise DataError(f'{split_file} is empty; expected one frame number per line')
-    part = 'testing' if split_file.stem.startswith('test') else 'training'
+    part = _part(split_file)
     cloud_folder = _cloud_folder(root_path, part, clouds)
     convert = partial(_frame_info, root_path=root_path, part=part, cloud_folder=cloud_folder,
                       named_by=str(split_file))
