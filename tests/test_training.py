@@ -1,4 +1,7 @@
 """SimIPU trained by MMEngine's Runner on a few generated frames, as tools/train.py does it."""
+import os
+import subprocess
+import sys
 from argparse import Namespace
 from pathlib import Path
 
@@ -6,6 +9,7 @@ import pytest
 import torch
 from mmengine.hooks import Hook
 
+import simipu
 from simipu.datasets.converters import create_kitti_infos
 from simipu.datasets.synthetic import generate_dataset
 from simipu.engine import launch
@@ -110,3 +114,62 @@ def test_validation_reports_retrieval_and_depth(data_root, tmp_path):
     assert metrics['retrieval/pairs_per_frame'] > 10
     assert 0 <= metrics['retrieval/top1'] <= metrics['retrieval/top5'] <= 100
     assert 0 < metrics['depth_probe/abs_rel'] < 2
+
+
+SECOND_PROCESS_IS_BLIND = '''
+import importlib
+import torch
+from mmengine.dist import get_rank
+from mmengine.hooks import Hook
+from mmdet3d.registry import HOOKS
+
+
+def behind_the_camera(points, *args, **kwargs):
+    shape = (len(points), 1, points.shape[1])
+    return points.new_zeros(*shape, 2), -points.new_ones(shape), points.new_zeros(shape) > 0
+
+
+def parameters(runner):
+    return {name: value.detach().clone() for name, value in runner.model.module.named_parameters()}
+
+
+@HOOKS.register_module()
+class SecondProcessIsBlind(Hook):
+    """Rank 1 sees no point in its images; each rank saves its parameters and pairs."""
+
+    def before_train(self, runner):
+        self.start, self.pairs = parameters(runner), []
+        if get_rank() == 1:
+            importlib.import_module('simipu.models.simipu').project_to_cameras = behind_the_camera
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        self.pairs.append(outputs['pairs_inter'].item())
+
+    def after_train(self, runner):
+        torch.save(dict(start=self.start, end=parameters(runner), pairs=self.pairs),
+                   f'{runner.work_dir}/rank{get_rank()}.pth')
+'''
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='about processes on CPU')
+def test_two_processes_of_which_one_sees_no_point(data_root, tmp_path):
+    (tmp_path / 'blind_hook.py').write_text(SECOND_PROCESS_IS_BLIND)
+    cfg = load_config(data_root, tmp_path, **{'train_cfg.max_iters': 2})
+    cfg.custom_imports.imports.append('blind_hook')
+    cfg.custom_hooks.append(dict(type='SecondProcessIsBlind'))
+    cfg.dump(tmp_path / 'config.py')
+    path = os.pathsep.join([str(tmp_path), str(Path(simipu.__file__).parents[1])])
+    done = subprocess.run(
+        ['bash', str(CONFIG.parents[1] / 'tools' / 'dist_train.sh'), str(tmp_path / 'config.py'), '2'],
+        env=dict(os.environ, PYTHONPATH=path, VIRTUAL_ENV=sys.prefix, PYTHONWARNINGS='ignore',
+                 PORT='29619', PATH=f'{sys.prefix}/bin:{os.environ["PATH"]}'),
+        cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    first, second = (torch.load(tmp_path / f'rank{rank}.pth') for rank in (0, 1))
+    assert min(first['pairs']) > 0 and second['pairs'] == [0, 0]
+    for name, value in first['end'].items():
+        assert value.isfinite().all() and torch.equal(value, second['end'][name]), name
+        if value.ndim > 1:
+            assert not torch.equal(value, first['start'][name]), f'{name} has not learned'
+    log = done.stdout + done.stderr
+    assert log.count('Iter(train) [1/2]') == 1 and 'steps skipped' not in log

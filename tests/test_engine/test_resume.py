@@ -15,13 +15,13 @@ from simipu.engine import ResumableSampler, SeededIndex, sample_seed
 
 class RandomData(Dataset):
     """Augments with every global generator; 11 samples, so that batches of 2 do not fill an epoch."""
-    loaded = 0
+    loaded = []
 
     def __len__(self):
         return 11
 
     def __getitem__(self, index):
-        RandomData.loaded += 1
+        RandomData.loaded.append((int(index), getattr(index, 'seed', None)))  # None: validation
         with sample_seed(index):
             noise = [random.random(), np.random.rand(), torch.rand(()).item()]
         return dict(x=torch.tensor([*noise, float(index)]))
@@ -65,10 +65,11 @@ BY_ITERATION = dict(type='IterBasedTrainLoop', val_interval=3)
 BY_EPOCH = dict(type='EpochBasedTrainLoop')
 
 
-def train(work_dir, loop, length, resume=False, workers=0, seed=3, persistent=False):
+def train(work_dir, loop, length, resume=False, workers=0, seed=3, persistent=False,
+          batch_size=2, by_epoch=False):
     infinite = loop is BY_ITERATION
     losses = Losses()
-    loader = dict(dataset=RandomData(), batch_size=2, num_workers=workers, persistent_workers=persistent,
+    loader = dict(dataset=RandomData(), batch_size=batch_size, num_workers=workers, persistent_workers=persistent,
                   collate_fn=dict(type='default_collate'), drop_last=True)
     unit = 'max_iters' if infinite else 'max_epochs'
     runner = Runner(
@@ -79,10 +80,11 @@ def train(work_dir, loop, length, resume=False, workers=0, seed=3, persistent=Fa
         train_cfg={**loop, unit: length}, val_cfg=dict(), val_evaluator=[],
         optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.05, momentum=0.9)),
         param_scheduler=dict(type='ExponentialLR', gamma=0.9, by_epoch=not infinite, end=10**6),
-        default_hooks=dict(checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=1)),
+        default_hooks=dict(checkpoint=dict(type='CheckpointHook', by_epoch=by_epoch, interval=1)),
         custom_hooks=[dict(type='ResumeHook'), losses],
         randomness=dict(seed=seed), experiment_name=f'{work_dir}_{resume}'.replace('/', '_'))
     runner.train()
+    assert runner.iter == runner.max_iters
     return losses.losses
 
 
@@ -117,9 +119,55 @@ def test_seed_of_the_checkpoint_wins(tmp_path):
 
 def test_resuming_loads_nothing_twice(tmp_path):
     train(tmp_path, BY_ITERATION, 8)
-    RandomData.loaded = 0
+    RandomData.loaded = []
     train(tmp_path, BY_ITERATION, 9, resume=True)
-    assert RandomData.loaded == 2 + 10  # one batch, and one validation
+    assert len(RandomData.loaded) == 2 + 10  # one batch, and one validation
+
+
+def loaded(monkeypatch, *args, **kwargs):
+    """The (index, seed) of all samples that a training trains on."""
+    monkeypatch.setattr(RandomData, 'loaded', [])
+    train(*args, **kwargs)
+    return [sample for sample in RandomData.loaded if sample[1] is not None]
+
+
+def test_another_batch_size_after_resuming_between_epochs(tmp_path, monkeypatch):
+    epochs = [loaded(monkeypatch, tmp_path, BY_EPOCH, 1, by_epoch=True),
+              loaded(monkeypatch, tmp_path, BY_EPOCH, 3, resume=True, by_epoch=True, batch_size=4)]
+    whole = loaded(monkeypatch, tmp_path / 'whole', BY_EPOCH, 3)
+    assert epochs[0] == whole[:10]
+    assert epochs[1] == whole[10:18] + whole[20:28]  # two batches of four in each epoch
+
+
+@pytest.mark.parametrize('saved, left', [(3, [6, 7, 8, 9]), (4, []), (5, [])])
+def test_another_batch_size_after_resuming_within_an_epoch(tmp_path, monkeypatch, saved, left):
+    whole = loaded(monkeypatch, tmp_path, BY_EPOCH, 2)
+    (tmp_path / 'last_checkpoint').write_text(str(tmp_path / f'iter_{saved}.pth'))
+    resumed = loaded(monkeypatch, tmp_path, BY_EPOCH, 2, resume=True, batch_size=4)
+    assert resumed == [whole[place] for place in left] + whole[10:18]
+
+
+def test_another_batch_size_after_resuming_iterations(tmp_path, monkeypatch):
+    whole = loaded(monkeypatch, tmp_path / 'whole', BY_ITERATION, 13)
+    parts = [loaded(monkeypatch, tmp_path / 'part', BY_ITERATION, length, resume=length > 2,
+                    batch_size=batch_size) for length, batch_size in [(2, 2), (3, 4), (6, 5), (7, 3)]]
+    assert [len(part) for part in parts] == [4, 4, 15, 3]
+    assert sum(parts, []) == whole
+
+
+def test_checkpoint_without_the_hook_begins_an_epoch_anew(tmp_path, monkeypatch):
+    whole = loaded(monkeypatch, tmp_path, BY_EPOCH, 2)
+    path = tmp_path / 'iter_7.pth'
+    checkpoint = torch.load(path, weights_only=False)
+    del checkpoint['message_hub']['runtime_info']['samples_drawn']
+    torch.save(checkpoint, path)
+    (tmp_path / 'last_checkpoint').write_text(str(path))
+    assert loaded(monkeypatch, tmp_path, BY_EPOCH, 2, resume=True) == whole[10:]
+
+
+def test_too_few_samples_for_a_batch_are_explained(tmp_path):
+    with pytest.raises(ValueError, match=r'11 frames over 1 process\(es\) are 11[\s\S]*batch_size=12'):
+        train(tmp_path, BY_EPOCH, 1, batch_size=12)
 
 
 def test_wrong_sampler_is_explained(tmp_path, monkeypatch):

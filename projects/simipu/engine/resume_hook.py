@@ -1,15 +1,18 @@
 """A resumed training goes on exactly as if it had never stopped."""
+import math
 from itertools import chain, repeat
 from typing import Optional, Sequence
 
 from mmengine.hooks import Hook
-from mmengine.runner import BaseLoop, IterBasedTrainLoop, Runner
+from mmengine.runner import IterBasedTrainLoop, Runner
+from torch.utils.data import DataLoader
 
 from mmdet3d.registry import HOOKS
 from .resumable_sampler import ResumableSampler
 from .seeding import mix_seeds, seed_everything
 
 _SEED = 'sampler_seed'
+_DRAWN = 'samples_drawn'
 
 
 @HOOKS.register_module()
@@ -21,8 +24,12 @@ class ResumeHook(Hook):
     over iterations loads everything anew that was trained before. With this hook and a
     :class:`ResumableSampler`, losses after ``--resume`` equal those of a training in one go.
 
-    Another batch size or number of processes may be used after resuming; the data then continue after
-    as many batches of the new size.
+    Checkpoints hold how many samples all processes drew together: of the unfinished epoch, or in a
+    loop over iterations since the start. So another batch size or number of processes may be used
+    after resuming, and the data still go on where they stopped. Where the samples drawn do not divide
+    by the processes, the last few come again. ``loop.iter`` stays the number of iterations done; that
+    of all iterations (``loop.max_iters``) follows the new batches, but schedules that count iterations
+    keep the lengths they have in the checkpoint.
     """
 
     priority = 'VERY_HIGH'
@@ -31,32 +38,74 @@ class ResumeHook(Hook):
         """Let the data go on where the checkpoint was saved; called after it is loaded.
 
         Raises:
-            ValueError: The training data loader has another sampler.
+            ValueError: The training data loader has another sampler, or no batch for an epoch.
         """
         loop, sampler = runner.train_loop, runner.train_dataloader.sampler
         by_iteration = isinstance(loop, IterBasedTrainLoop)
         if not isinstance(sampler, ResumableSampler) or sampler.infinite != by_iteration:
             raise ValueError(f'ResumeHook: with {type(loop).__name__} expected train_dataloader.sampler='
                              f"dict(type='ResumableSampler', infinite={by_iteration}), found {sampler!r}")
+        if not by_iteration:
+            _check_that_an_epoch_has_a_batch(loop.dataloader)
         # The sampler was built before the checkpoint was loaded, whose seed must win.
         sampler.seed = runner.message_hub.runtime_info.get(_SEED, sampler.seed)
         runner.message_hub.update_info(_SEED, sampler.seed)
+        self._drawn = 0
         if loop.iter > 0:
-            self._go_on(loop, by_iteration)
+            self._go_on(runner, by_iteration)
 
-    def _go_on(self, loop: BaseLoop, by_iteration: bool) -> None:
-        loader = loop.dataloader
+    def _go_on(self, runner: Runner, by_iteration: bool) -> None:
+        loop, loader = runner.train_loop, runner.train_dataloader
+        sampler = loader.sampler
+        if _DRAWN not in runner.message_hub.runtime_info:
+            runner.logger.warning('ResumeHook: the checkpoint was saved without this hook and does not '
+                                  'tell which samples were drawn; an epoch of the data begins anew')
+        skipped = runner.message_hub.runtime_info.get(_DRAWN, 0) // sampler.world_size
+        self._drawn = skipped * sampler.world_size
+        sampler.skip(skipped)
         if by_iteration:
-            loader.sampler.skip(loop.iter * loader.batch_size)
             # The loop draws and drops one batch for every iteration done; these cost nothing.
             loop.dataloader_iterator = chain(repeat(None, loop.iter), loader)
             return
-        batches = loop.iter - loop.epoch * len(loader)
-        if 0 < batches <= len(loader):  # saved within an epoch, or at its end but before its last hooks
-            loader.sampler.skip(batches * loader.batch_size)
+        left_of_epoch = _num_batches(loader, max(0, len(sampler) - skipped))
+        later_epochs = loop.max_epochs - loop.epoch - 1
+        loop._max_iters = loop.iter + left_of_epoch + later_epochs * len(loader)
 
     def before_train_iter(self, runner: Runner, batch_idx: int,
                           data_batch: Optional[Sequence[dict]] = None) -> None:
         """Seed what the model draws in this iteration, differently in each process."""
         seed = runner.train_dataloader.sampler.seed
         seed_everything(mix_seeds(seed, runner.iter, runner.rank))
+
+    def after_train_iter(self, runner: Runner, batch_idx: int,
+                         data_batch: Optional[Sequence[dict]] = None,
+                         outputs: Optional[dict] = None) -> None:
+        """Count the samples drawn, before a checkpoint is saved."""
+        loader = runner.train_dataloader
+        self._set_drawn(runner, self._drawn + loader.batch_size * loader.sampler.world_size)
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Nothing is drawn of the next epoch yet; an infinite sampler counts on."""
+        if not runner.train_dataloader.sampler.infinite:
+            self._set_drawn(runner, 0)
+
+    def _set_drawn(self, runner: Runner, drawn: int) -> None:
+        self._drawn = drawn
+        runner.message_hub.update_info(_DRAWN, drawn)
+
+
+def _num_batches(loader: DataLoader, num_samples: int) -> int:
+    """Batches that the loader makes of so many samples of one process."""
+    batches = num_samples / loader.batch_size
+    return math.floor(batches) if loader.drop_last else math.ceil(batches)
+
+
+def _check_that_an_epoch_has_a_batch(loader: DataLoader) -> None:
+    if len(loader) > 0:
+        return
+    sampler = loader.sampler
+    raise ValueError(
+        f'train_dataloader: an epoch has no batch, since drop_last=True leaves out incomplete ones: '
+        f'{len(sampler.dataset)} frames over {sampler.world_size} process(es) are {len(sampler)} for '
+        f'each, fewer than batch_size={loader.batch_size}. Set train_dataloader.batch_size to at most '
+        f'{len(sampler)}, use fewer processes or more frames')
