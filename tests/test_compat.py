@@ -2,6 +2,8 @@
 import os
 import pickle
 import socket
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -146,3 +148,10 @@ def test_amp_on_cpu_computes_in_bfloat16():
     assert result.dtype == torch.bfloat16
     wrapper.update_params(result.sum())
     assert layer.weight.dtype == torch.float32
+
+
+@pytest.mark.parametrize('code, quiet', [('import spconv.pytorch', False), ('import simipu', True)])
+def test_spconv_warns_and_is_silenced(code, quiet):
+    pytest.importorskip('spconv')
+    result = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
+    assert ('torch.cuda.amp.custom_fwd' in result.stderr) is not quiet

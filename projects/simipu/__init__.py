@@ -3,8 +3,11 @@ from .versions import check_versions
 
 check_versions()  # before anything that an unsupported version would break in a less clear way
 
-from . import compat, datasets, engine, evaluation, models, ops  # noqa: E402,F401  (registers every type)
+from . import compat  # noqa: E402
 
+compat.silence_spconv()
 compat.allow_training_checkpoints()
+
+from . import datasets, engine, evaluation, models, ops  # noqa: E402,F401  (registers every type)
 
 __version__ = '0.1.0'

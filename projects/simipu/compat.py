@@ -3,6 +3,7 @@
 Every one has a test in ``tests/test_compat.py`` that also shows the fault, and so fails once the
 library is mended and the workaround can go.
 """
+import warnings
 from contextlib import contextmanager
 from pickle import UnpicklingError
 from typing import Any, Callable, Iterator
@@ -17,6 +18,15 @@ from mmengine.optim import OptimWrapper
 from torch import nn
 
 from mmdet3d.registry import OPTIM_WRAPPERS
+
+
+def silence_spconv() -> None:
+    """Leave out eight warnings of deprecated decorators that spconv 2.3.6 gives with torch 2.13.
+
+    mmdet3d imports spconv wherever it is installed, so they would open the output of every tool. Call
+    it before mmdet3d's models are imported.
+    """
+    warnings.filterwarnings('ignore', category=FutureWarning, module=r'spconv\.')
 
 
 def allow_training_checkpoints() -> None:
