@@ -37,7 +37,8 @@ def transform_points(points: Tensor, matrix: Tensor) -> Tensor:
         (..., N, 3).
     """
     # Not a matrix product: autocast and TF32 would round that, and pixels with it.
-    rotated = (points[..., None, :] * matrix[..., None, :3, :3]).sum(dim=-1)
+    columns = matrix[..., None, :3, :3].unbind(-1)
+    rotated = sum(points[..., axis, None] * column for axis, column in enumerate(columns))
     return rotated + matrix[..., None, :3, 3]
 
 
