@@ -175,3 +175,11 @@ def test_a_point_encoder_that_nothing_trains_is_an_error():
             type='PointNet2Encoder', num_points=(8,), radii=((1.,),), num_samples=((4,),),
             sa_channels=(((8, 8),),), aggregation_channels=(8,), fps_mods=('D-FPS',),
             fps_sample_range_lists=(-1,)))
+
+
+def test_singular_augmentation_is_named_and_not_replaced():
+    model = build()
+    inputs, samples = frames()
+    samples[1].set_metainfo(dict(lidar_aug_matrix=np.diag([1., 0, 1, 1])))
+    with pytest.raises(ValueError, match='lidar_aug_matrix is singular'):
+        model(inputs, samples, mode='loss')

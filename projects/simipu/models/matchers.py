@@ -16,6 +16,11 @@ class Matches(NamedTuple):
     index_b: Tensor
 
 
+def _distances(xyz_a: Tensor, xyz_b: Tensor) -> Tensor:
+    """(B, M, N) metres; not by a matrix product, which loses centimetres far from the origin."""
+    return torch.cdist(xyz_a.float(), xyz_b.float(), compute_mode='donot_use_mm_for_euclid_dist')
+
+
 def _within(matches: Matches, xyz_a: Tensor, xyz_b: Tensor, max_distance: Optional[float]) -> Matches:
     """The matches whose points lie at most ``max_distance`` metres apart."""
     if max_distance is None:
@@ -43,8 +48,7 @@ class HungarianMatcher:
 
     @torch.no_grad()
     def __call__(self, xyz_a: Tensor, xyz_b: Tensor) -> Matches:
-        cost = torch.cdist(xyz_a.float(), xyz_b.float(),
-                           compute_mode='donot_use_mm_for_euclid_dist')
+        cost = _distances(xyz_a, xyz_b)
         if self.max_distance is not None:
             cost.clamp_(max=self.max_distance)
         assignments = [linear_sum_assignment(frame) for frame in cost.cpu().numpy()]
@@ -71,8 +75,7 @@ class MutualNearestMatcher:
 
     @torch.no_grad()
     def __call__(self, xyz_a: Tensor, xyz_b: Tensor) -> Matches:
-        distance = torch.cdist(xyz_a.float(), xyz_b.float(),
-                               compute_mode='donot_use_mm_for_euclid_dist')
+        distance = _distances(xyz_a, xyz_b)
         nearest_b, nearest_a = distance.argmin(2), distance.argmin(1)
         index_a = torch.arange(xyz_a.shape[1], device=xyz_a.device).expand_as(nearest_b)
         mutual = nearest_a.gather(1, nearest_b) == index_a

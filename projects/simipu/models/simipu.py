@@ -9,7 +9,8 @@ from torch import Tensor
 
 from mmdet3d.registry import MODELS
 from mmdet3d.structures import Det3DDataSample
-from ..geometry import Occlusion, project_to_cameras, sample_features, transform_points
+from ..geometry import (Occlusion, invert_matrix, project_to_cameras, sample_features,
+                        transform_points)
 from .point_encoders import PointFeatures
 
 
@@ -146,8 +147,7 @@ class SimIPU(BaseModel):
         with torch.set_grad_enabled(self.intra_head.detach_key is None):
             sampling = points.sampling if getattr(self.matcher, 'shares_sampling', False) else None
             view = self.point_encoder(points_aug, sampling=sampling)
-        aug_matrix = _stack(data_samples, 'lidar_aug_matrix')
-        back = torch.linalg.inv(aug_matrix).to(view.xyz)
+        back = invert_matrix(_stack(data_samples, 'lidar_aug_matrix'), 'lidar_aug_matrix').to(view.xyz)
         matches = self.matcher(points.xyz, transform_points(view.xyz, back))
         results = self.intra_head.loss(points.features[matches.batch, matches.index_a],
                                        view.features[matches.batch, matches.index_b],
