@@ -1,4 +1,4 @@
-"""FCOS3D on nuScenes from a ResNet-50 that SimIPU pre-trained (SimIPU, Section 4.2).
+"""FCOS3D on nuScenes from a ResNet-50 that SimIPU pre-trained.
 
 Write the weights first:
     python tools/export_backbone.py CHECKPOINT work_dirs/simipu_kitti/backbone.pth

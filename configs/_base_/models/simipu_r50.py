@@ -1,4 +1,4 @@
-# The paper's model (Sections 3 and 4.1): ResNet-50 at stride 32 and PointNet++, which starts from
+# The paper's model (as its released settings have it): ResNet-50 at stride 32 and PointNet++, which starts from
 # 16384 points and ends at 1024. Hungarian matching here gives up pairs that are farther apart than
 # max_distance, instead of pairing points that are not the same.
 model = dict(

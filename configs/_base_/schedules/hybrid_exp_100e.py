@@ -1,5 +1,6 @@
 # AdamW for the point encoder, SGD for the image backbone and the projections, and an exponential
-# decay by epoch for both, as in the paper (Section 4.1). The rates are those of a batch of 32.
+# decay by epoch for both, as published. The settings released name
+# 4 frames a GPU, not how many GPUs: the rates are taken to be those of a batch of 32.
 optim_wrapper = dict(
     type='OptimWrapper',
     constructor='HybridOptimWrapperConstructor',

@@ -10,7 +10,7 @@ from mmdet3d.registry import METRICS
 
 
 class DepthErrors(NamedTuple):
-    """Errors of predicted depth (Eigen et al., NeurIPS 2014, Section 4.2).
+    """Errors of predicted depth (Eigen et al., NeurIPS 2014).
 
     ``abs_rel``: mean |d - d*| / d*; ``rmse`` in metres; ``rmse_log``: that of log d; ``delta1``: share
     of predictions within a factor of 1.25 of the truth.

@@ -32,7 +32,7 @@ def _within(matches: Matches, xyz_a: Tensor, xyz_b: Tensor, max_distance: Option
 
 @MODELS.register_module()
 class HungarianMatcher:
-    """One-to-one assignment of least total distance (SimIPU, Section 3.2).
+    """One-to-one assignment of least total distance (SimIPU's matching algorithm).
 
     Args:
         max_distance: Metres. Costs are cut at this distance, so that no good pair is given up to

@@ -59,7 +59,7 @@ class PairBatchNorm(nn.BatchNorm1d):
 
 @MODELS.register_module()
 class ProjectionMLP(BaseModule):
-    """Three linear layers, each with batch norm, ReLU after the first two (SimIPU, Section 3.2).
+    """Three linear layers, each with batch norm, ReLU after the first two, as in SimIPU.
 
     Every row is one feature vector, so the same MLP serves points and pixels.
 

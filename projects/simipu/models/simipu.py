@@ -40,12 +40,14 @@ class PixelPointPairs(NamedTuple):
 
 @MODELS.register_module()
 class SimIPU(BaseModel):
-    """Pre-trains an image backbone by two contrasts (Li et al., AAAI 2022, Section 3).
+    """Pre-trains an image backbone by two contrasts (Li et al., AAAI 2022).
 
-    - intra-modal (3.2): points of a cloud and of a rotated, scaled and flipped copy are matched by
-      location; matched features attract, all others repel. The point encoder learns geometry.
-    - inter-modal (3.3): points are projected into the images; the image feature at the pixel
-      attracts the point's feature. The image backbone learns what the point encoder knows.
+    - intra-modal spatial perception: points of a cloud and of a rotated, scaled and flipped copy
+      are matched by location; matched features attract, all others repel. The point encoder learns
+      geometry.
+    - inter-modal feature interaction: points are projected into the images; the image feature at
+      the pixel attracts the point's feature. The image backbone learns what the point encoder
+      knows.
 
     Args:
         img_backbone: Any registered image backbone.
@@ -184,7 +186,7 @@ class SimIPU(BaseModel):
     def pair_pixels_with_points(self, feature_map: Tensor, points: PointFeatures,
                                 inputs: dict[str, Tensor],
                                 data_samples: Sequence[Det3DDataSample]) -> PixelPointPairs:
-        """Every sampled point with the pixel of every camera that sees it (Section 3.3)."""
+        """Every sampled point with the pixel of every camera that sees it."""
         geometry = [_stack(data_samples, name).to(points.xyz.device) for name in
                     ('lidar2img', 'img_aug_matrix', 'ori_shape', 'img_shape')]
         pixels, depth, visible = project_to_cameras(

@@ -1,7 +1,7 @@
 """KITTI's raw data (folders by date) and its odometry sequences to info files.
 
 Both are rectified: ``lidar2img = P_rect @ R_rect_00 @ Tr_velo_to_cam`` (Geiger et al., Vision meets
-Robotics: The KITTI Dataset, IJRR 2013, Eq. 7). The devkit's odometry files hold ``P`` and ``Tr``, in
+Robotics: The KITTI Dataset, IJRR 2013). The devkit's odometry files hold ``P`` and ``Tr``, in
 which the rotation is contained.
 """
 from datetime import datetime, timezone

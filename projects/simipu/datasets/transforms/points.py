@@ -96,7 +96,7 @@ def _seen_by_a_camera(results: dict) -> torch.Tensor:
 
 @TRANSFORMS.register_module()
 class PointCloudSecondView(BaseTransform):
-    """Make the second view of the cloud for intra-modal learning (SimIPU, Sec. 3.2).
+    """Make the second view of the cloud for intra-modal learning (of SimIPU).
 
     The cloud is mirrored, rotated about z and scaled, all about ``centre``, then shifted, and its
     points are put in random order.

@@ -10,7 +10,7 @@ from mmdet3d.registry import MODELS
 
 @MODELS.register_module()
 class ContrastiveHead(BaseModule):
-    """Projects paired features and contrasts them (SimIPU, Sections 3.2 and 3.3).
+    """Projects paired features and contrasts them, the contrastive loss of SimIPU.
 
     The intra-modal head contrasts the points of two views of a cloud, the inter-modal one pixels
     (queries) and points (keys).

@@ -73,7 +73,7 @@ class _ChunkedInfoNCE(torch.autograd.Function):
 
 @MODELS.register_module()
 class InfoNCELoss(nn.Module):
-    """Each query must find its own key among the keys of all pairs (SimIPU, Eq. 3 and 5).
+    """Each query must find its own key among the keys of all pairs (SimIPU's losses).
 
     For unit vectors q_i and k_j and temperature t,
 

@@ -14,7 +14,7 @@ class PointNet2Encoder(PointNet2SAMSG):
     """mmdet3d's ``PointNet2SAMSG`` on every device, returning the points of its last level.
 
     Same weights, state-dict keys and features as ``PointNet2SAMSG``. The defaults are the paper's
-    encoder (SimIPU, section 4.1, with the settings of its released code).
+    encoder (SimIPU, with the settings of its released code).
 
     Args:
         in_channels (int): channels of a point, 3 + D.
