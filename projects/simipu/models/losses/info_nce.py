@@ -46,7 +46,7 @@ class _ChunkedInfoNCE(torch.autograd.Function):
             positive_column += first_positive
             if exclude is not None:
                 excluded = exclude(rows).scatter_(1, positive_column, False)
-                logits.masked_fill_(excluded, -torch.inf)
+                logits[:, :excluded.shape[1]].masked_fill_(excluded, -torch.inf)
             positive = logits.gather(1, positive_column)
             # Not '>=': NaN must count as a rival. The positive is not its own.
             rank[rows] = (~(logits < positive)).sum(1) - 1
@@ -85,6 +85,8 @@ class InfoNCELoss(nn.Module):
         symmetric: Average with the loss in which keys look for their queries.
         false_negative_radius: Metres. A negative of the same frame that lies this near to the
             positive, or at the same place, is no negative and leaves the sum. ``None`` keeps all.
+        mask_same_cell: A negative in the positive's feature cell is no negative and leaves the sum,
+            where cells are given.
         gather: Take negatives from every process. The mean over processes of the loss and of its
             gradients is then exactly that of one process with the joined batch.
         max_logits: How many logits are held at a time; bounds memory, changes no result.
@@ -98,6 +100,7 @@ class InfoNCELoss(nn.Module):
                  learn_temperature: bool = False,
                  symmetric: bool = False,
                  false_negative_radius: Optional[float] = None,
+                 mask_same_cell: bool = True,
                  gather: bool = False,
                  max_logits: int = 2**22) -> None:
         super().__init__()
@@ -105,6 +108,7 @@ class InfoNCELoss(nn.Module):
             raise ValueError(f'InfoNCELoss: temperature must be positive, got {temperature}')
         self.symmetric = symmetric
         self.false_negative_radius = false_negative_radius
+        self.mask_same_cell = mask_same_cell
         self.gather = gather
         self.max_logits = max_logits
         self.temperature = temperature
@@ -116,7 +120,8 @@ class InfoNCELoss(nn.Module):
                 key: Tensor,
                 frame: Optional[Tensor] = None,
                 position: Optional[Tensor] = None,
-                cell: Optional[Tensor] = None) -> InfoNCEResult:
+                cell: Optional[Tensor] = None,
+                extra_keys: Optional[Tensor] = None) -> InfoNCEResult:
         """Contrast pairs; row i of ``query`` and row i of ``key`` belong together.
 
         Args:
@@ -127,6 +132,8 @@ class InfoNCELoss(nn.Module):
                 with ``frame`` where ``false_negative_radius`` is set.
             cell: (K,) integers, equal for pairs of one frame whose keys or queries are the same
                 feature cell; such pairs are no negatives of each other. Optional, needs ``frame``.
+            extra_keys: (Q, D), further negatives of every query, such as keys of past batches; the
+                same in every process. They get no gradient, and no part in the symmetric direction.
 
         Returns:
             :class:`InfoNCEResult`; 0 with gradients of zero where there is no pair.
@@ -138,26 +145,32 @@ class InfoNCELoss(nn.Module):
             precision = torch.promote_types(query.dtype, torch.float32)
             query = F.normalize(query.to(precision), dim=1)
             key = F.normalize(key.to(precision), dim=1)
+            if extra_keys is not None:
+                extra_keys = F.normalize(extra_keys.detach().to(precision), dim=1)
             counts = gather_row_counts(query) if self.gather else [len(query)]
             exclude = self._exclusion(counts, frame, position, cell)
-            loss, rank = self._contrast(query, key, counts, exclude)
+            loss, rank = self._contrast(query, key, counts, exclude, extra_keys)
             if self.symmetric:
                 loss = (loss + self._contrast(key, query, counts, exclude)[0]) / 2
         return InfoNCEResult(loss, rank)
 
     def _contrast(self, query: Tensor, key: Tensor, counts: list[int],
-                  exclude: Optional[Callable]) -> tuple[Tensor, Tensor]:
+                  exclude: Optional[Callable], extra_keys: Optional[Tensor] = None
+                  ) -> tuple[Tensor, Tensor]:
         """Mean over the pairs of all processes in ``counts``, times their number (DDP averages)."""
         query = query / self.temperature if self.log_scale is None else query * self.log_scale.exp()
         first_positive = sum(counts[:get_rank()]) if len(counts) > 1 else 0
-        total, rank = _ChunkedInfoNCE.apply(query, gather_rows(key, counts), first_positive,
-                                            exclude, self.max_logits)
+        key = gather_rows(key, counts)
+        if extra_keys is not None:
+            key = torch.cat([key, extra_keys])
+        total, rank = _ChunkedInfoNCE.apply(query, key, first_positive, exclude, self.max_logits)
         return total * (len(counts) / max(sum(counts), 1)), rank
 
     def _exclusion(self, counts: list[int], frame: Optional[Tensor], position: Optional[Tensor],
                    cell: Optional[Tensor]) -> Optional[Callable[[slice], Tensor]]:
-        """Function from a slab of rows to the (rows, all keys) mask of pairs that are no negatives."""
+        """Function from a slab of rows to the (rows, pairs) mask of pairs that are no negatives."""
         radius = self.false_negative_radius
+        cell = cell if self.mask_same_cell else None
         if radius is None and cell is None:
             return None
         if frame is None or (radius is not None and position is None):
