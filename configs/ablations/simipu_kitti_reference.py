@@ -1,0 +1,20 @@
+# The original's settings, against which the configs of this folder measure one change each: images at stride
+# 32 initialised as PyTorch does, point features that see intensity only, pairs of the whole Hungarian
+# assignment however far apart, keys detached after their projection, no false negative left out.
+#
+# Not expressed here are the original's errors, which this package cannot make: it took a pixel's feature from
+# up to one cell (32 pixels) off, and in a batch of images of several sizes from a wrong place altogether;
+# mirrored pixels to W - u instead of W - 1 - u; and kept points that no image shows as pairs without feature.
+_base_ = [
+    '../_base_/models/simipu_r50.py', '../_base_/datasets/kitti.py',
+    '../_base_/schedules/hybrid_exp_100e.py', '../_base_/default_runtime.py'
+]
+
+num_sampled_points = 1024
+loss = dict(_delete_=True, type='InfoNCELoss', temperature=0.07, mask_same_cell=False)
+model = dict(
+    img_backbone=dict(init_cfg=[]),
+    point_encoder=dict(use_xyz=False),
+    matcher=dict(_delete_=True, type='HungarianMatcher'),
+    intra_head=dict(detach_key='projection', loss=loss),
+    inter_head=dict(detach_key='projection', loss=loss))

@@ -1,0 +1,22 @@
+# The original's choices (see simipu_kitti_reference.py) in the small model of simipu_synthetic.py, to compare
+# mends on a CPU. The optimizer stays the small recipe's, which suits so few iterations.
+_base_ = '../simipu_synthetic.py'
+
+num_sampled_points = 128
+loss = dict(_delete_=True, type='InfoNCELoss', temperature=0.07, mask_same_cell=False)
+model = dict(
+    img_backbone=dict(init_cfg=[]),
+    point_encoder=dict(use_xyz=False),
+    matcher=dict(_delete_=True, type='HungarianMatcher'),
+    intra_head=dict(detach_key='projection', loss=loss),
+    inter_head=dict(detach_key='projection', loss=loss))
+
+train_pipeline = [
+    *_base_.load_and_filter,
+    dict(type='ResizeImages', scale=[(384, 128), (576, 192)], keep_ratio=True),
+    dict(type='FlipImages', prob=0.5),
+    dict(type='SamplePoints', num_points=_base_.num_points, visible_share=1.0),
+    dict(type='PointCloudSecondView'),
+    dict(type='PackPairedInputs')
+]
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
