@@ -40,6 +40,12 @@ def export_backbone(checkpoint: PathLike, out: PathLike) -> StateDict:
     return backbone
 
 
+def backbone_prefix(state_dict: StateDict) -> str:
+    """In front of the image backbone's keys; empty for the file of a bare backbone."""
+    return next((prefix for prefix in (BACKBONE_PREFIX, 'backbone.')
+                 if any(key.startswith(prefix) for key in state_dict)), '')
+
+
 def take_prefix(state_dict: StateDict, prefix: str) -> StateDict:
     """The entries whose key starts with ``prefix``, without it."""
     return {key[len(prefix):]: value for key, value in state_dict.items() if key.startswith(prefix)}

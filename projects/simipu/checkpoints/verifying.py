@@ -14,7 +14,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
-from .exporting import BACKBONE_PREFIX, take_prefix
+from .exporting import backbone_prefix, take_prefix
 from .metadata import pretraining_facts
 from .reading import CheckpointError, PathLike, StateDict, read_checkpoint, summarize_keys
 
@@ -103,7 +103,7 @@ def verify_pretrained(detector_config: PathLike, weights: PathLike) -> Verificat
     state_dict, meta = read_checkpoint(weights)
     cfg = Config.fromfile(detector_config)
     name = _backbone_name(cfg, detector_config)
-    prefix = _prefix(state_dict)
+    prefix = backbone_prefix(state_dict)
     init_cfg = dict(type='Pretrained', checkpoint=str(weights))
     if prefix:
         init_cfg['prefix'] = prefix
@@ -126,12 +126,6 @@ def _backbone_name(cfg: Config, path: PathLike) -> str:
             return name
     raise CheckpointError(f'{path}: no image backbone; expected model.img_backbone or '
                           f'model.backbone, found model with {", ".join(model) or "nothing"}')
-
-
-def _prefix(state_dict: StateDict) -> str:
-    """In front of the image backbone's keys; empty for the file of a bare backbone."""
-    return next((prefix for prefix in (BACKBONE_PREFIX, 'backbone.')
-                 if any(key.startswith(prefix) for key in state_dict)), '')
 
 
 def _build_and_init(cfg: Config, name: str) -> tuple[nn.Module, StateDict]:

@@ -1,4 +1,5 @@
 """Pictures of frames, features and training. Images are BGR uint8 arrays, as OpenCV has them."""
+from ..building import build_split
 from .augmentations import describe_image_augmentation, describe_point_augmentation
 from .birds_eye_view import BirdsEyeView
 from .colours import colour_bar, depth_bar, depth_colours, hue_colours, share_colours
@@ -10,8 +11,7 @@ from .model_sheet import choose_query, draw_model_frame, fit_depth_probe, fit_pc
 from .model_views import FrameFeatures, extract_frame
 from .overlays import blend_heat_map, draw_dots, draw_lidar_overlay, draw_segments, fade, zoom
 from .sheets import captioned, contact_sheet, hstack, vstack, write_png
-from .sources import (build_matcher, build_model, build_split, choose_frames,
-                      choose_other_frames)
+from .sources import build_matcher, build_model, choose_frames, choose_other_frames
 
 __all__ = [
     'BirdsEyeView', 'FrameFeatures', 'FramePicture', 'PCAColours', 'add_frame_arguments',

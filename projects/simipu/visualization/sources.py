@@ -1,35 +1,18 @@
 """Frames and models from a config, without a runner."""
-import logging
-from typing import Callable, ContextManager, Optional, Sequence
+from typing import Callable, Optional, Sequence
 
 import numpy as np
 from mmengine.config import Config
-from mmengine.dataset import BaseDataset
-from mmengine.logging import MMLogger
-from mmengine.registry import DefaultScope
 from torch import nn
 
-from mmdet3d.registry import DATASETS, MODELS
+from mmdet3d.registry import MODELS
+from ..building import initialise_weights, registry_scope
 from ..checkpoints import CheckpointError, read_state_dict
-from ..config_check import ConfigError
-
-
-def build_split(cfg: Config, split: str) -> BaseDataset:
-    """The data set of ``cfg.<split>_dataloader``; its items are what ``PackPairedInputs`` returns.
-
-    Raises:
-        ConfigError: The config has no such data loader.
-    """
-    loader = cfg.get(f'{split}_dataloader')
-    if loader is None:
-        raise ConfigError(f'the config has no {split}_dataloader; choose another --split')
-    with _scope(cfg):
-        return DATASETS.build(loader['dataset'])
 
 
 def build_matcher(cfg: Config) -> Optional[Callable]:
     """The matcher of the config's model, or None if it has none."""
-    with _scope(cfg):
+    with registry_scope(cfg):
         return MODELS.build(cfg.model.matcher) if cfg.model.get('matcher') else None
 
 
@@ -39,27 +22,14 @@ def build_model(cfg: Config, checkpoint: Optional[str] = None) -> nn.Module:
     Raises:
         CheckpointError, FileNotFoundError: The file is missing, no checkpoint, or of another model.
     """
-    with _scope(cfg):
+    with registry_scope(cfg):
         model = MODELS.build(cfg.model)
     if checkpoint is None:
-        _initialise(model)
+        initialise_weights(model)
     else:
         _load(model, checkpoint)
     model.eval()
     return model
-
-
-def _scope(cfg: Config) -> ContextManager:
-    return DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmdet3d'))
-
-
-def _initialise(model: nn.Module) -> None:
-    """``init_weights`` without the lines that MMEngine logs for each parameter."""
-    logger = MMLogger.get_current_instance()
-    level = logger.level
-    logger.setLevel(logging.WARNING)
-    model.init_weights()
-    logger.setLevel(level)
 
 
 def _load(model: nn.Module, checkpoint: str) -> None:

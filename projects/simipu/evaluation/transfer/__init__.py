@@ -1,0 +1,20 @@
+"""Does a pre-trained backbone tell depth better than a random one, frozen and after fine-tuning?
+
+The depth is the LiDAR's own, so that any paired data set serves, with no annotation.
+"""
+from .backbones import build_backbone, feature_level
+from .benchmark import (CALIBRATED, POSITION, SCRATCH, FrameSplit, Measurement, Settings,
+                        TransferBenchmark, parse_backbones, split_frames)
+from .controls import calibrate_batch_norm, position_features
+from .finetune import DepthModel, FineTuning, fine_tune, scale_invariant_loss, score
+from .frames import DepthFrames, DepthImage, load_depth_frames
+from .probe import frozen_features, frozen_probe, probe_errors
+from .report import Ratio, format_tables, ratio, write_report
+
+__all__ = [
+    'CALIBRATED', 'POSITION', 'SCRATCH', 'DepthFrames', 'DepthImage', 'DepthModel', 'FineTuning',
+    'FrameSplit', 'Measurement', 'Ratio', 'Settings', 'TransferBenchmark', 'build_backbone',
+    'calibrate_batch_norm', 'feature_level', 'fine_tune', 'format_tables', 'frozen_features',
+    'frozen_probe', 'load_depth_frames', 'parse_backbones', 'position_features', 'probe_errors', 'ratio',
+    'scale_invariant_loss', 'score', 'split_frames', 'write_report'
+]

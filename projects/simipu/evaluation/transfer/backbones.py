@@ -1,0 +1,68 @@
+"""The backbones that are compared: random weights, or those of a checkpoint."""
+from typing import Optional
+
+from mmengine.config import Config
+from mmengine.device import get_device
+from torch import nn
+
+from mmdet3d.registry import MODELS
+from ...building import initialise_weights, registry_scope
+from ...checkpoints import CheckpointError, read_state_dict
+from ...checkpoints.exporting import backbone_prefix, take_prefix
+from ...engine.seeding import seed_everything
+
+
+def feature_level(cfg: Config) -> int:
+    """Which of the backbone's maps the pre-training contrasts; the deepest where a neck is in between."""
+    return -1 if cfg.model.get('img_neck') else cfg.model.get('img_level', -1)
+
+
+def build_backbone(cfg: Config, checkpoint: Optional[str] = None, seed: int = 0) -> nn.Module:
+    """The config's ``model.img_backbone``, on the GPU if there is one.
+
+    Args:
+        cfg: Any config of a SimIPU model.
+        checkpoint: Of SimIPU (``img_backbone.``), of an OpenMMLab model (``backbone.``), or of a bare
+            backbone, as ``tools/export_backbone.py`` and torchvision write it. None: the backbone's
+            own random initialisation, even where the config starts from a checkpoint.
+        seed: Of the random weights.
+
+    Raises:
+        FileNotFoundError, CheckpointError: The file is missing, no checkpoint, or lacks a tensor of
+            the backbone.
+    """
+    config = cfg.model.img_backbone.to_dict()
+    config.pop('pretrained', None)
+    if (config.get('init_cfg') or {}).get('type') == 'Pretrained':
+        del config['init_cfg']
+    seed_everything(seed)
+    with registry_scope(cfg):
+        backbone = MODELS.build(config)
+    initialise_weights(backbone)
+    if checkpoint is not None:
+        _load(backbone, checkpoint)
+    return backbone.to(get_device())
+
+
+def _load(backbone: nn.Module, checkpoint: str) -> None:
+    """Load every tensor; those of the file that the backbone lacks (heads, deeper stages) are left out."""
+    state_dict = read_state_dict(checkpoint)
+    weights = take_prefix(state_dict, backbone_prefix(state_dict))
+    wanted = backbone.state_dict()
+    # Files of before PyTorch 0.4.1 lack the counters of batch norm, which do not act on features.
+    missing = [name for name in wanted
+               if name not in weights and not name.endswith('num_batches_tracked')]
+    differing = [f'{name} {tuple(weights[name].shape)} instead of {tuple(value.shape)}'
+                 for name, value in wanted.items()
+                 if name in weights and weights[name].shape != value.shape]
+    if missing or differing:
+        raise CheckpointError(
+            f'{checkpoint} does not fit model.img_backbone ({type(backbone).__name__}): '
+            f'{len(missing)} of {len(wanted)} tensors missing {_listed(missing)}, {len(differing)} of another '
+            f'shape {_listed(differing)}. Give a checkpoint of the same backbone, or a config of that one')
+    backbone.load_state_dict({name: weights[name] for name in wanted if name in weights}, strict=False)
+
+
+def _listed(names: list[str], limit: int = 6) -> str:
+    more = [f'... {len(names) - limit} more'] if len(names) > limit else []
+    return f'({", ".join(names[:limit] + more)})'

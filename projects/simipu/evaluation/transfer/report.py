@@ -1,0 +1,122 @@
+"""Measurements of several backbones as a table, a JSON file and a plot."""
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Mapping, NamedTuple, Sequence, Union
+
+import mmengine
+from matplotlib.figure import Figure
+
+from ..depth_probe import DepthErrors
+from .benchmark import SCRATCH, Measurement, Settings
+
+Measurements = Mapping[str, Measurement]
+"""By the name of the backbone or control."""
+
+
+class Ratio(NamedTuple):
+    """AbsRel over that of a baseline with the same seed: for each seed, their mean, the largest."""
+    seeds: list[float]
+    mean: float
+    worst: float
+
+
+def ratio(errors: Sequence[DepthErrors], baseline: Sequence[DepthErrors]) -> Ratio:
+    """AbsRel of one backbone over that of another, seed by seed; below 1 is better than it."""
+    seeds = [ours.abs_rel / theirs.abs_rel for ours, theirs in zip(errors, baseline)]
+    return Ratio(seeds, mean(seeds), max(seeds))
+
+
+def write_report(folder: Union[str, Path], measurements: Measurements, settings: Settings,
+                 frames: str) -> str:
+    """Write ``transfer.txt``, ``transfer.json`` and ``transfer.png``, and return the text.
+
+    Args:
+        folder: Made if need be.
+        measurements: With one named :data:`SCRATCH`.
+        settings: They were made with.
+        frames: Which frames were labelled and scored, in words.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    text = f'{frames}\n\n{format_tables(measurements, settings)}\n'
+    (folder / 'transfer.txt').write_text(text)
+    write_json(folder / 'transfer.json', measurements, settings, frames)
+    draw_bars(folder / 'transfer.png', measurements, settings)
+    return text
+
+
+def format_tables(measurements: Measurements, settings: Settings) -> str:
+    """One table for each task: mean and standard deviation over the seeds, and the ratio to scratch."""
+    width = max(map(len, measurements))
+    tables = []
+    for task, title in _tasks(settings).items():
+        rows = {name: getattr(item, task) for name, item in measurements.items() if getattr(item, task)}
+        if rows:
+            header = (f'{"":{width}}  {"AbsRel":>15} {"RMSE, m":>15} {"RMSE of log":>15} {"delta < 1.25":>15} '
+                      f'{"AbsRel / scratch":>17} {"worst":>6}' + ('' if task == 'probe' else '  learning rate'))
+            lines = [_row(name, width, errors, rows[SCRATCH], task, measurements[name])
+                     for name, errors in rows.items()]
+            tables.append('\n'.join([title, header, *lines]))
+    return '\n\n'.join(tables)
+
+
+def write_json(path: Union[str, Path], measurements: Measurements, settings: Settings,
+               frames: str) -> None:
+    """Settings, errors of every seed, and ratios to scratch; arguments as in :func:`write_report`."""
+    backbones = {}
+    for name, item in measurements.items():
+        tasks = {task: dict(errors=[errors._asdict() for errors in getattr(item, task)],
+                            ratio_to_scratch=ratio(getattr(item, task),
+                                                   getattr(measurements[SCRATCH], task))._asdict())
+                 for task in _tasks(settings) if getattr(item, task)}
+        if item.tuning:
+            tasks['learning_rate'] = dict(chosen=item.learning_rate, held_out_abs_rel=item.tuning)
+        backbones[name] = tasks
+    mmengine.dump(dict(settings=settings._asdict(), frames=frames, backbones=backbones), path, indent=2)
+
+
+def draw_bars(path: Union[str, Path], measurements: Measurements, settings: Settings) -> None:
+    """A panel for each task: mean AbsRel of each backbone as a bar, every seed as a dot."""
+    tasks = {task: title for task, title in _tasks(settings).items()
+             if getattr(measurements[SCRATCH], task)}
+    names = list(measurements)
+    figure = Figure(figsize=(5 * len(tasks) + 1, 0.5 * len(names) + 1.2), layout='constrained')
+    panels = figure.subplots(1, len(tasks), sharey=True, squeeze=False)[0]
+    for axes, (task, title) in zip(panels, tasks.items()):
+        for place, name in enumerate(names):
+            values = [errors.abs_rel for errors in getattr(measurements[name], task)]
+            if values:
+                axes.barh(place, mean(values), color='C7' if name == SCRATCH else 'C0', alpha=0.6)
+                axes.plot(values, [place] * len(values), 'k.')
+        axes.set_title(title, fontsize=10)
+        axes.set_xlabel('AbsRel (lower is better)')
+        axes.grid(axis='x', alpha=0.3)
+    panels[0].set_yticks(range(len(names)), names)
+    panels[0].invert_yaxis()
+    figure.savefig(path, dpi=120)
+
+
+def _tasks(settings: Settings) -> dict[str, str]:
+    """Titles by the field of :class:`Measurement`."""
+    tuned = f'fine-tuning on {settings.finetune_frames} labelled frames'
+    return dict(probe=f'frozen probe on {settings.probe_frames} labelled frames',
+                finetune=f'{tuned}, {settings.steps} steps',
+                finetune_long=f'{tuned}, {4 * settings.steps} steps')
+
+
+def _row(name: str, width: int, errors: Sequence[DepthErrors], scratch: Sequence[DepthErrors], task: str,
+         measurement: Measurement) -> str:
+    columns = [f'{mean(values):7.3f} ± {_deviation(values):5.3f}' for values in zip(*errors)]
+    against = ratio(errors, scratch)
+    line = f'{name:{width}}  {" ".join(columns)} {against.mean:17.2f} {against.worst:6.2f}'
+    return line if task == 'probe' else f'{line}  {_rate(measurement)}'
+
+
+def _deviation(values: Sequence[float]) -> float:
+    return stdev(values) if len(values) > 1 else 0.0
+
+
+def _rate(measurement: Measurement) -> str:
+    """The chosen learning rate, with a note where a better one may lie beyond the range tried."""
+    at_edge = measurement.learning_rate in (min(measurement.tuning), max(measurement.tuning))
+    return f'{measurement.learning_rate:g}' + (' (edge of the range)' if at_edge else '')

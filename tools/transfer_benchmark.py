@@ -1,0 +1,56 @@
+"""Measure how well backbones tell depth: by a frozen linear probe, and after fine-tuning on few labels.
+
+The labels are the LiDAR's depths in frames of the config's validation set. Random weights ('scratch') and
+the controls are always measured; the learning rate of fine-tuning is chosen for each backbone.
+Examples:
+  transfer_benchmark.py configs/simipu_synthetic.py --out work_dirs/transfer \\
+      --backbone simipu=work_dirs/simipu_synthetic/iter_300.pth
+  transfer_benchmark.py configs/simipu_kitti.py --data-root data/kitti --out work_dirs/transfer_kitti \\
+      --backbone simipu=backbone.pth --backbone imagenet=resnet50.pth
+"""
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from pathlib import Path
+
+from mmengine.config import DictAction
+
+from simipu.engine import launch
+from simipu.evaluation import transfer
+
+
+def parse_args() -> Namespace:
+    parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='names the backbone, its level, the image size and the data set')
+    parser.add_argument('--out', required=True, help='folder of the table, the JSON file and the plot')
+    parser.add_argument('--backbone', action='append', default=[], metavar='NAME=CHECKPOINT',
+                        help='of SimIPU, an OpenMMLab model, an exported backbone, torchvision; the same name '
+                        'again for another seed of its pre-training')
+    parser.add_argument('--data-root', help='folder of the data, in place of the config\'s data_root')
+    parser.add_argument('--ann-file', help='info file of the frames, in place of the config\'s for validation; '
+                        'no backbone may have been pre-trained on them')
+    parser.add_argument('--seeds', type=int, default=3, help='(default: 3)')
+    parser.add_argument('--long', action='store_true', help='fine-tune four times as long, too')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
+                        help='override settings of the config')
+    parser.set_defaults(work_dir=None, launcher='none', local_rank=0)
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    backbones = transfer.parse_backbones(args.backbone)
+    cfg = launch.load_config(args)
+    if args.ann_file:
+        cfg.val_dataloader.dataset.ann_file = args.ann_file
+    settings = transfer.Settings(num_seeds=args.seeds, long=args.long)
+    benchmark = transfer.TransferBenchmark(cfg, settings)
+    print(benchmark.describe())
+    measurements = {}
+    for name, checkpoints in backbones.items():
+        measurements[name] = benchmark.measure(checkpoints)
+        print(f'measured {name}')
+    measurements.update(benchmark.measure_controls())
+    print(transfer.write_report(args.out, measurements, settings, benchmark.describe()))
+
+
+if __name__ == '__main__':
+    launch.run(main)
