@@ -5,6 +5,7 @@ import torch
 from test_simipu import HEIGHT, WIDTH, build, frames
 
 from simipu.geometry import project_to_cameras, sample_features
+from simipu.models.simipu import feature_cell
 
 
 def rig(num_frames=2, num_cameras=3, **kwargs):
@@ -43,14 +44,15 @@ def test_losses_equal_the_straightforward_version_bit_by_bit(num_cameras):
     losses = model(inputs, samples, mode='loss')
     assert losses['pairs_inter'] == sum(counts)
     assert losses['visible_share'] == visible.any(dim=1).float().mean()
-    place = pair(model, inputs, samples).place
-    expected = model.inter_head.loss(image, points, **place)['loss']
+    pairs = pair(model, inputs, samples)
+    cell = feature_cell(pairs, model.extract_image_features(inputs['imgs']), (HEIGHT, WIDTH))
+    expected = model.inter_head.loss(image, points, frame=pairs.frame, position=pairs.position,
+                                     cell=cell)['loss']
     assert torch.equal(losses['loss_inter'], expected)
 
 
 def pair(model, inputs, samples):
-    return model.pair_pixels_with_points(model.extract_image_features(inputs['imgs']),
-                                         model.point_encoder(inputs['points']), inputs, samples)
+    return model.pair_pixels_with_points(model.point_encoder(inputs['points']), inputs, samples)
 
 
 def test_pair_budget_draws_from_each_frame_at_random_in_training_alone():
@@ -67,11 +69,11 @@ def test_pair_budget_draws_from_each_frame_at_random_in_training_alone():
     assert torch.equal(some.position, again.position)
     assert not torch.equal(some.position, others.position)
     rows = {tuple(row): i for i, row in enumerate(torch.cat(
-        [every.position, every.cell[:, None]], dim=1).tolist())}
+        [every.position, every.pixel], dim=1).tolist())}
     chosen = [rows[tuple(row)] for row in torch.cat(
-        [some.position, some.cell[:, None]], dim=1).tolist()]
+        [some.position, some.pixel], dim=1).tolist()]
     assert chosen == sorted(set(chosen))
-    torch.testing.assert_close(some.image_features, every.image_features[chosen])
+    assert torch.equal(some.image, every.image[chosen])
     assert torch.equal(some.visible_share, every.visible_share)
     assert len(pair(model.eval(), inputs, samples).frame) == len(every.frame)
     assert len(pair(build(max_pairs_per_frame=10 ** 6), inputs, samples).frame) == len(every.frame)

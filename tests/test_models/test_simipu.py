@@ -7,6 +7,7 @@ from mmdet3d.structures import Det3DDataSample
 from mmengine.registry import init_default_scope
 
 from simipu.models.point_encoders import PointFeatures
+from simipu.models.simipu import feature_cell, features_at_pixels
 
 HEIGHT, WIDTH, STRIDE = 32, 64, 4
 
@@ -87,7 +88,9 @@ def test_pairs_are_the_visible_points_with_the_feature_under_their_pixel():
     inputs['imgs'][:, :, 1] = torch.arange(HEIGHT).float()[:, None]
     points = model.point_encoder(inputs['points'])
     feature_map = model.extract_image_features(inputs['imgs'])
-    pairs = model.pair_pixels_with_points(feature_map, points, inputs, samples)
+    pairs = model.pair_pixels_with_points(points, inputs, samples)
+    features = features_at_pixels(pairs, feature_map, (HEIGHT, WIDTH))
+    cells = feature_cell(pairs, feature_map, (HEIGHT, WIDTH))
     for frame in range(2):
         pixels, inside = pinhole(inputs['points'][frame])
         own = pairs.frame == frame
@@ -98,9 +101,10 @@ def test_pairs_are_the_visible_points_with_the_feature_under_their_pixel():
         half = (STRIDE - 1) / 2
         expected = torch.stack([pixels[inside][:, 0].clamp(half, WIDTH - 1 - half),
                                 pixels[inside][:, 1].clamp(half, HEIGHT - 1 - half)], 1)
-        torch.testing.assert_close(pairs.image_features[own][:, :2], expected, atol=1e-3, rtol=0)
+        torch.testing.assert_close(features[own][:, :2], expected, atol=1e-3, rtol=0)
         cell = (pixels[inside] + 0.5).div(STRIDE).floor().long()
-        assert (pairs.cell[own] == cell[:, 1] * (WIDTH // STRIDE) + cell[:, 0]).all()
+        in_first = cell[:, 1] * (WIDTH // STRIDE) + cell[:, 0]
+        assert (cells[own] == in_first + frame * feature_map[0, 0].numel()).all()
 
 
 def test_second_view_is_matched_to_itself():

@@ -5,12 +5,13 @@ import numpy as np
 import torch
 from mmengine.dist import all_reduce
 from mmengine.model import BaseModel
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmdet3d.registry import MODELS
 from mmdet3d.structures import Det3DDataSample
 from ..geometry import (Occlusion, invert_matrix, project_to_cameras, sample_features,
                         transform_points)
+from .momentum_keys import MomentumKeys
 from .point_encoders import PointFeatures
 
 
@@ -19,23 +20,20 @@ class PixelPointPairs(NamedTuple):
 
     A point that several cameras see is in several pairs.
 
-    ``image_features`` (K, C_img), ``point_features`` (K, C_pts), and where they are: ``depth`` (K,)
-    in metres along the camera's axis, ``frame`` (K,), ``position`` (K, 3) in metres in the frame's
-    LiDAR coordinates, ``cell`` (K,) a number for the feature cell that holds the pixel, different in
-    every image. ``visible_share`` is the share of all sampled points that some camera sees.
+    The pixel: ``pixel`` (K, 2) as (u, v) in the network's input image of number ``image`` (K,) among
+    the B * V of the batch. The point: ``index`` (K,) among the sampled ones of frame ``frame`` (K,),
+    ``point_features`` (K, C), ``position`` (K, 3) in metres in the frame's LiDAR coordinates, and
+    ``depth`` (K,) in metres along the camera's axis. ``visible_share`` is the share of all sampled
+    points that some camera sees.
     """
-    image_features: Tensor
-    point_features: Tensor
-    depth: Tensor
+    pixel: Tensor
+    image: Tensor
     frame: Tensor
+    index: Tensor
+    point_features: Tensor
     position: Tensor
-    cell: Tensor
+    depth: Tensor
     visible_share: Tensor
-
-    @property
-    def place(self) -> dict[str, Tensor]:
-        """What a contrastive loss needs in order to know false negatives."""
-        return dict(frame=self.frame, position=self.position, cell=self.cell)
 
 
 @MODELS.register_module()
@@ -52,13 +50,20 @@ class SimIPU(BaseModel):
     Args:
         img_backbone: Any registered image backbone.
         point_encoder: Encoder of clouds into :class:`PointFeatures`.
-        inter_head: :class:`ContrastiveHead` from pixels (queries) to points (keys).
+        inter_head: :class:`ContrastiveHead` from pixels (queries) to points (keys); a list of them
+            where ``img_level`` is one.
         intra_head: :class:`ContrastiveHead` between views; ``None`` trains without this loss.
         matcher: Which point of one view is which of the other; needed with ``intra_head``.
         img_neck: Thrown away after pre-training, as the point encoder is.
-        img_level: Which of the feature maps that the backbone (or neck) returns is contrasted. Let
-            the backbone return no deeper one: its weights would not be used, which several
-            processes refuse unless the config has ``find_unused_parameters=True``.
+        img_level: Which of the feature maps that the backbone (or neck) returns is contrasted. A
+            list contrasts several, each by a head of its own, and sums the losses, whose names then
+            end in the level; validation looks at the last. Let the backbone return no deeper map:
+            its weights would not be used, which several processes refuse unless the config has
+            ``find_unused_parameters=True``.
+        key_momentum: If given, pixels look for keys of a moving average of point encoder and key
+            projector (:class:`MomentumKeys`), which so much of the trained weights enters in each
+            step, such as 0.01. It goes well with the ``queue_size`` of ``inter_head``, whose keys it
+            keeps comparable.
         occlusion: Arguments of :class:`Occlusion`, such as ``dict(cell=4, window=32)``: points
             that a nearer surface hides from a camera are not paired with it. The depth buffer is
             made of the whole cloud that the model gets. ``None`` pairs hidden points too.
@@ -79,11 +84,12 @@ class SimIPU(BaseModel):
     def __init__(self,
                  img_backbone: dict,
                  point_encoder: dict,
-                 inter_head: dict,
+                 inter_head: Union[dict, Sequence[dict]],
                  intra_head: Optional[dict] = None,
                  matcher: Optional[dict] = None,
                  img_neck: Optional[dict] = None,
-                 img_level: int = -1,
+                 img_level: Union[int, Sequence[int]] = -1,
+                 key_momentum: Optional[float] = None,
                  occlusion: Optional[dict] = None,
                  max_pairs_per_frame: Optional[int] = None,
                  data_preprocessor: Optional[dict] = None,
@@ -94,21 +100,43 @@ class SimIPU(BaseModel):
         self.img_backbone = MODELS.build(img_backbone)
         self.img_neck = None if img_neck is None else MODELS.build(img_neck)
         self.point_encoder = MODELS.build(point_encoder)
-        self.inter_head = MODELS.build(inter_head)
+        self.img_level = img_level
+        self.inter_head = self._build_inter_heads(inter_head)
         self.intra_head = None if intra_head is None else MODELS.build(intra_head)
         self.matcher = None if matcher is None else MODELS.build(matcher)
         self._check_that_the_point_encoder_learns()
-        self.img_level = img_level
+        self.momentum_keys = (None if key_momentum is None else MomentumKeys(
+            self.point_encoder, self._key_projectors, key_momentum))
         self.occlusion = None if occlusion is None else Occlusion(**occlusion)
         self.max_pairs_per_frame = max_pairs_per_frame
         self.pairs_since_step = 0
 
+    def _build_inter_heads(self, inter_head: Union[dict, Sequence[dict]]) -> nn.Module:
+        one_level, one_head = isinstance(self.img_level, int), isinstance(inter_head, dict)
+        if one_level and one_head:
+            return MODELS.build(inter_head)
+        if one_level or one_head or len(inter_head) != len(self.img_level):
+            raise ValueError('SimIPU: every level of img_level needs a head of its own in inter_head; '
+                             f'found img_level={self.img_level} and '
+                             f'{1 if one_head else len(inter_head)} in inter_head')
+        return nn.ModuleList(MODELS.build(head) for head in inter_head)
+
+    @property
+    def inter_heads(self) -> list[nn.Module]:
+        """The inter-modal head of each level, that of the level which validation looks at last."""
+        return list(self.inter_head) if isinstance(self.inter_head, nn.ModuleList) else [self.inter_head]
+
+    @property
+    def _key_projectors(self) -> list[nn.Module]:
+        return [head.projector_of_keys for head in self.inter_heads]
+
     def _check_that_the_point_encoder_learns(self) -> None:
         trainable = any(weight.requires_grad for weight in self.point_encoder.parameters())
-        if self.intra_head is None and self.inter_head.detach_key is not None and trainable:
+        detached = [head.detach_key for head in self.inter_heads]
+        if self.intra_head is None and None not in detached and trainable:
             raise ValueError(
                 'SimIPU: without intra_head and with inter_head.detach_key='
-                f'{self.inter_head.detach_key!r} nothing trains the point encoder, and the images '
+                f'{detached[0]!r} nothing trains the point encoder, and the images '
                 'would learn random features. Set inter_head.detach_key=None, or add intra_head')
 
     def forward(self,
@@ -130,11 +158,10 @@ class SimIPU(BaseModel):
         """Both losses, retrieval accuracies in percent, how many pairs they rest on, and the share
         of the sampled points that a camera sees."""
         points = self.point_encoder(inputs['points'])
-        feature_map = self.extract_image_features(inputs['imgs'])
-        pairs = self.pair_pixels_with_points(feature_map, points, inputs, data_samples)
-        results = {f'{key}_inter': value for key, value in self.inter_head.loss(
-            pairs.image_features, pairs.point_features, **pairs.place).items()}
-        num_visible = results['loss_inter'].new_tensor(float(len(pairs.frame)))
+        feature_maps = self.extract_image_levels(inputs['imgs'])
+        pairs = self.pair_pixels_with_points(points, inputs, data_samples)
+        results = self._inter_losses(feature_maps, pairs, points, inputs)
+        num_visible = points.xyz.new_tensor(float(len(pairs.frame)))
         results['pairs_inter'] = num_visible.clone()
         results['visible_share'] = pairs.visible_share
         if self.intra_head is not None:
@@ -142,6 +169,39 @@ class SimIPU(BaseModel):
         all_reduce(num_visible)
         self.pairs_since_step += int(num_visible)
         return results
+
+    def _inter_losses(self, feature_maps: Sequence[Tensor], pairs: PixelPointPairs,
+                      points: PointFeatures, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Loss and accuracies of every level."""
+        input_shape = inputs['imgs'].shape[-2:]
+        momentum_features = self._momentum_features(pairs, points, inputs['points'])
+        results = {}
+        for number, (name, head, feature_map) in enumerate(
+                zip(self._level_names(), self.inter_heads, feature_maps)):
+            place = dict(frame=pairs.frame, position=pairs.position,
+                         cell=feature_cell(pairs, feature_map, input_shape))
+            if momentum_features is not None:
+                place['momentum_keys'] = self.momentum_keys.project(number, momentum_features)
+            losses = head.loss(features_at_pixels(pairs, feature_map, input_shape),
+                               pairs.point_features, **place)
+            results.update({f'{key}_{name}': value for key, value in losses.items()})
+        return results
+
+    def _level_names(self) -> list[str]:
+        """What the names of each level's losses end in."""
+        if isinstance(self.img_level, int):
+            return ['inter']
+        return [f'inter_level{level}' for level in self.img_level]
+
+    def _momentum_features(self, pairs: PixelPointPairs, points: PointFeatures,
+                           clouds: Tensor) -> Optional[Tensor]:
+        """(K, C) features of the paired points by the moving average of the point encoder."""
+        if self.momentum_keys is None:
+            return None
+        if self.training:
+            self.momentum_keys.update(self.point_encoder, self._key_projectors)
+        features = self.momentum_keys.encode(clouds, points.sampling).features
+        return features[pairs.frame, pairs.index]
 
     def _intra_loss(self, points: PointFeatures, points_aug: Tensor,
                     data_samples: Sequence[Det3DDataSample]) -> dict[str, Tensor]:
@@ -165,26 +225,31 @@ class SimIPU(BaseModel):
         ``pixel_depth`` (K,) in metres."""
         points = self.point_encoder(inputs['points'])
         feature_map = self.extract_image_features(inputs['imgs'])
-        pairs = self.pair_pixels_with_points(feature_map, points, inputs, data_samples)
-        image_embedding = self.inter_head.embed_query(pairs.image_features)
-        point_embedding = self.inter_head.embed_key(pairs.point_features)
+        pairs = self.pair_pixels_with_points(points, inputs, data_samples)
+        pixel_features = features_at_pixels(pairs, feature_map, inputs['imgs'].shape[-2:])
+        image_embedding = self.inter_heads[-1].embed_query(pixel_features)
+        point_embedding = self.inter_heads[-1].embed_key(pairs.point_features)
         for index, sample in enumerate(data_samples):
             own = pairs.frame == index
             sample.image_embedding = image_embedding[own]
             sample.point_embedding = point_embedding[own]
-            sample.pixel_feature = pairs.image_features[own]
+            sample.pixel_feature = pixel_features[own]
             sample.pixel_depth = pairs.depth[own]
         return list(data_samples)
 
     def extract_image_features(self, imgs: Tensor) -> Tensor:
-        """(B, V, 3, H, W) images -> (B * V, C, h, w) feature maps of the chosen level."""
+        """(B, V, 3, H, W) images -> (B * V, C, h, w) feature maps of the (last) contrasted level."""
+        return self.extract_image_levels(imgs)[-1]
+
+    def extract_image_levels(self, imgs: Tensor) -> list[Tensor]:
+        """(B, V, 3, H, W) images -> (B * V, C, h, w) feature maps of each contrasted level."""
         features = self.img_backbone(imgs.flatten(0, 1))
         if self.img_neck is not None:
             features = self.img_neck(features)
-        return features[self.img_level]
+        levels = [self.img_level] if isinstance(self.img_level, int) else self.img_level
+        return [features[level] for level in levels]
 
-    def pair_pixels_with_points(self, feature_map: Tensor, points: PointFeatures,
-                                inputs: dict[str, Tensor],
+    def pair_pixels_with_points(self, points: PointFeatures, inputs: dict[str, Tensor],
                                 data_samples: Sequence[Det3DDataSample]) -> PixelPointPairs:
         """Every sampled point with the pixel of every camera that sees it."""
         geometry = [_stack(data_samples, name).to(points.xyz.device) for name in
@@ -193,16 +258,14 @@ class SimIPU(BaseModel):
             points.xyz.double(), *geometry, cloud=inputs['points'][..., :3],
             occlusion=self.occlusion)
         frame, camera, index = self._choose_pairs(visible)
-        pixels = pixels[frame, camera, index].float()
-        input_shape = inputs['imgs'].shape[-2:]
         return PixelPointPairs(
-            image_features=_sample_images(
-                feature_map, pixels, frame * visible.shape[1] + camera, input_shape),
-            point_features=points.features[frame, index],
-            depth=depth[frame, camera, index].float(),
+            pixel=pixels[frame, camera, index].float(),
+            image=frame * visible.shape[1] + camera,
             frame=frame,
+            index=index,
+            point_features=points.features[frame, index],
             position=points.xyz[frame, index],
-            cell=_feature_cell(pixels, camera, input_shape, feature_map),
+            depth=depth[frame, camera, index].float(),
             visible_share=visible.any(dim=1).float().mean())
 
     def _choose_pairs(self, visible: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -217,20 +280,28 @@ class SimIPU(BaseModel):
         return frame[kept], camera[kept], index[kept]
 
 
+def features_at_pixels(pairs: PixelPointPairs, feature_map: Tensor,
+                       input_shape: tuple[int, int]) -> Tensor:
+    """(K, C) features of the pairs' pixels in feature maps (B * V, C, h, w)."""
+    rank = _rank_in_group(pairs.image)
+    # Every image gets as many rows as the one with most pixels; (0, 0) fills up the others.
+    most = int(rank.max()) + 1 if len(rank) else 1
+    rows = pairs.pixel.new_zeros(len(feature_map), most, 2)
+    rows[pairs.image, rank] = pairs.pixel
+    return sample_features(feature_map, rows, input_shape)[pairs.image, rank]
+
+
+def feature_cell(pairs: PixelPointPairs, feature_map: Tensor, input_shape: tuple[int, int]) -> Tensor:
+    """(K,) number of the cell that holds each pair's pixel; different in every image of the batch."""
+    height, width = feature_map.shape[-2:]
+    column = ((pairs.pixel[:, 0] + 0.5) * width / input_shape[1]).long().clamp(0, width - 1)
+    row = ((pairs.pixel[:, 1] + 0.5) * height / input_shape[0]).long().clamp(0, height - 1)
+    return (pairs.image * height + row) * width + column
+
+
 def _rank_in_group(group: Tensor) -> Tensor:
     """(K,) sorted group numbers -> (K,) 0, 1, 2 ... within each group."""
     return torch.arange(len(group), device=group.device) - torch.searchsorted(group, group)
-
-
-def _sample_images(feature_map: Tensor, pixels: Tensor, image: Tensor,
-                   input_shape: tuple[int, int]) -> Tensor:
-    """Features (K, C) of (K, 2) pixels, which lie in the images of (K,) sorted numbers."""
-    rank = _rank_in_group(image)
-    # Every image gets as many rows as the one with most pixels; (0, 0) fills up the others.
-    most = int(rank.max()) + 1 if len(rank) else 1
-    rows = pixels.new_zeros(len(feature_map), most, 2)
-    rows[image, rank] = pixels
-    return sample_features(feature_map, rows, input_shape)[image, rank]
 
 
 def _stack(data_samples: Sequence[Det3DDataSample], name: str) -> Tensor:
@@ -241,12 +312,3 @@ def _stack(data_samples: Sequence[Det3DDataSample], name: str) -> Tensor:
                        'has none; end the pipeline with PackPairedInputs')
     return torch.from_numpy(np.stack([np.asarray(sample.metainfo[name], dtype=np.float64)
                                       for sample in data_samples]))
-
-
-def _feature_cell(pixels: Tensor, camera: Tensor, input_shape: tuple[int, int],
-                  feature_map: Tensor) -> Tensor:
-    """(K, 2) pixels -> (K,) number of the cell of one frame's maps that holds each."""
-    height, width = feature_map.shape[-2:]
-    column = ((pixels[:, 0] + 0.5) * width / input_shape[1]).long().clamp(0, width - 1)
-    row = ((pixels[:, 1] + 0.5) * height / input_shape[0]).long().clamp(0, height - 1)
-    return (camera * height + row) * width + column

@@ -82,7 +82,7 @@ def extract_frame(model: nn.Module, packed: dict) -> FrameFeatures:
     points = model.point_encoder(inputs['points'])
     feature_map = model.extract_image_features(inputs['imgs'])
     cells = feature_map.permute(0, 2, 3, 1)
-    embed_query = model.inter_head.embed_query
+    head = model.inter_heads[-1]  # of the level that the feature map is of
     pixels, depth, visible = project_sample(points.xyz[0], sample)
     lidar_pixels, lidar_depth, shown = project_sample(packed['inputs']['points'][:, :3], sample)
     return FrameFeatures(
@@ -91,12 +91,12 @@ def extract_frame(model: nn.Module, packed: dict) -> FrameFeatures:
         images=to_images(packed),
         input_shape=tuple(inputs['imgs'].shape[-2:]),
         feature_map=feature_map,
-        cell_embedding=embed_query(cells.flatten(0, 2)).unflatten(0, cells.shape[:3]),
+        cell_embedding=head.embed_query(cells.flatten(0, 2)).unflatten(0, cells.shape[:3]),
         xyz=points.xyz[0],
-        point_embedding=model.inter_head.embed_key(points.features[0]),
+        point_embedding=head.embed_key(points.features[0]),
         pixels=pixels,
         depth=depth,
         visible=visible,
         lidar_pixels=[places[seen] for places, seen in zip(lidar_pixels, shown)],
         lidar_depth=[metres[seen] for metres, seen in zip(lidar_depth, shown)],
-        embed_query=embed_query)
+        embed_query=head.embed_query)

@@ -3,9 +3,10 @@ from typing import Optional
 
 import torch
 from mmengine.model import BaseModule
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmdet3d.registry import MODELS
+from ..losses import KeyQueue
 
 
 @MODELS.register_module()
@@ -23,6 +24,8 @@ class ContrastiveHead(BaseModule):
             projector, which still learns; ``'projection'`` stops it above, so that a key projector
             of its own keeps its initial weights (as the original's inter-modal one does); ``None``
             lets it flow into the encoder.
+        queue_size: So many keys of past batches are further negatives, see :class:`KeyQueue`; the
+            loss must take ``extra_keys``. ``None`` has those of the batch alone.
         loss_weight: Factor of the loss.
     """
 
@@ -31,6 +34,7 @@ class ContrastiveHead(BaseModule):
                  key_projector: Optional[dict] = None,
                  loss: dict = dict(type='InfoNCELoss', temperature=0.07),
                  detach_key: Optional[str] = 'feature',
+                 queue_size: Optional[int] = None,
                  loss_weight: float = 1.0,
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)
@@ -40,10 +44,17 @@ class ContrastiveHead(BaseModule):
         self.query_projector = MODELS.build(query_projector)
         self.key_projector = None if key_projector is None else MODELS.build(key_projector)
         self.loss_module = MODELS.build(loss)
+        self.queue = (None if queue_size is None else
+                      KeyQueue(queue_size, self.projector_of_keys.out_channels))
         self.detach_key = detach_key
         self.loss_weight = loss_weight
         if detach_key == 'projection' and self.key_projector is not None:
             self.key_projector.requires_grad_(False)  # it would never get a gradient
+
+    @property
+    def projector_of_keys(self) -> nn.Module:
+        """The keys' own projector, or the one they share with the queries."""
+        return self.query_projector if self.key_projector is None else self.key_projector
 
     def embed_query(self, features: Tensor) -> Tensor:
         """(K, C) features -> (K, D) embeddings."""
@@ -51,27 +62,37 @@ class ContrastiveHead(BaseModule):
 
     def embed_key(self, features: Tensor) -> Tensor:
         """(K, C) features -> (K, D) embeddings."""
-        projector = self.query_projector if self.key_projector is None else self.key_projector
         if self.detach_key == 'feature':
             features = features.detach()
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.detach_key != 'projection'):
-            return projector(features)
+            return self.projector_of_keys(features)
 
-    def loss(self, query_features: Tensor, key_features: Tensor, **place: Tensor
-             ) -> dict[str, Tensor]:
+    def loss(self, query_features: Tensor, key_features: Tensor,
+             momentum_keys: Optional[Tensor] = None, **place: Tensor) -> dict[str, Tensor]:
         """Loss and accuracies of paired features.
 
         Args:
             query_features: (K, C_query).
             key_features: (K, C_key), row i belongs to row i of the queries.
+            momentum_keys: (K, D), what the queries look for in place of the embeddings of
+                ``key_features``. Those then learn by looking for the queries, and the loss is the
+                mean of both directions: their projector would otherwise have no gradient, and the
+                moving average that follows it would stand still.
             place: Where each pair is (``frame``, ``position``, ``cell``), see :class:`InfoNCELoss`.
 
         Returns:
             ``loss``, and ``acc_top1``, ``acc_top5`` in percent: how often the positive is the most
             similar, or among the five most similar, of all keys.
         """
-        result = self.loss_module(self.embed_query(query_features), self.embed_key(key_features),
-                                  **place)
-        return dict(loss=result.loss * self.loss_weight,
+        query, key = self.embed_query(query_features), self.embed_key(key_features)
+        target = key if momentum_keys is None else momentum_keys
+        past = {} if self.queue is None else dict(extra_keys=self.queue.keys())
+        result = self.loss_module(query, target, **place, **past)
+        loss = result.loss
+        if momentum_keys is not None and self.detach_key != 'projection':
+            loss = (loss + self.loss_module(key, query.detach(), **place).loss) / 2
+        if self.queue is not None and self.training:
+            self.queue.enqueue(target.detach())
+        return dict(loss=loss * self.loss_weight,
                     acc_top1=result.top_k_accuracy(1),
                     acc_top5=result.top_k_accuracy(5))

@@ -1,3 +1,4 @@
 from .info_nce import InfoNCELoss, InfoNCEResult
+from .key_queue import KeyQueue
 
-__all__ = ['InfoNCELoss', 'InfoNCEResult']
+__all__ = ['InfoNCELoss', 'InfoNCEResult', 'KeyQueue']
