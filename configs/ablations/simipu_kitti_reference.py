@@ -1,10 +1,12 @@
-# The original's settings, against which the configs of this folder measure one change each: images at stride
-# 32 initialised as PyTorch does, point features that see intensity only, pairs of the whole Hungarian
-# assignment however far apart, keys detached after their projection, no false negative left out.
+# The original's settings, against which the configs of this folder measure one change each: an image
+# backbone up to stride 32 that starts as PyTorch initialises it, point features that see intensity only,
+# pairs of the whole Hungarian assignment however far apart, keys detached after their projection, no false
+# negative left out.
 #
-# Not expressed here are the original's errors, which this package cannot make: it took a pixel's feature from
-# up to one cell (32 pixels) off, and in a batch of images of several sizes from a wrong place altogether;
-# mirrored pixels to W - u instead of W - 1 - u; and kept points that no image shows as pairs without feature.
+# Not expressed here are the original's errors, which this package cannot make. It took a pixel's feature
+# from up to one cell (32 pixels) off, and in a batch of images of several sizes from another place
+# altogether; it mirrored pixels to W - u instead of W - 1 - u; and it kept points that no image shows as
+# pairs, with features of zeros.
 _base_ = [
     '../_base_/models/simipu_r50.py', '../_base_/datasets/kitti.py',
     '../_base_/schedules/hybrid_exp_100e.py', '../_base_/default_runtime.py'

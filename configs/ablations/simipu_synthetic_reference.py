@@ -1,5 +1,5 @@
-# The original's choices (see simipu_kitti_reference.py) in the small model of simipu_synthetic.py, to compare
-# mends on a CPU. The optimizer stays the small recipe's, which suits so few iterations.
+# The original's choices (see simipu_kitti_reference.py) in the small model of simipu_synthetic.py, to
+# compare changes on a CPU. The optimizer stays that of the small recipe, for its few iterations.
 _base_ = '../simipu_synthetic.py'
 
 num_sampled_points = 128
