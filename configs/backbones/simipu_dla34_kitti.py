@@ -1,0 +1,8 @@
+# DLA-34 as in SMOKE, with group norm. For MonoFlex: norm_cfg=dict(type='BN').
+_base_ = '../simipu_kitti.py'
+
+model = dict(
+    img_backbone=dict(
+        _delete_=True, type='DLANet', depth=34, out_indices=(5, ),
+        norm_cfg=dict(type='GN', num_groups=32)),
+    inter_head=dict(query_projector=dict(in_channels=512)))
