@@ -16,6 +16,7 @@ from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from mmengine.runner import Runner
 from torch import nn
 
+from mmdet3d.datasets import Det3DDataset, KittiDataset
 from mmdet3d.registry import MODELS
 from simipu import compat
 from simipu.engine.launch import build_runner
@@ -155,3 +156,20 @@ def test_spconv_warns_and_is_silenced(code, quiet):
     pytest.importorskip('spconv')
     result = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
     assert ('torch.cuda.amp.custom_fwd' in result.stderr) is not quiet
+
+
+EMPTY = dict(gt_labels_3d=np.zeros(0, dtype=int), gt_bboxes_3d=np.zeros((0, 7)),
+             gt_bboxes_labels=np.array(0))  # as mmdet3d 1.4.0 makes them for a frame without objects
+
+
+def test_kitti_frames_without_objects():
+    kept = KittiDataset._remove_dontcare(None, EMPTY)
+    assert kept['gt_bboxes_labels'].shape == (0, ) and kept['gt_bboxes_3d'].shape == (0, 7)
+    labels = dict(EMPTY, gt_labels_3d=np.array([1, -1]), gt_bboxes_3d=np.eye(2, 7),
+                  gt_bboxes_labels=np.array([1, -1]))
+    assert KittiDataset._remove_dontcare(None, labels)['gt_bboxes_labels'].tolist() == [1]
+
+
+def test_fault_mmdet3d_fails_on_frames_without_objects():
+    with pytest.raises(IndexError):
+        Det3DDataset._remove_dontcare(None, EMPTY)

@@ -7,6 +7,7 @@ from . import compat  # noqa: E402
 
 compat.silence_spconv()
 compat.allow_training_checkpoints()
+compat.read_kitti_frames_without_objects()
 
 from . import datasets, engine, evaluation, models, ops  # noqa: E402,F401  (registers every type)
 

@@ -52,6 +52,24 @@ def _history_statistic(owner: Any, name: str) -> Callable:
                           'of HistoryBuffer are allowed')
 
 
+def read_kitti_frames_without_objects() -> None:
+    """Let mmdet3d's ``KittiDataset`` read, for image-based detectors, frames that show no object.
+
+    mmdet3d 1.4.0 gives such a frame labels of no dimension, and fails with an IndexError when it filters
+    them.
+    """
+    from mmdet3d.datasets import Det3DDataset, KittiDataset  # imports spconv, see silence_spconv
+    remove_dontcare = Det3DDataset._remove_dontcare
+
+    def _remove_dontcare(self: KittiDataset, ann_info: dict) -> dict:
+        labels = ann_info.get('gt_bboxes_labels')
+        if labels is not None and labels.ndim == 0:
+            ann_info = dict(ann_info, gt_bboxes_labels=np.zeros(0, dtype=np.int64))
+        return remove_dontcare(self, ann_info)
+
+    KittiDataset._remove_dontcare = _remove_dontcare
+
+
 def init_cpu_process_group(launcher: str) -> None:
     """Create the process group where there is no accelerator; call it before the Runner is built.
 
