@@ -1,8 +1,9 @@
+from .centre_distance import CentreDistanceAP
 from .comparison import compare_metrics
 from .depth_probe import DepthErrors, DepthProbeMetric, LinearDepthProbe, depth_errors
 from .retrieval import CrossModalRetrieval, retrieval_ranks
 
 __all__ = [
-    'CrossModalRetrieval', 'DepthErrors', 'DepthProbeMetric', 'LinearDepthProbe', 'compare_metrics',
-    'depth_errors', 'retrieval_ranks'
+    'CentreDistanceAP', 'CrossModalRetrieval', 'DepthErrors', 'DepthProbeMetric', 'LinearDepthProbe',
+    'compare_metrics', 'depth_errors', 'retrieval_ranks'
 ]
