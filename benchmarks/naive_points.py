@@ -7,6 +7,9 @@ from contextlib import ExitStack, contextmanager
 from unittest import mock
 
 import torch
+from mmdet3d.models.backbones import PointNet2SAMSG
+
+from simipu.models.point_encoders import PointFeatures
 
 
 def ball_query(min_radius, max_radius, num_samples, points, centers):
@@ -72,3 +75,40 @@ def mmdet3d_on_cpu():
         for name, function in replaced.items():
             stack.enter_context(mock.patch(name, function))
         yield
+
+
+class NaiveEncoder(PointNet2SAMSG):
+    """mmdet3d's modules on the operations of this file, with the interface of ours.
+
+    Args:
+        use_xyz: As in ``PointNet2Encoder``.
+        kwargs: As ``PointNet2SAMSG``.
+
+    Attributes:
+        samplings (list): What the calls to come are to sample, one after another:
+            ``PointFeatures.sampling`` of the encoder that this one is compared with. Features that
+            differ by rounding may lead F-FPS to other points. When empty, it samples by itself.
+    """
+
+    def __init__(self, in_channels, use_xyz=False, **kwargs):
+        sa_cfg = dict(type='PointSAModuleMSG', pool_mod='max', use_xyz=use_xyz, normalize_xyz=False)
+        super().__init__(in_channels, sa_cfg=sa_cfg, **kwargs)
+        self.samplings = []
+
+    def forward(self, points, sampling=None):
+        sampling = self.samplings.pop(0) if self.samplings else [None] * len(self.SA_modules)
+        taken = []
+        xyz, features = self._split_point_feats(points)
+        indices = torch.arange(points.shape[1]).expand(points.shape[:2])
+        with mmdet3d_on_cpu():
+            for rows, abstraction, aggregation in zip(sampling, self.SA_modules,
+                                                      self.aggregation_mlps):
+                # As points: the original refuses other numbers of indices than FS's half.
+                centers = None if rows is None else gather_points(
+                    xyz.transpose(1, 2), rows).transpose(1, 2)
+                xyz, features, own_rows = abstraction(xyz, features, target_xyz=centers)
+                rows = own_rows if rows is None else rows
+                features = features if aggregation is None else aggregation(features)
+                indices = indices.gather(1, rows)
+                taken.append(rows)
+        return PointFeatures(xyz, features.transpose(1, 2), indices, tuple(taken))

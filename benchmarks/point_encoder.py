@@ -6,11 +6,10 @@ The naive encoder at the paper's sizes needs 10 GB of memory; --skip-naive leave
 """
 import argparse
 
-import naive_points
 import torch
 from lidar_like import lidar_like_clouds
-from measuring import measure, print_comparison, print_cost, print_versions
-from mmdet3d.models.backbones import PointNet2SAMSG
+from measuring import compare, measure, print_cost, print_versions
+from naive_points import NaiveEncoder
 
 from simipu.models.point_encoders import PointNet2Encoder, SparseConvEncoder
 
@@ -38,27 +37,19 @@ def main() -> None:
     points = lidar_like_clouds(args.batch, args.num_points)
     for use_xyz in (False, True):
         ours = PointNet2Encoder(4, use_xyz=use_xyz, **PAPER)
-        sa_cfg = dict(type='PointSAModuleMSG', pool_mod='max', use_xyz=use_xyz, normalize_xyz=False)
-        naive = PointNet2SAMSG(4, sa_cfg=sa_cfg, **PAPER)
-        compare(f'use_xyz={use_xyz}, forward', args,
-                lambda: forward(ours, points), lambda: forward_naive(naive, points))
-        compare(f'use_xyz={use_xyz}, forward + backward', args,
-                lambda: ours(points).features.sum().backward(),
-                lambda: run_naive(naive, points).sum().backward())
+        naive = NaiveEncoder(4, use_xyz=use_xyz, **PAPER)
+        for kind, run in (('forward', forward), ('forward + backward', forward_backward)):
+            name = f'use_xyz={use_xyz}, {kind}'
+            if args.skip_naive:
+                print_cost(name, measure(lambda: run(ours, points)))
+            else:
+                compare(name, lambda: run(ours, points), lambda: run(naive, points))
     sparse = SparseConvEncoder(4)
     for num_points in (args.num_points, 100_000):
         points = lidar_like_clouds(args.batch, num_points)
         name = f'sparse, {num_points} points'
         print_cost(f'{name}, forward', measure(lambda: forward(sparse, points)))
-        print_cost(f'{name}, forward + backward',
-                   measure(lambda: sparse(points).features.sum().backward()))
-
-
-def compare(name, args, ours, naive) -> None:
-    if args.skip_naive:
-        print_cost(name, measure(ours))
-    else:
-        print_comparison(name, measure(ours), measure(naive, repeats=1))
+        print_cost(f'{name}, forward + backward', measure(lambda: forward_backward(sparse, points)))
 
 
 @torch.no_grad()
@@ -66,14 +57,8 @@ def forward(encoder, points):
     return encoder(points).features
 
 
-@torch.no_grad()
-def forward_naive(encoder, points):
-    return run_naive(encoder, points)
-
-
-def run_naive(encoder, points):
-    with naive_points.mmdet3d_on_cpu():
-        return encoder(points)['sa_features'][-1]
+def forward_backward(encoder, points):
+    encoder(points).features.sum().backward()
 
 
 if __name__ == '__main__':

@@ -7,7 +7,7 @@ import argparse
 import naive_points
 import torch
 from lidar_like import lidar_like_clouds
-from measuring import measure, print_comparison, print_versions
+from measuring import compare, print_versions
 
 from simipu import ops
 
@@ -44,10 +44,6 @@ def main() -> None:
     compare('group and max-pool, with backward',
             lambda: ops.gather_max(by_row, flat_rows).sum().backward(),
             lambda: naive_points.group_points(features, grouped).max(-1)[0].sum().backward())
-
-
-def compare(name, ours, naive) -> None:
-    print_comparison(name, measure(ours), measure(naive, repeats=1))
 
 
 if __name__ == '__main__':

@@ -75,7 +75,16 @@ def furthest_feature_sample(points: Tensor, features: Tensor, num_points: int) -
     with torch.autocast(points.device.type, enabled=False):
         joined = torch.cat([at_least_float32(points),
                             at_least_float32(features).transpose(1, 2)], dim=2)
+        if joined.device.type == 'cpu':
+            return torch.stack([_furthest_rows_of(cloud, num_points) for cloud in joined])
         return furthest_point_sample_with_dist(torch.cdist(joined, joined).square_(), num_points)
+
+
+def _furthest_rows_of(vectors: Tensor, num_points: int) -> Tensor:
+    """(M,) furthest rows of (N, C) vectors on CPU. Only the distances to the rows taken are made."""
+    taken = np.zeros(num_points, np.int64)
+    _sample_by_products(to_numpy(vectors @ vectors.T), to_numpy(vectors.square().sum(1)), taken)
+    return torch.from_numpy(taken)
 
 
 @torch.no_grad()
@@ -251,3 +260,17 @@ def _sample_batch_with_dist(distances, num_points):
             row = nearest.argmax()
             taken[b, step] = row
     return taken
+
+
+@njit(cache=True)
+def _sample_by_products(products, squares, taken):
+    """Greedy sampling of vectors by their inner products (N, N) and squared lengths (N,)."""
+    nearest = np.full(len(squares), np.inf, squares.dtype)
+    zero, two = squares.dtype.type(0), squares.dtype.type(2)
+    for step in range(1, len(taken)):
+        row = taken[step - 1]
+        products_of_row, square = products[row], squares[row]
+        for i in range(len(nearest)):
+            squared = max(square + squares[i] - two * products_of_row[i], zero)
+            nearest[i] = min(nearest[i], squared)
+        taken[step] = nearest.argmax()

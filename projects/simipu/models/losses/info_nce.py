@@ -10,6 +10,9 @@ from torch import Tensor, nn
 from mmdet3d.registry import MODELS
 from .gather import gather_row_counts, gather_rows
 
+# On CPU no slab of logits has more rows: 256 rows of some thousand keys stay in the cache.
+ROWS_IN_CACHE = 256
+
 
 class InfoNCEResult(NamedTuple):
     """``loss``: scalar; ``rank`` (K,): how many negatives are at least as similar as the positive."""
@@ -39,27 +42,32 @@ class _ChunkedInfoNCE(torch.autograd.Function):
         grad_query = torch.empty_like(query) if need_query else None
         grad_key = torch.zeros_like(key) if need_key else None
         slab = max(1, max_logits // max(len(key), 1))
+        if query.device.type == 'cpu':
+            slab = min(slab, ROWS_IN_CACHE)
+        slab_logits, slab_below = (query.new_empty(min(slab, len(query)), len(key)) for _ in range(2))
         for start in range(0, len(query), slab):
             rows = slice(start, min(start + slab, len(query)))
-            logits = query[rows] @ key.T
-            positive_column = torch.arange(rows.start, rows.stop, device=query.device)[:, None]
-            positive_column += first_positive
+            own = slice(first_positive + rows.start, first_positive + rows.stop)
+            logits, below = (buffer[:rows.stop - start] for buffer in (slab_logits, slab_below))
+            torch.mm(query[rows], key.T, out=logits)
+            positive = logits[:, own].diagonal()[:, None].clone()
             if exclude is not None:
-                excluded = exclude(rows).scatter_(1, positive_column, False)
+                excluded = exclude(rows)
+                excluded[:, own].diagonal().fill_(False)
                 logits[:, :excluded.shape[1]].masked_fill_(excluded, -torch.inf)
-            positive = logits.gather(1, positive_column)
-            # Not '>=': NaN must count as a rival. The positive is not its own.
-            rank[rows] = (~(logits < positive)).sum(1) - 1
-            normaliser = logits.logsumexp(1, keepdim=True)
-            loss += (normaliser - positive).sum()
-            if not (need_query or need_key):
-                continue
-            grad_logits = logits.sub_(normaliser).exp_()
-            grad_logits.scatter_add_(1, positive_column, -torch.ones_like(positive))
+            # NaN is not below, so it counts as a rival. The positive is not its own.
+            torch.lt(logits, positive, out=below)
+            rank[rows] = (len(key) - 1 - below.sum(1)).long()
+            largest = logits.amax(1, keepdim=True)
+            exponentials = logits.sub_(largest).exp_()
+            total = exponentials.sum(1, keepdim=True)
+            loss += (largest + total.log() - positive).sum()
+            # Rows are divided by their total after the product, where they are narrow.
             if need_query:
-                grad_query[rows] = grad_logits @ key
+                grad_query[rows] = exponentials @ key / total - key[own]
             if need_key:
-                grad_key.addmm_(grad_logits.T, query[rows])
+                grad_key.addmm_(exponentials.T, query[rows] / total)
+                grad_key[own] -= query[rows]
         ctx.save_for_backward(grad_query, grad_key)
         ctx.mark_non_differentiable(rank)
         return loss, rank

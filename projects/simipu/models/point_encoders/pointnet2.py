@@ -2,9 +2,11 @@
 from typing import Optional, Sequence, Tuple
 
 import torch
+from mmcv.cnn import ConvModule
 from mmdet3d.models.backbones import PointNet2SAMSG
 from mmdet3d.registry import MODELS
 from torch import Tensor
+from torch.nn.functional import linear
 
 from .base import PointFeatures
 
@@ -106,7 +108,18 @@ class PointNet2Encoder(PointNet2SAMSG):
             rows = None if sampling is None else sampling[level]
             xyz, features, rows = abstraction(xyz, features, indices=rows)
             if aggregation is not None:
-                features = aggregation(features)
+                features = _pointwise(aggregation, features)
             indices = rows if indices is None else torch.gather(indices, 1, rows)
             sampled.append(rows)
         return PointFeatures(xyz, features.transpose(1, 2), indices, tuple(sampled))
+
+
+def _pointwise(layer: ConvModule, features: Tensor) -> Tensor:
+    """``layer(features)`` of (B, C, M) features, for a convolution of width 1.
+
+    By row, as the features of set abstraction lie in memory: torch's convolution copies them.
+    """
+    rows = linear(features.transpose(1, 2).flatten(0, 1), layer.conv.weight.squeeze(2),
+                  layer.conv.bias)
+    rows = layer.activate(layer.norm(rows))
+    return rows.unflatten(0, (len(features), -1)).transpose(1, 2)

@@ -84,8 +84,9 @@ class PortableSAModuleMSG(PointSAModuleMSG):
             abstract = self._abstract_pairs if grouper.use_xyz else self._abstract_points
             values = abstract(grouper, mlp, _flat_rows(rows, points_xyz.shape[1]),
                               points_xyz.flatten(0, 1), centers.flatten(0, 1), flat_features)
-            pooled.append(values.unflatten(0, rows.shape[:2]).transpose(1, 2))
-        return centers, torch.cat(pooled, dim=1), indices
+            pooled.append(values.unflatten(0, rows.shape[:2]))
+        # Transposed only in name: the next level and the aggregation work on rows again.
+        return centers, torch.cat(pooled, dim=2).transpose(1, 2), indices
 
     def _sample_points(self, points_xyz: Tensor, features: Optional[Tensor],
                        indices: Optional[Tensor], target_xyz: Optional[Tensor]

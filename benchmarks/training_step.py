@@ -1,0 +1,176 @@
+"""Whole training steps at the original's sizes and settings, in units of the image backbone's forward pass.
+
+    OMP_NUM_THREADS=1 python benchmarks/training_step.py [--data-root data/kitti] [--check]
+
+ResNet-50, batch 2, 640 x 192, 16384 points, Hungarian matching without limit: forward, backward, optimizer
+step and the logged values. The original takes 36.6 units. A unit is timed before and after each step, in
+train mode, once as the step runs it (with an autograd graph) and once without; the shorter one counts.
+Peak memory is that of the whole process, libraries included.
+
+--check compares losses and gradients with the unoptimised path (needs 10 GB).
+"""
+import argparse
+from pathlib import Path
+from statistics import median
+from typing import Callable, NamedTuple
+from unittest.mock import patch
+
+import torch
+from frames import kitti_batch, made_up_batch
+from measuring import clock, peak_memory, print_versions, reset_peak_memory
+from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import init_default_scope
+from naive_model import losses_and_gradients, naive_copy, recorded_samplings
+from naive_points import NaiveEncoder
+from point_encoder import PAPER
+
+from mmdet3d.registry import MODELS
+
+ABLATIONS = Path(__file__).resolve().parents[1] / 'configs' / 'ablations'
+CONFIGS = dict(PointNet2Encoder='simipu_kitti_reference.py', SparseConvEncoder='sparse_encoder.py')
+class Step(NamedTuple):
+    """A model with its optimizer and the batch that it trains on."""
+    model: torch.nn.Module
+    optimizer: object
+    batch: tuple
+
+    def losses(self) -> dict:
+        return self.model(*self.batch, mode='loss')
+
+    def train(self) -> dict:
+        """One step; the logged values as numbers."""
+        loss, logged = self.model.parse_losses(self.losses())
+        self.optimizer.update_params(loss)
+        return {name: float(value) for name, value in logged.items()}
+
+    def images(self) -> torch.Tensor:
+        return self.model.img_backbone(self.batch[0]['imgs'].flatten(0, 1))[-1]
+
+
+def build_step(encoder: str, batch: tuple) -> Step:
+    config = Config.fromfile(ABLATIONS / CONFIGS[encoder])
+    init_default_scope('mmdet3d')
+    torch.manual_seed(0)
+    model = MODELS.build(config.model).train()
+    return Step(model, build_optim_wrapper(model, config.optim_wrapper), batch)
+
+
+def seconds(function: Callable[[], object]) -> float:
+    start = clock()
+    function()
+    return clock() - start
+
+
+def measure_steps(step: Step, repeats: int) -> None:
+    """Prints the step in units of the backbone's forward pass, and peak memory."""
+    def units() -> list:
+        with torch.no_grad():
+            without_graph = seconds(step.images)
+        return [seconds(step.images), without_graph]
+
+    step.train(), units()
+    reset_peak_memory()
+    ratios, spent = [], []
+    before = units()
+    for _ in range(repeats):
+        spent.append(seconds(step.train))
+        after = units()
+        ratios.append([2 * spent[-1] / (first + last) for first, last in zip(before, after)])
+        before = after
+    print(f'  step {median(spent):.2f} s; peak memory {peak_memory() / 1e3:.2f} GB')
+    for name, column in zip(('with', 'without'), zip(*ratios)):
+        print(f'  = {median(column):.1f} forward passes of the backbone {name} a graph '
+              f'({min(column):.1f} to {max(column):.1f} in {repeats} steps)')
+
+
+def parts_of(step: Step) -> dict[str, Callable[[], object]]:
+    """Forward pass of each part alone, on what it gets in a step."""
+    model, inputs = step.model, step.batch[0]
+    with patch.object(model, 'matcher', wraps=model.matcher) as matcher, \
+            patch.object(model.intra_head, 'loss', wraps=model.intra_head.loss) as intra, \
+            patch.object(model.inter_head, 'loss', wraps=model.inter_head.loss) as inter:
+        step.losses()
+    matched = matcher.call_args.args
+
+    def second_view():
+        with torch.no_grad():
+            return model.point_encoder(inputs['points_aug'])
+
+    def head(module, call):
+        query, key = (features.detach() for features in call.args)
+        return lambda: module.loss(query.requires_grad_(), key, **call.kwargs)['loss']
+
+    return {
+        'image backbone': step.images,
+        'point encoder, first view': lambda: model.point_encoder(inputs['points']).features,
+        'point encoder, second view': second_view,
+        'matcher': lambda: model.matcher(*matched),
+        'intra-modal head': head(model.intra_head, intra.call_args),
+        'inter-modal head': head(model.inter_head, inter.call_args),
+        'optimizer': step.optimizer.step,
+    }
+
+
+def measure_parts(step: Step, repeats: int) -> None:
+    """Prints forward and backward of each part, by turns."""
+    parts = parts_of(step)
+    forward, backward = ({name: [] for name in parts} for _ in range(2))
+    step.optimizer.zero_grad()
+    for _ in range(repeats):
+        for name, function in parts.items():
+            start = clock()
+            result = function()
+            forward[name].append(clock() - start)
+            if isinstance(result, torch.Tensor):
+                signal = torch.ones_like(result)
+                backward[name].append(seconds(lambda: result.backward(signal)))
+    unit = median(forward['image backbone'])
+    print('  part                            forward     backward   (units, with a graph)')
+    for name in parts:
+        back = median(backward[name]) / unit if backward[name] else 0
+        print(f'  {name:30s} {median(forward[name]) / unit:8.2f} {back:12.2f}')
+
+
+def check(step: Step) -> None:
+    """Prints by how much losses and gradients differ from the unoptimised path."""
+    naive = naive_copy(step.model, NaiveEncoder(4, **PAPER))
+    with recorded_samplings(step.model.point_encoder) as samplings:
+        ours = losses_and_gradients(step.model, step.batch)
+    naive.point_encoder.samplings = samplings
+    start = clock()
+    theirs = losses_and_gradients(naive, step.batch)
+    naive_seconds = clock() - start
+    print(f'unoptimised path: forward and backward {naive_seconds:.1f} s, '
+          f'peak memory {peak_memory() / 1e3:.1f} GB')
+    for name in ('loss_inter', 'loss_intra'):
+        print(f'  {name}: ours {ours[0][name]:.6f}, unoptimised {theirs[0][name]:.6f}, '
+              f'difference {abs(ours[0][name] - theirs[0][name]):.1e}')
+    difference = max((ours[1][name] - grad).norm() / grad.norm() for name, grad in theirs[1].items())
+    print(f'  gradients: relative difference of a tensor at most {difference:.1e}')
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--data-root', help='folder of KITTI; made-up frames without it')
+    parser.add_argument('--batch', type=int, default=2)
+    parser.add_argument('--num-points', type=int, default=16384)
+    parser.add_argument('--repeats', type=int, default=5)
+    parser.add_argument('--check', action='store_true')
+    args = parser.parse_args()
+    print_versions()
+    batch = (kitti_batch(args.data_root, args.batch, args.num_points) if args.data_root else
+             made_up_batch(args.batch, args.num_points))
+    for encoder in CONFIGS:
+        step = build_step(encoder, batch)
+        print(encoder)
+        measure_steps(step, args.repeats)
+        measure_parts(step, args.repeats)
+        print('  logged:', {name: round(value, 3) for name, value in step.train().items()})
+    if args.check:
+        check(build_step('PointNet2Encoder', batch))
+
+
+if __name__ == '__main__':
+    main()
