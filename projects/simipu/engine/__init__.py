@@ -1,10 +1,13 @@
 from .hybrid_optimizer import HybridOptimizer, HybridOptimWrapperConstructor
 from .mixture_sampler import MixtureSampler
+from .muon import ConvMuon
 from .resumable_sampler import ResumableSampler
 from .resume_hook import ResumeHook
 from .seeding import SeededIndex, sample_seed
 from .skip_empty_batch_hook import SkipEmptyBatchHook
 from .strict_checkpoint_hook import StrictCheckpointHook
 
-__all__ = ['HybridOptimizer', 'HybridOptimWrapperConstructor', 'MixtureSampler', 'ResumableSampler',
-           'ResumeHook', 'SeededIndex', 'SkipEmptyBatchHook', 'StrictCheckpointHook', 'sample_seed']
+__all__ = [
+    'ConvMuon', 'HybridOptimizer', 'HybridOptimWrapperConstructor', 'MixtureSampler', 'ResumableSampler',
+    'ResumeHook', 'SeededIndex', 'SkipEmptyBatchHook', 'StrictCheckpointHook', 'sample_seed'
+]
