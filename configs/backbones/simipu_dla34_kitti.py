@@ -6,3 +6,5 @@ model = dict(
         _delete_=True, type='DLANet', depth=34, out_indices=(5, ),
         norm_cfg=dict(type='GN', num_groups=32)),
     inter_head=dict(query_projector=dict(in_channels=512)))
+# mmdet3d's DLANet has six tensors that it does not use (`project` of the inner trees).
+find_unused_parameters = True
