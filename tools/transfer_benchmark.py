@@ -27,8 +27,19 @@ def parse_args() -> Namespace:
     parser.add_argument('--data-root', help='folder of the data, in place of the config\'s data_root')
     parser.add_argument('--ann-file', help='info file of the frames, in place of the config\'s for validation; '
                         'no backbone may have been pre-trained on them')
-    parser.add_argument('--seeds', type=int, default=3, help='(default: 3)')
+    defaults = transfer.Settings()
+    parser.add_argument('--probe-frames', type=int, default=defaults.probe_frames,
+                        help='labelled frames of the frozen probe (default: %(default)s)')
+    parser.add_argument('--finetune-frames', type=int, default=defaults.finetune_frames,
+                        help='labelled frames of fine-tuning (default: %(default)s)')
+    parser.add_argument('--scored-frames', type=int, default=defaults.scored_frames,
+                        help='frames to measure on, at most half of the set (default: %(default)s)')
+    parser.add_argument('--steps', type=int, default=defaults.steps,
+                        help='of fine-tuning (default: %(default)s)')
     parser.add_argument('--long', action='store_true', help='fine-tune four times as long, too')
+    parser.add_argument('--seeds', type=int, default=defaults.num_seeds, help='(default: %(default)s)')
+    parser.add_argument('--num-workers', type=int, default=1,
+                        help='processes that share the work, one thread each (default: 1, all threads)')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
                         help='override settings of the config')
     parser.set_defaults(work_dir=None, launcher='none', local_rank=0)
@@ -41,15 +52,17 @@ def main() -> None:
     cfg = launch.load_config(args)
     if args.ann_file:
         cfg.val_dataloader.dataset.ann_file = args.ann_file
-    settings = transfer.Settings(num_seeds=args.seeds, long=args.long)
-    benchmark = transfer.TransferBenchmark(cfg, settings)
-    print(benchmark.describe())
-    measurements = {}
-    for name, checkpoints in backbones.items():
-        measurements[name] = benchmark.measure(checkpoints)
-        print(f'measured {name}')
-    measurements.update(benchmark.measure_controls())
-    print(transfer.write_report(args.out, measurements, settings, benchmark.describe()))
+    settings = transfer.Settings(
+        probe_frames=args.probe_frames, finetune_frames=args.finetune_frames,
+        scored_frames=args.scored_frames, steps=args.steps, num_seeds=args.seeds)
+    frames = transfer.split_frames(cfg, settings).describe(settings)
+    print(frames)
+    if shared := transfer.count_training_frames(cfg):
+        print(f'WARNING: {shared} of these frames are in the training set of the config too; a backbone that '
+              'was pre-trained on them must be measured on others')
+    measurements = transfer.measure_all(cfg, backbones, settings, args.num_workers,
+                                        finetuned_long=backbones if args.long else ())
+    print(transfer.write_report(args.out, measurements, settings, frames))
 
 
 if __name__ == '__main__':

@@ -13,8 +13,14 @@ from ...engine.seeding import seed_everything
 
 
 def feature_level(cfg: Config) -> int:
-    """Which of the backbone's maps the pre-training contrasts; the deepest where a neck is in between."""
-    return -1 if cfg.model.get('img_neck') else cfg.model.get('img_level', -1)
+    """Which of the backbone's maps is measured: the one that the pre-training contrasts.
+
+    The last where it contrasts several; the backbone's deepest where a neck is in between.
+    """
+    if cfg.model.get('img_neck'):
+        return -1
+    level = cfg.model.get('img_level', -1)
+    return level if isinstance(level, int) else level[-1]
 
 
 def build_backbone(cfg: Config, checkpoint: Optional[str] = None, seed: int = 0) -> nn.Module:

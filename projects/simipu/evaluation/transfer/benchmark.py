@@ -1,9 +1,11 @@
 """The protocol: which frames, which seeds, how the learning rate is chosen, what is measured."""
+import math
 from dataclasses import dataclass, field
 from typing import NamedTuple, Optional, Sequence
 
 import torch
 from mmengine.config import Config
+from mmengine.dataset import BaseDataset
 from torch import nn
 
 from ...building import build_split
@@ -34,16 +36,14 @@ class Settings(NamedTuple):
         learning_rates: Of AdamW, tried for each backbone.
         num_seeds: A seed is which frames are labelled, what the decoder starts from and the order of
             the images; for random backbones, their weights too.
-        long: Fine-tune four times as long as well.
     """
     probe_frames: int = 128
     finetune_frames: int = 32
     scored_frames: int = 128
     steps: int = 100
-    batch_size: int = 8
+    batch_size: int = 4
     learning_rates: tuple[float, ...] = (3e-4, 1e-3, 3e-3, 1e-2)
     num_seeds: int = 3
-    long: bool = False
 
 
 class FrameSplit(NamedTuple):
@@ -51,23 +51,35 @@ class FrameSplit(NamedTuple):
     labelled: list[int]
     scored: list[int]
 
+    def describe(self, settings: Settings) -> str:
+        """How many frames are labelled and scored, and how many were wished for."""
+        pool = len(self.labelled)
+        labelled = ', '.join(
+            f'{min(pool, count)}{f" (of {count} wished for)" if pool < count else ""} for {task}'
+            for task, count in (('the frozen probe', settings.probe_frames),
+                                ('fine-tuning', settings.finetune_frames)))
+        return f'{len(self.scored)} frames are scored; of {pool} others, labelled are: {labelled}'
+
 
 @dataclass
 class Measurement:
-    """Of one backbone, a list of errors with one entry for each seed.
+    """Of one backbone or control, a list of errors with one entry for each seed.
 
     Attributes:
         probe: Of the frozen probe.
         finetune: After fine-tuning; empty for controls.
         finetune_long: After four times the steps; empty if not asked for.
-        learning_rate: The chosen one.
         tuning: AbsRel on held-out labelled frames for each learning rate.
     """
     probe: list[DepthErrors]
     finetune: list[DepthErrors] = field(default_factory=list)
     finetune_long: list[DepthErrors] = field(default_factory=list)
-    learning_rate: Optional[float] = None
     tuning: dict[float, float] = field(default_factory=dict)
+
+    @property
+    def learning_rate(self) -> float:
+        """The best on held-out frames."""
+        return min(self.tuning, key=self.tuning.get)
 
 
 def parse_backbones(arguments: Sequence[str]) -> dict[str, Optional[list[str]]]:
@@ -86,23 +98,40 @@ def parse_backbones(arguments: Sequence[str]) -> dict[str, Optional[list[str]]]:
     return backbones
 
 
-def split_frames(total: int, num_scored: int) -> FrameSplit:
-    """The last frames are scored, at most half of them, and all before may be labelled.
+def split_frames(cfg: Config, settings: Settings) -> FrameSplit:
+    """The last frames of the validation set are scored, at most half, and all before may be labelled.
 
     In one piece each, as neighbours in a drive look alike.
 
     Raises:
-        DataError: There are fewer than 3.
+        DataError: There are fewer than 3 frames.
     """
+    total = len(build_split(cfg, 'val'))
     if total < 3:
         raise DataError(f'{total} frames for the transfer benchmark; expected at least 3: one to label, one '
                         'to choose the learning rate by, one to score. Name an info file of more frames')
-    first_scored = total - max(min(num_scored, total // 2), 1)
+    first_scored = total - max(min(settings.scored_frames, total // 2), 1)
     return FrameSplit(list(range(first_scored)), list(range(first_scored, total)))
 
 
+def count_training_frames(cfg: Config) -> int:
+    """How many frames of the config's validation set are in its training set as well, by their cloud.
+
+    A backbone that was pre-trained with this config has seen them. 0 where the training set is not there.
+    """
+    try:
+        clouds = _clouds(build_split(cfg, 'train'))
+    except DataError:
+        return 0
+    return len(clouds & _clouds(build_split(cfg, 'val')))
+
+
+def _clouds(dataset: BaseDataset) -> set[str]:
+    return {dataset.get_data_info(index)['lidar_path'] for index in range(len(dataset))}
+
+
 class TransferBenchmark:
-    """Measures backbones on the validation set of a config, whose frames are loaded once.
+    """What is measured of a backbone, on the validation set of a config, whose frames are loaded once.
 
     Args:
         cfg: Names the backbone, the level, the image size and normalisation, and the set.
@@ -116,48 +145,20 @@ class TransferBenchmark:
         self.cfg = cfg
         self.settings = settings
         self.level = feature_level(cfg)
-        self.split = split_frames(len(build_split(cfg, 'val')), settings.scored_frames)
+        self.split = split_frames(cfg, settings)
         self.pool = load_depth_frames(cfg, self.split.labelled)
         self.scored = load_depth_frames(cfg, self.split.scored)
 
-    def describe(self) -> str:
-        """How many frames are labelled and scored."""
-        pool, settings = len(self.split.labelled), self.settings
-        text = (f'{len(self.split.scored)} scored frames ({len(self.scored.depth)} LiDAR points); labelled '
-                f'frames are drawn from {pool} others: {min(pool, settings.probe_frames)} for the frozen '
-                f'probe, {min(pool, settings.finetune_frames)} for fine-tuning')
-        wanted = max(settings.probe_frames, settings.finetune_frames)
-        return text + (f' (wanted: {settings.probe_frames} and {settings.finetune_frames})'
-                       if pool < wanted else '')
-
-    def measure(self, checkpoints: Optional[list[str]] = None) -> Measurement:
-        """Frozen probe and fine-tuning of a backbone, the learning rate chosen for it first.
-
-        Args:
-            checkpoints: Of one backbone, or of several that differ in the seed of their pre-training;
-                seed i takes the i-th, and the first again after the last. None: random weights.
-        """
-        settings = self.settings
-        result = Measurement([self.probe(seed, checkpoints) for seed in range(settings.num_seeds)])
-        result.tuning = self.tune(checkpoints)
-        result.learning_rate = min(result.tuning, key=result.tuning.get)
-        recipe = FineTuning(settings.steps, settings.batch_size, result.learning_rate)
-        for seed in range(settings.num_seeds):
-            result.finetune.append(self.fine_tune(seed, recipe, checkpoints))
-            if settings.long:
-                longer = recipe._replace(steps=4 * recipe.steps)
-                result.finetune_long.append(self.fine_tune(seed, longer, checkpoints))
-        return result
-
-    def measure_controls(self) -> dict[str, Measurement]:
-        """Frozen probes on random features with fitting statistics, and on the pixel's position."""
-        seeds = range(self.settings.num_seeds)
-        return {CALIBRATED: Measurement([self.probe(seed, calibrated=True) for seed in seeds]),
-                POSITION: Measurement([self.probe_position(seed) for seed in seeds])}
-
     def probe(self, seed: int, checkpoints: Optional[list[str]] = None,
               calibrated: bool = False) -> DepthErrors:
-        """Errors of the frozen probe with the labelled frames of a seed."""
+        """Errors of the frozen probe on the labelled frames of a seed.
+
+        Args:
+            seed: Which frames are labelled, and of random weights.
+            checkpoints: Of one backbone, or of several that differ in the seed of their pre-training;
+                seed i takes the i-th, and the first again after the last. None: random weights.
+            calibrated: Set the running statistics of batch norm to those of the labelled frames.
+        """
         labelled = self._draw(self.settings.probe_frames, seed)
         backbone = self._backbone(seed, checkpoints)
         if calibrated:
@@ -172,29 +173,34 @@ class TransferBenchmark:
         return probe_errors(position_features(labelled), labelled.depth,
                             position_features(self.scored), self.scored.depth)
 
-    def fine_tune(self, seed: int, recipe: FineTuning,
-                  checkpoints: Optional[list[str]] = None) -> DepthErrors:
-        """Errors after fine-tuning on the labelled frames of a seed."""
+    def fine_tune(self, seed: int, checkpoints: Optional[list[str]], learning_rate: float,
+                  long: bool = False) -> DepthErrors:
+        """Errors after fine-tuning on the labelled frames of a seed, four times as long if ``long``."""
+        steps = self.settings.steps * (4 if long else 1)
         labelled = self._draw(self.settings.finetune_frames, seed)
-        return score(fine_tune(self._backbone(seed, checkpoints), self.level, labelled, recipe, seed),
-                     self.scored)
+        return self._fine_tune(seed, checkpoints, labelled, self.scored, learning_rate, steps)
 
-    def tune(self, checkpoints: Optional[list[str]] = None) -> dict[float, float]:
-        """AbsRel of each learning rate on the last quarter of the frames that may be labelled.
+    def tune(self, checkpoints: Optional[list[str]]) -> dict[float, float]:
+        """AbsRel for each learning rate, on labelled frames that were held out.
 
-        Trained on others of them, with the first seed and half of the steps.
+        The last quarter of the frames that may be labelled, at most 64, are held out; the first seed
+        is trained on others of them for half of the steps.
         """
         frames = self.split.labelled
-        num_held_out = max(len(frames) // 4, 1)
+        num_held_out = min(max(len(frames) // 4, 1), 64)
         labelled = self.pool.of(frames[:-num_held_out][:self.settings.finetune_frames])
         held_out = self.pool.of(frames[-num_held_out:])
-        errors = {}
-        for rate in self.settings.learning_rates:
-            recipe = FineTuning(max(self.settings.steps // 2, 1), self.settings.batch_size, rate)
-            model = fine_tune(self._backbone(0, checkpoints), self.level, labelled, recipe, seed=0)
-            error = score(model, held_out).abs_rel
-            errors[rate] = error if error == error else float('inf')  # a diverged one is never the best
-        return errors
+        steps = max(self.settings.steps // 2, 1)
+        errors = {rate: self._fine_tune(0, checkpoints, labelled, held_out, rate, steps).abs_rel
+                  for rate in self.settings.learning_rates}
+        # A rate at which training diverges is never the best.
+        return {rate: float('inf') if math.isnan(error) else error for rate, error in errors.items()}
+
+    def _fine_tune(self, seed: int, checkpoints: Optional[list[str]], labelled: DepthFrames,
+                   scored: DepthFrames, learning_rate: float, steps: int) -> DepthErrors:
+        recipe = FineTuning(steps, self.settings.batch_size, learning_rate)
+        backbone = self._backbone(seed, checkpoints)
+        return score(fine_tune(backbone, self.level, labelled, recipe, seed), scored)
 
     def _draw(self, count: int, seed: int) -> DepthFrames:
         """``count`` of the frames that may be labelled, or all if there are fewer."""

@@ -8,14 +8,22 @@ from torch import Tensor, nn
 from ...engine.seeding import seed_everything
 from ..depth_probe import DepthErrors, depth_errors
 from .frames import DepthFrames, DepthImage
-from .probe import features_at_pixels
+from .probe import sample_labelled_pixels
 
 
 class FineTuning(NamedTuple):
-    """How long and how fast; the learning rate is that of AdamW at its peak (one-cycle schedule)."""
+    """How long and how fast.
+
+    The learning rate of AdamW rises over the first tenth of the steps, then falls along a half cosine.
+    """
     steps: int
     batch_size: int
     learning_rate: float
+
+    def rate(self, step: int) -> float:
+        """Learning rate of a step, counted from 0, as a share of ``learning_rate``."""
+        warm_up = max(self.steps // 10, 1)
+        return min((step + 1) / warm_up, 1) * (1 + math.cos(math.pi * step / self.steps)) / 2
 
 
 class DepthModel(nn.Module):
@@ -70,10 +78,9 @@ def fine_tune(backbone: nn.Module, level: int, labelled: DepthFrames, recipe: Fi
     seed_everything(seed)
     model = DepthModel(backbone, level, labelled)
     optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.learning_rate, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, recipe.learning_rate, total_steps=recipe.steps, pct_start=0.1, cycle_momentum=False)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, recipe.rate)
     model.train()
-    for batch in _random_batches(len(labelled), recipe):
+    for batch in random_batches(len(labelled), recipe):
         images = [labelled.images[i] for i in batch]
         images = [item.flipped() if torch.rand(()) < 0.5 else item for item in images]
         log_depth = torch.cat(log_depth_at_pixels(model, labelled, images))
@@ -85,8 +92,8 @@ def fine_tune(backbone: nn.Module, level: int, labelled: DepthFrames, recipe: Fi
     return model
 
 
-def _random_batches(num_images: int, recipe: FineTuning) -> list[list[int]]:
-    """Image numbers of each step, from one shuffled pass over all images after the other."""
+def random_batches(num_images: int, recipe: FineTuning) -> list[list[int]]:
+    """Numbers of the images of each step: shuffled passes over all images, one after the other."""
     needed = recipe.steps * recipe.batch_size
     order = torch.cat([torch.randperm(num_images) for _ in range(math.ceil(needed / num_images))])
     return order[:needed].view(recipe.steps, recipe.batch_size).tolist()
@@ -109,7 +116,7 @@ def log_depth_at_pixels(model: DepthModel, frames: DepthFrames, images: list[Dep
                         ) -> list[Tensor]:
     """For each of the images, which are of ``frames``, (K,) predicted log depths at its pixels."""
     imgs = frames.normalised(images)
-    return [rows[:, 0] for rows in features_at_pixels(model(imgs), images, imgs.shape[-2:])]
+    return [rows[:, 0] for rows in sample_labelled_pixels(model(imgs), images, imgs.shape[-2:])]
 
 
 @torch.no_grad()

@@ -40,11 +40,11 @@ def frozen_features(backbone: nn.Module, level: int, frames: DepthFrames,
         images = frames.images[start:start + batch_size]
         imgs = frames.normalised(images)
         features += [rows.cpu() for rows in
-                     features_at_pixels(backbone(imgs)[level], images, imgs.shape[-2:])]
+                     sample_labelled_pixels(backbone(imgs)[level], images, imgs.shape[-2:])]
     return features
 
 
-def features_at_pixels(feature_map: Tensor, images: Sequence[DepthImage],
+def sample_labelled_pixels(feature_map: Tensor, images: Sequence[DepthImage],
                        input_shape: tuple[int, int]) -> list[Tensor]:
     """(B, C, h, w) map of a batch -> for each of its images (K, C), bilinear at the labelled pixels."""
     pixels = [item.pixels[None].float().to(feature_map.device) for item in images]

@@ -1,0 +1,151 @@
+"""Does SimIPU transfer? Pre-trains on generated scenes, with controls, and measures every backbone.
+
+    python benchmarks/transfer.py --out work_dirs/transfer
+
+Generates frames, pre-trains each of VARIANTS with each seed, then measures the backbones by
+tools/transfer_benchmark.py's protocol on frames that none of them has seen. Takes less than 25 minutes for
+one seed on two idle cores. What is in the folder already is not made again; a training that was stopped
+goes on.
+"""
+import argparse
+import json
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple, Optional
+
+import mmengine
+from mmengine.config import Config
+
+from simipu.checkpoints import export_backbone
+from simipu.datasets.converters import create_kitti_infos
+from simipu.datasets.synthetic import generate_dataset
+from simipu.engine.launch import with_data_root
+from simipu.evaluation import DepthErrors
+from simipu.evaluation.transfer import (SCRATCH, Settings, measure_all, ratio, split_frames, write_report)
+
+PROJECT = Path(__file__).resolve().parents[1]
+CONFIG = PROJECT / 'configs' / 'simipu_synthetic.py'
+NUM_TRAIN, NUM_VAL = 1000, 384
+
+
+class Variant(NamedTuple):
+    """A way to pre-train: a config, and what to change in it (``--cfg-options`` of tools/train.py)."""
+    config: Path
+    options: tuple[str, ...] = ()
+
+
+VARIANTS = {
+    'SimIPU': Variant(CONFIG),
+    'SimIPU, mispaired': Variant(CONFIG, ('train_dataloader.dataset.type=MispairedDataset', )),
+    'SimIPU, no intra loss': Variant(CONFIG, (
+        'model.intra_head=None', 'model.matcher=None', 'model.inter_head.detach_key=None')),
+    'original settings': Variant(PROJECT / 'configs' / 'ablations' / 'simipu_synthetic_reference.py'),
+}
+RATIOS = [('SimIPU', SCRATCH), ('SimIPU', 'SimIPU, mispaired'), ('SimIPU', 'SimIPU, no intra loss'),
+          ('SimIPU', 'original settings')]
+# Fine-tuning takes most of the time of measuring; the others are only probed.
+FINETUNED = (SCRATCH, 'SimIPU', 'SimIPU, mispaired')
+FINETUNED_LONG = (SCRATCH, 'SimIPU')
+
+
+def make_frames(root: Path, num_workers: int) -> None:
+    """1000 frames to pre-train on, and 384 others."""
+    if not (root / 'simipu_infos_val.pkl').is_file():
+        total = NUM_TRAIN + NUM_VAL
+        generate_dataset(root, total, val_fraction=NUM_VAL / total, num_workers=num_workers)
+        create_kitti_infos(root, root, num_workers=num_workers)
+
+
+def pretrain(folder: Path, data: Path, variant: Variant, seed: int, iterations: Optional[int]) -> Path:
+    """Pre-train in a process of its own with one thread; the exported backbone."""
+    backbone = folder / 'backbone.pth'
+    if backbone.is_file():
+        return backbone
+    folder.mkdir(parents=True, exist_ok=True)
+    options = [f'randomness.seed={seed}', 'val_dataloader=None', 'val_cfg=None', 'val_evaluator=None',
+               *length_options(variant.config, iterations), *variant.options]
+    command = [sys.executable, str(PROJECT / 'tools' / 'train.py'), str(variant.config), '--data-root', str(data),
+               '--work-dir', str(folder), '--resume', '--cfg-options', *options]
+    with open(folder / 'train.txt', 'w') as log:
+        done = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, cwd=PROJECT,
+                              env=dict(os.environ, OMP_NUM_THREADS='1', PYTHONWARNINGS='ignore'))
+    if done.returncode:
+        sys.exit(f'error: the pre-training in {folder} failed; see {folder / "train.txt"}')
+    export_backbone((folder / 'last_checkpoint').read_text(), backbone)
+    print(f'pre-trained {folder.name}', flush=True)
+    return backbone
+
+
+def length_options(config: Path, iterations: Optional[int]) -> list[str]:
+    """Options for another number of iterations; what ended with the training does so again."""
+    if iterations is None:
+        return []
+    cfg = Config.fromfile(config)
+    ends = [f'param_scheduler.{i}.end={iterations}' for i, schedule in enumerate(cfg.param_scheduler)
+            if schedule.get('end') == cfg.train_cfg.max_iters]
+    return [f'train_cfg.max_iters={iterations}', *ends]
+
+
+def pretrain_all(out: Path, args: argparse.Namespace) -> dict[str, list[str]]:
+    """Backbones of all seeds by the name of the variant."""
+    jobs = [(name, seed) for seed in range(args.seeds) for name in VARIANTS]
+
+    def work(job: tuple) -> str:
+        name, seed = job
+        folder = out / f'{name.replace(",", "").replace(" ", "_")}_seed{seed}'
+        return str(pretrain(folder, out / 'data', VARIANTS[name], seed, args.iterations))
+
+    with ThreadPoolExecutor(args.num_workers) as pool:
+        backbones = list(pool.map(work, jobs))
+    return {name: [path for path, job in zip(backbones, jobs) if job[0] == name] for name in VARIANTS}
+
+
+def measure(out: Path, backbones: dict[str, list[str]], num_workers: int) -> str:
+    """The report's text, newly made unless it is younger than all backbones."""
+    report = out / 'transfer.txt'
+    made = max(os.path.getmtime(path) for paths in backbones.values() for path in paths)
+    if report.is_file() and report.stat().st_mtime > made:
+        return report.read_text()
+    cfg = with_data_root(Config.fromfile(CONFIG), str(out / 'data'))
+    settings = Settings()
+    measurements = measure_all(cfg, {SCRATCH: None, **backbones}, settings, num_workers, FINETUNED,
+                               FINETUNED_LONG)
+    return write_report(out, measurements, settings, split_frames(cfg, settings).describe(settings))
+
+
+def compare(out: Path) -> dict:
+    """Ratios of AbsRel over the seeds, by task and pair of backbones."""
+    backbones = json.loads((out / 'transfer.json').read_text())['backbones']
+    ratios = {}
+    for task in ('probe', 'finetune', 'finetune_long'):
+        for pair in RATIOS:
+            errors = [[DepthErrors(**error) for error in backbones[name].get(task, {}).get('errors', [])]
+                      for name in pair]
+            if all(errors):
+                ratios.setdefault(task, {})[' / '.join(pair)] = ratio(*errors)._asdict()
+    return ratios
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--out', type=Path, default=Path('work_dirs/transfer'))
+    parser.add_argument('--seeds', type=int, default=1, help='of pre-training (default: 1)')
+    parser.add_argument('--iterations', type=int, help='of pre-training (default: the config\'s)')
+    parser.add_argument('--num-workers', type=int, default=2,
+                        help='processes at a time, one thread each (default: 2)')
+    args = parser.parse_args()
+    out = args.out.resolve()
+    make_frames(out / 'data', args.num_workers)
+    print(measure(out, pretrain_all(out, args), args.num_workers))
+    ratios = compare(out)
+    mmengine.dump(ratios, out / 'ratios.json', indent=2)
+    for task, pairs in ratios.items():
+        for pair, values in pairs.items():
+            print(f'{task:14} {pair:40} mean {values["mean"]:.2f}, worst seed {values["worst"]:.2f}')
+
+
+if __name__ == '__main__':
+    main()
