@@ -1,0 +1,128 @@
+"""Which choices make a better backbone? Trains every row of the ablation on generated scenes.
+
+    python benchmarks/ablations.py --out work_dirs/ablations
+
+Each row of configs/ablations is one change of the original's settings; ``original`` has its projection
+errors, too, ``reference`` has them mended, ``recommended`` is configs/simipu_synthetic.py. All have the same
+small model, optimizer and number of iterations, whole images at 288 x 96 (the reference: of several sizes,
+as in the original, with as many pixels on average). Prints a table with mean and deviation over seeds. What
+is in the folder already is not trained again.
+"""
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from mmengine.config import Config
+
+from simipu.datasets.converters import create_kitti_infos
+from simipu.datasets.synthetic import generate_dataset
+
+PROJECT = Path(__file__).resolve().parents[1]
+ABLATIONS = PROJECT / 'configs' / 'ablations'
+ROWS = ('original', 'reference', 'recommended', 'distance_limit', 'mutual_nearest', 'exact_index',
+        'detach_feature', 'no_detach', 'false_negative_radius', 'mask_same_cell', 'symmetric',
+        'learned_temperature', 'use_xyz', 'sparse_encoder', 'backbone_init', 'without_intra_loss')
+NUM_TRAIN, NUM_VAL = 1000, 256
+SIZE, SEVERAL_SIZES = (288, 96), [(240, 80), (336, 112)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--out', type=Path, default=Path('work_dirs/ablations'))
+    parser.add_argument('--rows', nargs='+', default=ROWS, help='names of files in configs/ablations '
+                        'without .py, original, reference, recommended')
+    parser.add_argument('--seeds', type=int, default=3)
+    parser.add_argument('--iterations', type=int, default=250)
+    parser.add_argument('--num-workers', type=int, default=2,
+                        help='trainings at a time, one thread each (default: 2)')
+    args = parser.parse_args()
+    out = args.out.resolve()
+    data = out / 'data'
+    if not (data / 'simipu_infos_val.pkl').is_file():
+        total = NUM_TRAIN + NUM_VAL
+        generate_dataset(data, total, val_fraction=NUM_VAL / total, num_workers=args.num_workers)
+        create_kitti_infos(data, data, num_workers=args.num_workers)
+    jobs = [(row, seed) for seed in range(args.seeds) for row in args.rows]
+    with ThreadPoolExecutor(args.num_workers) as pool:
+        results = list(pool.map(lambda job: train(out / f'{job[0]}_seed{job[1]}', data, args.iterations, *job),
+                                jobs))
+    print(table({row: [result for job, result in zip(jobs, results) if job[0] == row] for row in args.rows}))
+
+
+def train(folder: Path, data: Path, iterations: int, row: str, seed: int) -> dict:
+    """Metrics of a training in a process of its own, with ``seconds`` of processor time."""
+    done = folder / 'result.json'
+    if done.is_file():
+        return json.loads(done.read_text())
+    folder.mkdir(parents=True, exist_ok=True)
+    config = load_config(row, data, iterations, seed)
+    config.dump(folder / 'config.py')
+    environment = dict(os.environ, OMP_NUM_THREADS='1', PYTHONWARNINGS='ignore', PYTHONPATH=os.pathsep.join(
+        [str(PROJECT / 'benchmarks'), os.environ.get('PYTHONPATH', '')]))
+    with open(folder / 'log.txt', 'w') as log:
+        process = subprocess.Popen(
+            [sys.executable, str(PROJECT / 'tools' / 'train.py'), str(folder / 'config.py'), '--work-dir',
+             str(folder)], stdout=log, stderr=subprocess.STDOUT, cwd=PROJECT, env=environment)
+        _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        sys.exit(f'error: the training in {folder} failed; see {folder / "log.txt"}')
+    scalars, = folder.glob('*/vis_data/scalars.json')
+    result = json.loads(scalars.read_text().splitlines()[-1])
+    result['seconds'] = usage.ru_utime + usage.ru_stime
+    done.write_text(json.dumps(result))
+    print(f'{folder.name}: probe AbsRel {result["depth_probe/abs_rel"]:.3f}', flush=True)
+    return result
+
+
+def load_config(row: str, data: Path, iterations: int, seed: int) -> Config:
+    """The row's config, at the size and length of this benchmark."""
+    os.environ['SIMIPU_ABLATION'] = 'synthetic'
+    if row == 'recommended':
+        cfg = Config.fromfile(PROJECT / 'configs' / 'simipu_synthetic.py')
+    elif row in ('original', 'reference'):
+        cfg = Config.fromfile(ABLATIONS / 'simipu_synthetic_reference.py')
+    else:
+        cfg = Config.fromfile(ABLATIONS / f'{row}.py')
+    if row == 'original':
+        cfg.model.type = 'OriginalProjectionSimIPU'
+        cfg.custom_imports.imports = [*cfg.custom_imports.imports, 'original_projection']
+    for loader in (cfg.train_dataloader, cfg.val_dataloader):
+        loader.num_workers, loader.persistent_workers = 0, False  # all in one process, whose time is taken
+        loader.dataset.data_root = f'{data}/'
+        for step in loader.dataset.pipeline:
+            if step['type'] == 'ResizeImages':
+                step['scale'] = SEVERAL_SIZES if isinstance(step['scale'], list) else SIZE
+    # 128 frames are fitted, 128 others scored.
+    cfg.val_evaluator = [dict(type='CrossModalRetrieval'), dict(type='DepthProbeMetric', rows_per_frame=128)]
+    cfg.train_cfg.update(max_iters=iterations, val_interval=iterations)
+    cfg.param_scheduler[-1]['end'] = iterations
+    cfg.default_hooks.checkpoint = dict(type='CheckpointHook', by_epoch=False, interval=iterations)
+    cfg.randomness = dict(seed=seed)
+    return cfg
+
+
+def table(results: dict[str, list[dict]]) -> str:
+    """A row each: depth probe and retrieval with deviations, ratio of the probe to the reference, cost."""
+    reference = results.get('reference')
+    lines = ['| row | probe AbsRel | to the reference | retrieval top-1, % | processor s |', '|---|---|---|---|---|']
+    for row, runs in results.items():
+        cells = [spread([run[key] for run in runs]) for key in ('depth_probe/abs_rel', 'retrieval/top1')]
+        ratio = '' if reference is None else spread(
+            [run['depth_probe/abs_rel'] / other['depth_probe/abs_rel'] for run, other in zip(runs, reference)], 2)
+        seconds = statistics.median(run['seconds'] for run in runs)
+        lines.append(f'| {row} | {cells[0]} | {ratio} | {cells[1]} | {seconds:.0f} |')
+    return '\n'.join(lines)
+
+
+def spread(values: list[float], digits: int = 3) -> str:
+    deviation = f' ± {statistics.stdev(values):.{digits}f}' if len(values) > 1 else ''
+    return f'{statistics.mean(values):.{digits}f}{deviation}'
+
+
+if __name__ == '__main__':
+    main()
