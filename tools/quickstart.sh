@@ -28,13 +28,13 @@ step() { echo; echo "[$(date +%T)] $*"; }
 # Of MMEngine's long output, what happens as it happens; all of it is in the folder's log files.
 progress() { { grep --line-buffered -E 'Iter\((train|val|test)\)' || true; } | sed -u -E 's/ - mmengine - INFO -//; s/base_lr.*eta/eta/'; }
 
-step '1/6 generating 600 frames of camera and LiDAR'
-python tools/create_data.py synthetic --out-dir "$OUT/data" --num-frames 600 --seed 0
+step '1/6 generating 1200 frames of camera and LiDAR'
+python tools/create_data.py synthetic --out-dir "$OUT/data" --num-frames 1200 --seed 0
 
 step '2/6 measuring the untrained backbone'
 python tools/test.py $CONFIG --work-dir "$OUT/before" --out "$OUT/before.json" "${DATA[@]}" | progress
 
-step '3/6 pre-training, 300 iterations (the first is slow: point operations are compiled)'
+step '3/6 pre-training, 1000 iterations (the first is slow: point operations are compiled)'
 python tools/train.py $CONFIG --work-dir "$OUT/train" --resume "${DATA[@]}" | progress
 
 step '4/6 measuring the pre-trained backbone'
