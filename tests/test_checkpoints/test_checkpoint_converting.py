@@ -1,10 +1,12 @@
 """Converted weights fit the other library's model and compute the same features there.
 
 torchvision cannot be installed beside a CPU build of PyTorch, and timm imports it, so both are
-stood in for by a ResNet written here under their (shared) names; timm, mmsegmentation and
-mmpretrain are used where they are installed.
+stood in for by a ResNet written here under their (shared) names, and by the recorded entries of
+theirs; where they, mmsegmentation or mmpretrain are installed, these are used.
 """
+import importlib
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -213,13 +215,35 @@ def test_openmmlab_layouts_compute_the_same_features(tmp_path, images, randomize
     torch.testing.assert_close(features(theirs.backbone, images), features(ours, images))
 
 
-def test_timm_itself_computes_the_same_features(images, randomize):
-    timm = pytest.importorskip('timm', exc_type=ImportError)
-    ours = randomize(ResNet(50))
-    theirs = timm.create_model('resnet50', num_classes=0, global_pool='')
-    theirs.load_state_dict(convert(pretrained(ours), 'timm').state_dict, strict=True)
+def library_resnet50(library):
+    """The library's own ResNet-50, classifier included, or the reason why there is none."""
+    try:
+        if library == 'timm':
+            return importlib.import_module('timm').create_model('resnet50')
+        return importlib.import_module('torchvision.models').resnet50()
+    except (ImportError, RuntimeError) as error:  # torchvision's CUDA build beside a CPU torch
+        pytest.skip(f'{library} cannot be imported: {error}')
+
+
+@pytest.mark.parametrize('library', ['torchvision', 'timm'])
+def test_the_library_itself_computes_the_same_features(library, images, randomize):
+    ours, theirs = randomize(ResNet(50)), library_resnet50(library)
+    missing, unexpected = theirs.load_state_dict(
+        convert(pretrained(ours), library).state_dict, strict=False)
+    assert missing == ['fc.weight', 'fc.bias'] and not unexpected
     theirs.eval()
-    torch.testing.assert_close(features(theirs, images), features(ours, images))
+    outputs = []
+    theirs.layer4.register_forward_hook(lambda module, inputs, output: outputs.append(output))
+    features(theirs, images)
+    torch.testing.assert_close(outputs[0], features(ours, images), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize('library', ['torchvision', 'timm'])
+def test_export_lacks_nothing_of_the_library_s_resnet50_but_the_classifier(library):
+    recorded = json.loads((Path(__file__).parent / 'resnet50_keys.json').read_text())['shapes']
+    exported = convert(pretrained(ResNet(50)), library).state_dict
+    classifier = {'fc.weight': [1000, 2048], 'fc.bias': [1000]}
+    assert {name: list(value.shape) for name, value in exported.items()} | classifier == recorded
 
 
 def test_other_models_keep_only_their_backbone():
