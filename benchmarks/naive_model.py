@@ -1,6 +1,7 @@
 """The model on the unoptimised path: what whole training steps are compared with."""
 import copy
 from contextlib import contextmanager
+from functools import partial
 
 import naive_contrast
 
@@ -9,14 +10,19 @@ from simipu.models.point_encoders import PointNet2Encoder
 
 
 def naive_copy(model: SimIPU, encoder) -> SimIPU:
-    """The same weights, with ``encoder`` and naive matching and InfoNCE in the place of ours."""
+    """The same weights, with ``encoder`` and naive matching, projection and InfoNCE."""
     naive = copy.deepcopy(model)
     encoder.load_state_dict(model.point_encoder.state_dict())
     naive.point_encoder = encoder
     naive.matcher = naive_contrast.hungarian
     for head in (naive.intra_head, naive.inter_head):
         head.loss_module = naive_contrast.NaiveInfoNCE()
+        head.embed_query = partial(_embed_sampled, head.query_projector)
     return naive
+
+
+def _embed_sampled(projector, features, sample=None):
+    return projector(features if sample is None else sample(features))
 
 
 @contextmanager

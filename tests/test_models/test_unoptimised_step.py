@@ -16,14 +16,14 @@ from naive_model import losses_and_gradients, naive_copy, recorded_samplings  # 
 from naive_points import NaiveEncoder  # noqa: E402
 
 SMALL = dict(
-    num_points=(128, 64, (32, 32)),
+    num_points=(256, 128, (128, 128)),
     radii=((0.4, 0.8, 1.6), (0.8, 1.6, 3.2), (1.6, 3.2, 4.8)),
     num_samples=((8, 8, 16), (8, 8, 16), (8, 8, 8)),
     sa_channels=(((8, 8), (8, 8), (8, 16)), ((8, 16), (8, 16), (8, 16)),
                  ((16, 16), (16, 16), (16, 32))),
     aggregation_channels=(16, 16, 24),
     fps_mods=('D-FPS', 'FS', ('F-FPS', 'D-FPS')),
-    fps_sample_range_lists=(-1, -1, (32, -1)),
+    fps_sample_range_lists=(-1, -1, (128, -1)),
     norm_cfg=dict(type='BN2d', eps=1e-3, momentum=0.1))
 
 
@@ -55,7 +55,9 @@ def largest_difference(ours, naive, batch):
         our_losses, our_grads = losses_and_gradients(ours, batch)
     naive.point_encoder.samplings = samplings
     losses, grads = losses_and_gradients(naive, batch)
-    assert losses['pairs_inter'] > 50 and losses['loss_intra'] > 0.5 and grads.keys() == our_grads.keys()
+    # More pairs than cells in the feature maps: the projection then starts on the maps.
+    assert losses['pairs_inter'] > 2 * 20 * 6 and losses['loss_intra'] > 0.5
+    assert grads.keys() == our_grads.keys()
     # A bias before a batch norm has no gradient but rounding: hence the 1e-3.
     return max(*(abs(losses[name] - our_losses[name]) for name in ('loss_inter', 'loss_intra')),
                *((grads[name] - our_grads[name]).norm() / (grads[name].norm() + 1e-3) for name in grads))

@@ -1,5 +1,5 @@
 """The projection from an encoder's feature space to the space in which features are contrasted."""
-from typing import Optional
+from typing import Callable, Optional
 
 import torch
 from mmcv.cnn import build_norm_layer
@@ -90,11 +90,25 @@ class ProjectionMLP(BaseModule):
             for width, next_width in zip(widths[:-1], widths[1:]))
         self.activation = nn.ReLU()
 
-    def forward(self, features: Tensor) -> Tensor:
-        if features.ndim != 2 or features.shape[1] != self.in_channels:
+    def forward(self, features: Tensor, sample: Optional[Callable[[Tensor], Tensor]] = None) -> Tensor:
+        """Embeddings of ``features``, or of the rows that ``sample`` interpolates from feature maps.
+
+        Interpolation commutes with a linear layer where its weights sum to one. So the first layer
+        sees each cell of the maps once, not each pixel that is sampled.
+
+        Args:
+            features: (K, in_channels), or with ``sample`` maps (B, in_channels, h, w).
+            sample: Function from maps (B, C, h, w) to (K, C), see :func:`sample_features`.
+        """
+        rows = features if sample is None else features.movedim(1, -1)
+        if rows.ndim != (2 if sample is None else 4) or rows.shape[-1] != self.in_channels:
             raise ValueError(
-                f'ProjectionMLP expects features (K, {self.in_channels}), got {tuple(features.shape)}; '
+                f'ProjectionMLP expects features (K, {self.in_channels}) or maps '
+                f'(B, {self.in_channels}, h, w), got {tuple(features.shape)}; '
                 'set its in_channels to the width of the encoder that feeds it')
-        for layer in self.layers[:-1]:
-            features = self.activation(layer(features))
-        return self.layers[-1](features)
+        linear, norm = self.layers[0]
+        rows = linear(rows)
+        rows = norm(rows if sample is None else sample(rows.movedim(-1, 1)))
+        for layer in self.layers[1:]:
+            rows = layer(self.activation(rows))
+        return rows

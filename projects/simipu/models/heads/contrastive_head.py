@@ -1,5 +1,5 @@
 """Contrast of two sets of paired features, after a projection of each."""
-from typing import Optional
+from typing import Callable, Optional
 
 import torch
 from mmengine.model import BaseModule
@@ -56,9 +56,10 @@ class ContrastiveHead(BaseModule):
         """The keys' own projector, or the one they share with the queries."""
         return self.query_projector if self.key_projector is None else self.key_projector
 
-    def embed_query(self, features: Tensor) -> Tensor:
-        """(K, C) features -> (K, D) embeddings."""
-        return self.query_projector(features)
+    def embed_query(self, features: Tensor,
+                    sample: Optional[Callable[[Tensor], Tensor]] = None) -> Tensor:
+        """(K, C) features, or ``sample(features)`` -> (K, D) embeddings."""
+        return self.query_projector(features, sample)
 
     def embed_key(self, features: Tensor) -> Tensor:
         """(K, C) features -> (K, D) embeddings."""
@@ -68,23 +69,28 @@ class ContrastiveHead(BaseModule):
             return self.projector_of_keys(features)
 
     def loss(self, query_features: Tensor, key_features: Tensor,
-             momentum_keys: Optional[Tensor] = None, **place: Tensor) -> dict[str, Tensor]:
+             momentum_keys: Optional[Tensor] = None,
+             sample: Optional[Callable[[Tensor], Tensor]] = None,
+             **place: Tensor) -> dict[str, Tensor]:
         """Loss and accuracies of paired features.
 
         Args:
-            query_features: (K, C_query).
+            query_features: (K, C_query), or with ``sample`` feature maps (B, C_query, h, w).
             key_features: (K, C_key), row i belongs to row i of the queries.
             momentum_keys: (K, D), what the queries look for in place of the embeddings of
                 ``key_features``. Those then learn by looking for the queries, and the loss is the
                 mean of both directions: their projector would otherwise have no gradient, and the
                 moving average that follows it would stand still.
+            sample: Interpolates the queries' (K, C) features from maps (B, C, h, w).
             place: Where each pair is (``frame``, ``position``, ``cell``), see :class:`InfoNCELoss`.
 
         Returns:
             ``loss``, and ``acc_top1``, ``acc_top5`` in percent: how often the positive is the most
             similar, or among the five most similar, of all keys.
         """
-        query, key = self.embed_query(query_features), self.embed_key(key_features)
+        if sample is not None and query_features[:, 0].numel() >= len(key_features):
+            query_features, sample = sample(query_features), None  # fewer pixels than cells
+        query, key = self.embed_query(query_features, sample), self.embed_key(key_features)
         target = key if momentum_keys is None else momentum_keys
         past = {} if self.queue is None else dict(extra_keys=self.queue.keys())
         result = self.loss_module(query, target, **place, **past)
