@@ -42,10 +42,12 @@ VARIANTS = {
     'SimIPU, mispaired': Variant(CONFIG, ('train_dataloader.dataset.type=MispairedDataset', )),
     'SimIPU, no intra loss': Variant(CONFIG, (
         'model.intra_head=None', 'model.matcher=None', 'model.inter_head.detach_key=None')),
-    'original settings': Variant(PROJECT / 'configs' / 'ablations' / 'simipu_synthetic_reference.py'),
+    # With its projection errors, which benchmarks/original_projection.py brings back.
+    'original': Variant(PROJECT / 'configs' / 'ablations' / 'simipu_synthetic_reference.py', (
+        'model.type=OriginalProjectionSimIPU', 'custom_imports.imports=[simipu,original_projection]')),
 }
 RATIOS = [('SimIPU', SCRATCH), ('SimIPU', 'SimIPU, mispaired'), ('SimIPU', 'SimIPU, no intra loss'),
-          ('SimIPU', 'original settings')]
+          ('SimIPU', 'original')]
 # Fine-tuning takes most of the time of measuring; the others are only probed.
 FINETUNED = (SCRATCH, 'SimIPU', 'SimIPU, mispaired')
 FINETUNED_LONG = (SCRATCH, 'SimIPU')
@@ -69,11 +71,14 @@ def pretrain(folder: Path, data: Path, variant: Variant, seed: int, iterations: 
                *length_options(variant.config, iterations), *variant.options]
     command = [sys.executable, str(PROJECT / 'tools' / 'train.py'), str(variant.config), '--data-root', str(data),
                '--work-dir', str(folder), '--resume', '--cfg-options', *options]
-    with open(folder / 'train.txt', 'w') as log:
-        done = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, cwd=PROJECT,
-                              env=dict(os.environ, OMP_NUM_THREADS='1', PYTHONWARNINGS='ignore'))
+    path = os.pathsep.join([str(PROJECT / 'benchmarks'), os.environ.get('PYTHONPATH', '')])
+    environment = dict(os.environ, OMP_NUM_THREADS='1', PYTHONWARNINGS='ignore', PYTHONPATH=path)
+    log = folder / 'train.txt'
+    with open(log, 'w') as stream:
+        done = subprocess.run(command, stdout=stream, stderr=subprocess.STDOUT, cwd=PROJECT, env=environment)
     if done.returncode:
-        sys.exit(f'error: the pre-training in {folder} failed; see {folder / "train.txt"}')
+        sys.exit(f'error: the pre-training of {folder.name} failed: {log.read_text().splitlines()[-1]}\n'
+                 f'All of its output is in {log}')
     export_backbone((folder / 'last_checkpoint').read_text(), backbone)
     print(f'pre-trained {folder.name}', flush=True)
     return backbone

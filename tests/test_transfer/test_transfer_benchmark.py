@@ -25,7 +25,7 @@ def test_frames_are_split_in_one_piece(bright_cfg):
     most = SMALL._replace(scored_frames=100)
     assert split_frames(bright_cfg, most) == FrameSplit(list(range(6)), list(range(6, 12)))
     assert split_frames(bright_cfg, most).describe(most._replace(probe_frames=7)) == (
-        '6 frames are scored; of 6 others, labelled are: 6 (of 7 wished for) for the frozen probe, 3 for '
+        '6 frames are scored; of 6 others, labelled are: 6 (of 7 asked for) for the frozen probe, 3 for '
         'fine-tuning')
 
 
@@ -120,7 +120,7 @@ def test_tool_writes_table_json_and_plot(bright_config, bright_cfg, tmp_path, mo
               '--seeds', 1, '--steps', 1, '--scored-frames', 3, '--long')
     printed = capsys.readouterr().out
     table = (tmp_path / 'out/transfer.txt').read_text()
-    assert table in printed and '9 (of 128 wished for) for the frozen probe' in table
+    assert table in printed and '9 (of 128 asked for) for the frozen probe' in table
     assert 'WARNING' not in printed
     report = json.loads((tmp_path / 'out/transfer.json').read_text())
     assert report['settings']['steps'] == 1

@@ -52,10 +52,10 @@ class FrameSplit(NamedTuple):
     scored: list[int]
 
     def describe(self, settings: Settings) -> str:
-        """How many frames are labelled and scored, and how many were wished for."""
+        """How many frames are labelled and scored, and how many were asked for."""
         pool = len(self.labelled)
         labelled = ', '.join(
-            f'{min(pool, count)}{f" (of {count} wished for)" if pool < count else ""} for {task}'
+            f'{min(pool, count)}{f" (of {count} asked for)" if pool < count else ""} for {task}'
             for task, count in (('the frozen probe', settings.probe_frames),
                                 ('fine-tuning', settings.finetune_frames)))
         return f'{len(self.scored)} frames are scored; of {pool} others, labelled are: {labelled}'
