@@ -1,4 +1,6 @@
 """Every config of configs/ablations: what it changes of its reference, and one training step."""
+import copy
+import functools
 from pathlib import Path
 
 import pytest
@@ -54,9 +56,11 @@ def data_root(tmp_path_factory):
     return root
 
 
-def load(name: str, data: str, monkeypatch) -> Config:
-    monkeypatch.setenv('SIMIPU_ABLATION', data)
-    return Config.fromfile(CONFIGS / 'ablations' / f'{name}.py')
+@functools.cache
+def load(name: str, data: str) -> Config:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv('SIMIPU_ABLATION', data)
+        return Config.fromfile(CONFIGS / 'ablations' / f'{name}.py')
 
 
 def changed_places(ours, reference, place: str) -> set[str]:
@@ -76,8 +80,8 @@ def test_every_row_is_listed():
 
 
 @pytest.mark.parametrize('name, data', CASES)
-def test_a_row_changes_what_it_says_and_no_more(name, data, monkeypatch):
-    ours, reference = (load(stem, data, monkeypatch) for stem in (name, f'simipu_{data}_reference'))
+def test_a_row_changes_what_it_says_and_no_more(name, data):
+    ours, reference = (load(stem, data) for stem in (name, f'simipu_{data}_reference'))
     places = set()
     for section in ('model', 'train_dataloader', 'val_dataloader', 'val_evaluator', 'optim_wrapper',
                     'train_cfg', 'param_scheduler', 'custom_hooks'):
@@ -89,7 +93,7 @@ def test_a_row_changes_what_it_says_and_no_more(name, data, monkeypatch):
 def test_both_references_make_the_original_s_choices():
     """Whatever the default configs say, which may change."""
     for data in ('kitti', 'synthetic'):
-        model = Config.fromfile(CONFIGS / 'ablations' / f'simipu_{data}_reference.py').model
+        model = load(f'simipu_{data}_reference', data).model
         assert model.matcher == dict(type='HungarianMatcher')
         assert model.img_backbone.init_cfg == [] and model.point_encoder.use_xyz is False
         for head in (model.intra_head, model.inter_head):
@@ -102,13 +106,14 @@ def test_both_references_make_the_original_s_choices():
 
 def shrink(cfg: Config) -> None:
     """Few points, small images, narrow networks: what is left is the structure."""
-    cfg.train_dataloader.dataset.data_root = str(cfg.data_root)
+    cfg.train_dataloader.dataset.update(data_root=str(cfg.data_root), serialize_data=False)
     for transform in cfg.train_dataloader.dataset.pipeline:
         if transform['type'] == 'SamplePoints':
             transform['num_points'] = 256
         elif transform['type'] == 'ResizeImages':
             transform['scale'] = (192, 64)
-    cfg.model.img_backbone.base_channels = 8
+    narrower = 8 if cfg.model.img_backbone.depth == 18 else 32  # a bottleneck is four times as wide
+    cfg.model.img_backbone.update(depth=18, base_channels=8)
     if cfg.model.point_encoder.type == 'PointNet2Encoder':
         cfg.model.point_encoder.update(num_points=(64, 32), radii=((1., ), (4., )),
                                        num_samples=((8, ), (8, )), sa_channels=(((16, ), ), ((16, ), )),
@@ -120,11 +125,12 @@ def shrink(cfg: Config) -> None:
     for head in heads:
         head.key_projector.in_channels = 32
         if 'img_neck' not in cfg.model:
-            head.query_projector.in_channels //= 8
+            head.query_projector.in_channels //= narrower
     if cfg.model.get('intra_head'):
         cfg.model.intra_head.query_projector.in_channels = 32
     if 'img_neck' in cfg.model:
-        cfg.model.img_neck.in_channels = [width // 8 for width in cfg.model.img_neck.in_channels]
+        cfg.model.img_neck.in_channels = [
+            width // narrower for width in cfg.model.img_neck.in_channels]
 
 
 # In the small model, those rows alone that are computed from the reference's sizes or pipeline.
@@ -133,8 +139,8 @@ STEPS = [(name, data) for name, data in CASES if data == 'kitti' or name in (
 
 
 @pytest.mark.parametrize('name, data', STEPS)
-def test_one_training_step(name, data, data_root, monkeypatch, tmp_path):
-    cfg = load(name, data, monkeypatch)
+def test_one_training_step(name, data, data_root, tmp_path):
+    cfg = copy.deepcopy(load(name, data))
     cfg.data_root = data_root
     shrink(cfg)
     if name == 'sparse_encoder':

@@ -46,7 +46,6 @@ CASES = {
     'resnet50': ('simipu_kitti.py', {}, retinanet(50)),
     'resnet50-caffe': ('backbones/simipu_r101-caffe_kitti.py', dict(depth=50),
                        retinanet(50, '-caffe')),
-    'resnet101': ('simipu_kitti.py', dict(depth=101), retinanet(101)),
     'resnet101-caffe': (
         'backbones/simipu_r101-caffe_kitti.py', {},
         "_base_ = 'mmdet3d::fcos3d/fcos3d_r101-caffe-dcn_fpn_head-gn_8xb2-1x_nus-mono3d.py'"),
