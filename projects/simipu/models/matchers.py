@@ -17,8 +17,11 @@ class Matches(NamedTuple):
 
 
 def _distances(xyz_a: Tensor, xyz_b: Tensor) -> Tensor:
-    """(B, M, N) metres; not by a matrix product, which loses centimetres far from the origin."""
-    return torch.cdist(xyz_a.float(), xyz_b.float(), compute_mode='donot_use_mm_for_euclid_dist')
+    """(B, M, N) metres, in double precision, so that rounding does not choose between pairs.
+
+    Not by a matrix product, which loses digits far from the origin.
+    """
+    return torch.cdist(xyz_a.double(), xyz_b.double(), compute_mode='donot_use_mm_for_euclid_dist')
 
 
 def _within(matches: Matches, xyz_a: Tensor, xyz_b: Tensor, max_distance: Optional[float]) -> Matches:
