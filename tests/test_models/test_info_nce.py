@@ -163,7 +163,7 @@ def batch(num_pairs):
 
 
 def gathered_head():
-    return head(norm_cfg=dict(type='PairBatchNorm', sync=True), detach_key=None,
+    return head(norm_cfg=dict(type='PairBatchNorm', sync=True), detach_key=None, queue_size=20,
                 loss=dict(type='InfoNCELoss', gather=True, symmetric=True,
                           false_negative_radius=0.4))
 
@@ -174,7 +174,9 @@ def run_share(rank, shares):
     image, point, place = batch(sum(shares))
     own = slice(0, shares[0]) if rank == 0 else slice(shares[0], None)
     image, point = image[own].requires_grad_(), point[own].requires_grad_()
-    loss = module.loss(image, point, **{name: rows[own] for name, rows in place.items()})['loss']
+    place = {name: rows[own] for name, rows in place.items()}
+    module.loss(image, point, **place)  # fills the queue
+    loss = module.loss(image, point, **place)['loss']
     loss.backward()
     grads = [parameter.grad / 2 for parameter in module.parameters()]  # as DDP does
     for grad in [loss.data.div_(2), *grads]:
@@ -229,6 +231,7 @@ def test_two_processes_equal_one_with_the_joined_batch(shares_of_ranks, case, sh
     # A process numbers its own frames: those of the two are different frames.
     place['frame'] = place['frame'] + 2 * (torch.arange(sum(shares)) >= shares[0])
     image.requires_grad_(), point.requires_grad_()
+    module.loss(image, point, **place)
     loss = module.loss(image, point, **place)['loss']
     loss.backward()
     for result in results:
