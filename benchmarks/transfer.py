@@ -118,7 +118,7 @@ def measure(out: Path, backbones: dict[str, list[str]], num_workers: int) -> str
     settings = Settings()
     measurements = measure_all(cfg, {SCRATCH: None, **backbones}, settings, num_workers, FINETUNED,
                                FINETUNED_LONG)
-    return write_report(out, measurements, settings, split_frames(cfg, settings).describe(settings))
+    return write_report(out, measurements, settings, split_frames(cfg, settings))
 
 
 def compare(out: Path) -> dict:

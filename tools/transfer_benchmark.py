@@ -55,14 +55,14 @@ def main() -> None:
     settings = transfer.Settings(
         probe_frames=args.probe_frames, finetune_frames=args.finetune_frames,
         scored_frames=args.scored_frames, steps=args.steps, num_seeds=args.seeds)
-    frames = transfer.split_frames(cfg, settings).describe(settings)
-    print(frames)
+    split = transfer.split_frames(cfg, settings)
+    print(split.describe(settings))
     if shared := transfer.count_training_frames(cfg):
         print(f'WARNING: {shared} of these frames are in the training set of the config too; a backbone that '
               'was pre-trained on them must be measured on others')
     measurements = transfer.measure_all(cfg, backbones, settings, args.num_workers,
                                         finetuned_long=backbones if args.long else ())
-    print(transfer.write_report(args.out, measurements, settings, frames))
+    print(transfer.write_report(args.out, measurements, settings, split))
 
 
 if __name__ == '__main__':

@@ -100,8 +100,9 @@ def test_tables_and_ratios_by_hand():
                         position=Measurement(errors(0.5, 0.8)))
     assert ratio(measurements['ours'].probe, measurements['scratch'].probe) == (
         pytest.approx([0.5, 0.75]), pytest.approx(0.625), pytest.approx(0.75))
-    probe, finetune = format_tables(measurements, Settings(probe_frames=9)).split('\n\n')
-    assert probe.splitlines()[0] == 'frozen probe on 9 labelled frames'
+    probe, finetune = format_tables(
+        measurements, dict(probe='frozen probe', finetune='fine-tuning', finetune_long='long')).split('\n\n')
+    assert probe.splitlines()[0] == 'frozen probe'
     rows = [line.split() for line in probe.splitlines()[2:]]
     assert rows[1] == '''ours 0.275 ± 0.035 2.750 ± 0.354 0.550 ± 0.071 0.725 ± 0.035 0.62 0.75'''.split()
     assert [row[0] for row in rows] == ['scratch', 'ours', 'position']
@@ -121,7 +122,7 @@ def test_tool_writes_table_json_and_plot(bright_config, bright_cfg, tmp_path, mo
     printed = capsys.readouterr().out
     table = (tmp_path / 'out/transfer.txt').read_text()
     assert table in printed and '9 (of 128 asked for) for the frozen probe' in table
-    assert 'WARNING' not in printed
+    assert 'frozen probe on 9 labelled frames' in table and 'WARNING' not in printed
     report = json.loads((tmp_path / 'out/transfer.json').read_text())
     assert report['settings']['steps'] == 1
     ours, scratch = report['backbones']['ours'], report['backbones']['scratch']

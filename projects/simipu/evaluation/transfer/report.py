@@ -7,7 +7,7 @@ import mmengine
 from matplotlib.figure import Figure
 
 from ..depth_probe import DepthErrors
-from .benchmark import SCRATCH, Measurement, Settings
+from .benchmark import SCRATCH, FrameSplit, Measurement, Settings
 
 Measurements = Mapping[str, Measurement]
 """By the name of the backbone or control."""
@@ -27,29 +27,57 @@ def ratio(errors: Sequence[DepthErrors], baseline: Sequence[DepthErrors]) -> Rat
 
 
 def write_report(folder: Union[str, Path], measurements: Measurements, settings: Settings,
-                 frames: str) -> str:
+                 split: FrameSplit) -> str:
     """Write ``transfer.txt``, ``transfer.json`` and ``transfer.png``, and return the text.
 
     Args:
         folder: Made if need be.
         measurements: With one named :data:`SCRATCH`.
         settings: They were made with.
-        frames: Which frames were labelled and scored, in words.
+        split: The frames that they were made on.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    text = f'{frames}\n\n{format_tables(measurements, settings)}\n'
+    titles = _titles(settings, split)
+    text = f'{split.describe(settings)}\n\n{format_tables(measurements, titles)}\n'
     (folder / 'transfer.txt').write_text(text)
-    write_json(folder / 'transfer.json', measurements, settings, frames)
-    draw_bars(folder / 'transfer.png', measurements, settings)
+    mmengine.dump(dict(settings=settings._asdict(), frames=split.describe(settings),
+                       backbones={name: _as_dict(item, measurements[SCRATCH])
+                                  for name, item in measurements.items()}),
+                  folder / 'transfer.json', indent=2)
+    draw_bars(folder / 'transfer.png', measurements, titles)
     return text
 
 
-def format_tables(measurements: Measurements, settings: Settings) -> str:
-    """One table for each task: mean and standard deviation over the seeds, and the ratio to scratch."""
+def _titles(settings: Settings, split: FrameSplit) -> dict[str, str]:
+    """Of the tasks, by the field of :class:`Measurement`."""
+    probed, tuned = (min(count, len(split.labelled))
+                     for count in (settings.probe_frames, settings.finetune_frames))
+    return dict(probe=f'frozen probe on {probed} labelled frames',
+                finetune=f'fine-tuning on {tuned} labelled frames, {settings.steps} steps',
+                finetune_long=f'fine-tuning on {tuned} labelled frames, {4 * settings.steps} steps')
+
+
+def _as_dict(item: Measurement, scratch: Measurement) -> dict:
+    """Errors of every seed and ratios to scratch by task, and the learning rates tried."""
+    content = {task: dict(errors=[errors._asdict() for errors in getattr(item, task)],
+                          ratio_to_scratch=ratio(getattr(item, task), getattr(scratch, task))._asdict())
+               for task in ('probe', 'finetune', 'finetune_long') if getattr(item, task)}
+    if item.tuning:
+        content['learning_rate'] = dict(chosen=item.learning_rate, held_out_abs_rel=item.tuning)
+    return content
+
+
+def format_tables(measurements: Measurements, titles: Mapping[str, str]) -> str:
+    """A table for each task that was measured: mean and deviation over the seeds, and the ratio to scratch.
+
+    Args:
+        measurements: With one named :data:`SCRATCH`.
+        titles: By the field of :class:`Measurement`.
+    """
     width = max(map(len, measurements))
     tables = []
-    for task, title in _tasks(settings).items():
+    for task, title in titles.items():
         rows = {name: getattr(item, task) for name, item in measurements.items() if getattr(item, task)}
         if rows:
             header = (f'{"":{width}}  {"AbsRel":>15} {"RMSE, m":>15} {"RMSE of log":>15} {"delta < 1.25":>15} '
@@ -60,24 +88,9 @@ def format_tables(measurements: Measurements, settings: Settings) -> str:
     return '\n\n'.join(tables)
 
 
-def write_json(path: Union[str, Path], measurements: Measurements, settings: Settings,
-               frames: str) -> None:
-    """Settings, errors of every seed, and ratios to scratch; arguments as in :func:`write_report`."""
-    backbones = {}
-    for name, item in measurements.items():
-        tasks = {task: dict(errors=[errors._asdict() for errors in getattr(item, task)],
-                            ratio_to_scratch=ratio(getattr(item, task),
-                                                   getattr(measurements[SCRATCH], task))._asdict())
-                 for task in _tasks(settings) if getattr(item, task)}
-        if item.tuning:
-            tasks['learning_rate'] = dict(chosen=item.learning_rate, held_out_abs_rel=item.tuning)
-        backbones[name] = tasks
-    mmengine.dump(dict(settings=settings._asdict(), frames=frames, backbones=backbones), path, indent=2)
-
-
-def draw_bars(path: Union[str, Path], measurements: Measurements, settings: Settings) -> None:
+def draw_bars(path: Union[str, Path], measurements: Measurements, titles: Mapping[str, str]) -> None:
     """A panel for each task: mean AbsRel of each backbone as a bar, every seed as a dot."""
-    tasks = {task: title for task, title in _tasks(settings).items()
+    tasks = {task: title for task, title in titles.items()
              if getattr(measurements[SCRATCH], task)}
     names = list(measurements)
     figure = Figure(figsize=(5 * len(tasks) + 1, 0.5 * len(names) + 1.2), layout='constrained')
@@ -94,14 +107,6 @@ def draw_bars(path: Union[str, Path], measurements: Measurements, settings: Sett
     panels[0].set_yticks(range(len(names)), names)
     panels[0].invert_yaxis()
     figure.savefig(path, dpi=120)
-
-
-def _tasks(settings: Settings) -> dict[str, str]:
-    """Titles by the field of :class:`Measurement`."""
-    tuned = f'fine-tuning on {settings.finetune_frames} labelled frames'
-    return dict(probe=f'frozen probe on {settings.probe_frames} labelled frames',
-                finetune=f'{tuned}, {settings.steps} steps',
-                finetune_long=f'{tuned}, {4 * settings.steps} steps')
 
 
 def _row(name: str, width: int, errors: Sequence[DepthErrors], scratch: Sequence[DepthErrors], task: str,
