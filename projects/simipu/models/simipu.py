@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from mmdet3d.registry import MODELS
 from mmdet3d.structures import Det3DDataSample
+from ..checkpoints.initialising import checked_initial_weights
 from ..geometry import (Occlusion, invert_matrix, project_to_cameras, sample_features,
                         transform_points)
 from .momentum_keys import MomentumKeys
@@ -139,6 +140,16 @@ class SimIPU(BaseModel):
                 'SimIPU: without intra_head and with inter_head.detach_key='
                 f'{detached[0]!r} nothing trains the point encoder, and the images '
                 'would learn random features. Set inter_head.detach_key=None, or add intra_head')
+
+    def init_weights(self) -> None:
+        """As MMEngine's.
+
+        Raises:
+            CheckpointError: The image backbone shall start from a file that is not there, or that holds
+                nothing of it.
+        """
+        with checked_initial_weights(self.img_backbone, 'model.img_backbone'):
+            super().init_weights()
 
     def forward(self,
                 inputs: dict[str, Tensor],
