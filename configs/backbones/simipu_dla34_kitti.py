@@ -1,4 +1,4 @@
-# DLA-34 as in SMOKE, with group norm. For MonoFlex: norm_cfg=dict(type='BN').
+# DLA-34 with group norm, as in SMOKE.
 _base_ = '../simipu_kitti.py'
 
 model = dict(
