@@ -10,6 +10,7 @@ from torch import nn
 
 from mmdet3d.registry import MODELS
 from simipu.checkpoints import convert_checkpoint, export_backbone, verify_pretrained
+from simipu.config_check import check_config
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 
@@ -40,10 +41,10 @@ def retinanet(depth, style=''):
     return f"_base_ = 'mmdet::retinanet/retinanet_r{depth}{style}_fpn_1x_coco.py'"
 
 
-# Name: config of the pre-training, what is changed of its image backbone, config of the detector.
+# Name: config of the pre-training, what is changed of its image backbone, config of the detector. The
+# plain ResNet-50 has a test of its own, with the downstream configs.
 CASES = {
     'resnet18': ('backbones/simipu_r18_kitti.py', {}, retinanet(18)),
-    'resnet50': ('simipu_kitti.py', {}, retinanet(50)),
     'resnet50-caffe': ('backbones/simipu_r101-caffe_kitti.py', dict(depth=50),
                        retinanet(50, '-caffe')),
     'resnet101-caffe': (
@@ -72,6 +73,7 @@ def case(request, tmp_path):
     cfg.merge_from_dict(dict(model=dict(img_backbone=changes)))
     if request.param == 'own':
         cfg.model.inter_head.query_projector.in_channels = 16
+    check_config(cfg)
     (tmp_path / 'detector.py').write_text(detector)
     with DefaultScope.overwrite_default_scope('mmdet3d'):
         return cfg, MODELS.build(cfg.model), tmp_path / 'detector.py'
