@@ -31,6 +31,8 @@ from mmdet3d.registry import MODELS
 
 ABLATIONS = Path(__file__).resolve().parents[1] / 'configs' / 'ablations'
 CONFIGS = dict(PointNet2Encoder='simipu_kitti_reference.py', SparseConvEncoder='sparse_encoder.py')
+
+
 class Step(NamedTuple):
     """A model with its optimizer and the batch that it trains on."""
     model: torch.nn.Module

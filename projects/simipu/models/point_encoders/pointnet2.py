@@ -8,6 +8,7 @@ from mmdet3d.registry import MODELS
 from torch import Tensor
 from torch.nn.functional import linear
 
+from simipu.ops import weighted_batch_norm_relu
 from .base import PointFeatures
 
 
@@ -115,11 +116,11 @@ class PointNet2Encoder(PointNet2SAMSG):
 
 
 def _pointwise(layer: ConvModule, features: Tensor) -> Tensor:
-    """``layer(features)`` of (B, C, M) features, for a convolution of width 1.
+    """``layer(features)`` of (B, C, M) features, for a convolution of width 1 with norm and ReLU.
 
     By row, as the features of set abstraction lie in memory: torch's convolution copies them.
     """
     rows = linear(features.transpose(1, 2).flatten(0, 1), layer.conv.weight.squeeze(2),
                   layer.conv.bias)
-    rows = layer.activate(layer.norm(rows))
+    rows = weighted_batch_norm_relu(rows, rows.new_ones(len(rows)), layer.norm)
     return rows.unflatten(0, (len(features), -1)).transpose(1, 2)
