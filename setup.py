@@ -27,6 +27,7 @@ setup(
     python_requires='>=3.11,<3.12',
     install_requires=read_requirements('requirements.txt'),
     extras_require={
+        'depth': read_requirements('requirements/depth.txt'),
         'sparse': read_requirements('requirements/optional.txt'),
         'tests': read_requirements('requirements/tests.txt'),
     },

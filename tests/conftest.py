@@ -1,5 +1,6 @@
 """Fixtures shared by all tests."""
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -25,3 +26,23 @@ def real_data() -> Path:
 def reference() -> Path:
     """Folder with the recorded results of the original implementation."""
     return _shared_folder('SIMIPU_REFERENCE', PROJECT.parent / 'shared' / 'reference')
+
+
+@pytest.fixture(scope='session')
+def mmdet3d_kitti(tmp_path_factory) -> Path:
+    """Three synthetic KITTI frames and one for testing, gone through mmdet3d's whole preparation."""
+    import mmdet3d
+    from mmengine.registry import DefaultScope
+    from simipu.datasets.synthetic import generate_dataset
+
+    root = tmp_path_factory.mktemp('kitti') / 'data'
+    generate_dataset(root, 3, seed=2, image_size=(192, 64), num_workers=1, val_fraction=0.34)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(Path(mmdet3d.__file__).parent / '.mim'))
+        patch.setattr(sys, 'argv', ['create_data.py', 'kitti'])  # parsed when imported
+        from tools import create_data
+        from tools.dataset_converters import update_infos_to_v2
+        patch.setattr(update_infos_to_v2.time, 'sleep', lambda seconds: None)  # before overwriting
+        with DefaultScope.overwrite_default_scope('mmdet3d'):
+            create_data.kitti_data_prep(str(root), 'kitti', 'v1.0', str(root))
+    return root

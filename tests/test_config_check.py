@@ -59,7 +59,7 @@ def test_all_mistakes_at_once():
 def test_unknown_type_names_the_closest(kind, suggestion):
     message = problems(model=detector(backbone=dict(type=kind)))
     assert message.startswith('model.backbone.type: no model or') and repr(kind) in message
-    assert f'did you mean {suggestion}' in message
+    assert suggestion in message.partition('did you mean ')[2]
 
 
 def test_type_that_is_no_name():

@@ -3,6 +3,7 @@ from argparse import ArgumentParser, Namespace
 
 import mmengine
 
+from simipu.config_check import check_device
 from simipu.engine import launch
 
 
@@ -18,6 +19,7 @@ def parse_args() -> Namespace:
 def main() -> None:
     args = parse_args()
     cfg = launch.load_config(args)
+    check_device(cfg, 'model', 'test_evaluator')
     if args.checkpoint:
         launch.set_checkpoint(cfg, args.checkpoint)
     metrics = launch.build_runner(cfg, strict=True).test()

@@ -1,6 +1,7 @@
-"""Train what a config describes: SimIPU, or any model of mmdet3d."""
+"""Train what a config describes: SimIPU, or any model of OpenMMLab."""
 from argparse import ArgumentParser, Namespace
 
+from simipu.config_check import check_device
 from simipu.engine import launch
 
 
@@ -18,6 +19,7 @@ def parse_args() -> Namespace:
 def main() -> None:
     args = parse_args()
     cfg = launch.load_config(args)
+    check_device(cfg, 'model', 'val_evaluator')
     if args.amp:
         launch.enable_amp(cfg)
     if args.auto_scale_lr:

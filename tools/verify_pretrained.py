@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from simipu.checkpoints import CheckpointError, verify_pretrained
+from simipu.config_check import ConfigError
 
 
 def parse_args() -> argparse.Namespace:
@@ -20,7 +21,7 @@ def main() -> int:
     args = parse_args()
     try:
         report = verify_pretrained(args.detector_config, args.weights)
-    except (CheckpointError, OSError) as error:
+    except (CheckpointError, ConfigError, OSError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 1
     print(report)

@@ -7,14 +7,17 @@ import ast
 import inspect
 import textwrap
 from difflib import get_close_matches
-from typing import Any, Iterator, NamedTuple, Optional
+from pathlib import Path
+from typing import Any, Iterator, NamedTuple, Optional, Union
 
 from mmengine.config import Config
+from mmengine.device import get_device
 from mmengine.registry import FUNCTIONS, DefaultScope, Registry
 from torch import nn
 
 from mmdet3d import registry as registries
 from mmdet3d.models.layers.pointnet_modules.builder import SA_MODULES
+from .errors import user_message
 
 # What a dict with ``type`` may stand for, by its place in the config.
 _SECTIONS = dict(
@@ -31,6 +34,11 @@ _WRAPPER_KEYS = {'constructor', 'paramwise_cfg'}
 _PARTIAL = {'conv_cfg', 'norm_cfg', 'act_cfg', 'init_cfg', 'dcn'}
 # And the ``type`` of these is no registered class.
 _OPTIONS = {'nms', 'nms_cfg', 'roi_layer'}
+# Types that run on a GPU only, and why.
+_GPU_ONLY = dict(
+    DynamicVFE='mmcv 2.1 has no CPU version of the scatter that its voxels need',
+    KittiMetric='mmdet3d 1.4 computes the overlaps of its 3D boxes with numba.cuda; docs/downstream.md '
+                'tells what to do on a CPU')
 
 
 class ConfigError(ValueError):
@@ -44,6 +52,25 @@ class _Entry(NamedTuple):
     scope: Optional[str] = None
 
 
+def read_config(path: Union[str, Path]) -> Config:
+    """Read a config file; what it lacks is one message.
+
+    Raises:
+        ConfigError: There is no such file, or it builds on a package that is not installed.
+    """
+    if not Path(path).is_file():
+        raise ConfigError(f'no config file {path}; expected a path such as configs/simipu_synthetic.py')
+    try:
+        return Config.fromfile(path)
+    except ImportError as error:
+        message = user_message(error)
+        if 'mmsegmentation is not installed' in str(error):  # MMEngine's words, of a base `mmseg::...`
+            message = 'mmsegmentation is not installed; run: pip install -r requirements/depth.txt'
+        if message is None:
+            raise
+        raise ConfigError(f'{path}: {message}') from error
+
+
 def check_config(cfg: Config) -> None:
     """Check every dict with ``type`` in the model, the data loaders and the optimizer of ``cfg``.
 
@@ -54,6 +81,25 @@ def check_config(cfg: Config) -> None:
         problems = [problem for section, allowed in _SECTIONS.items() if section in cfg
                     for entry in _entries(cfg[section], section)
                     for problem in _problems(entry, allowed)]
+    if problems:
+        raise ConfigError('\n'.join(problems))
+
+
+def check_device(cfg: Config, *sections: str) -> None:
+    """Refuse what runs on a GPU only, where there is none.
+
+    Args:
+        sections: Parts of the config that are about to be used, such as ``model``.
+
+    Raises:
+        ConfigError: Names each such type, and why it needs a GPU.
+    """
+    if get_device() != 'cpu':
+        return
+    found = [(entry.path, str(entry.value['type']).rpartition('.')[2])
+             for section in sections for entry in _entries(cfg.get(section), section)]
+    problems = [f'{path}.type: {kind} needs a GPU, and there is none here: {_GPU_ONLY[kind]}'
+                for path, kind in found if kind in _GPU_ONLY]
     if problems:
         raise ConfigError('\n'.join(problems))
 

@@ -1,46 +1,26 @@
 """The synthetic KITTI folder through mmdet3d's own create_data.py kitti, and what it wrote read by us."""
-import sys
 from pathlib import Path
 
-import mmdet3d
 import numpy as np
 import pytest
 from mmdet3d.datasets import KittiDataset
 
 from simipu.datasets import PairedDataset
 from simipu.datasets.converters import create_kitti_infos
-from simipu.datasets.synthetic import generate_dataset
 
 SPLITS = {'train': 'training', 'val': 'training', 'trainval': 'training', 'test': 'testing'}
 LOAD = dict(type='LoadPointsFromFile', coord_type='LIDAR', load_dim=4, use_dim=4)
 
 
-@pytest.fixture(scope='module')
-def converted(tmp_path_factory) -> Path:
-    """Three frames and one for testing, gone through mmdet3d's whole preparation."""
-    root = tmp_path_factory.mktemp('kitti') / 'data'
-    generate_dataset(root, 3, seed=2, image_size=(192, 64), num_workers=1, val_fraction=0.34)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(Path(mmdet3d.__file__).parent / '.mim'))
-        patch.setattr(sys, 'argv', ['create_data.py', 'kitti'])  # parsed when imported
-        from mmengine.registry import DefaultScope
-        from tools import create_data
-        from tools.dataset_converters import update_infos_to_v2
-        patch.setattr(update_infos_to_v2.time, 'sleep', lambda seconds: None)  # before overwriting
-        with DefaultScope.overwrite_default_scope('mmdet3d'):
-            create_data.kitti_data_prep(str(root), 'kitti', 'v1.0', str(root))
-    return root
-
-
 @pytest.mark.filterwarnings('ignore')
 @pytest.mark.parametrize('split', SPLITS)
-def test_its_info_files_are_read_as_they_are(split, converted, tmp_path):
+def test_its_info_files_are_read_as_they_are(split, mmdet3d_kitti, tmp_path):
     """And hold the same calibration as ours, in single precision."""
     folder = SPLITS[split]
-    theirs = PairedDataset(f'kitti_infos_{split}.pkl', data_root=str(converted),
+    theirs = PairedDataset(f'kitti_infos_{split}.pkl', data_root=str(mmdet3d_kitti),
                            data_prefix=dict(pts=f'{folder}/velodyne_reduced', img=f'{folder}/image_2'))
-    create_kitti_infos(converted, tmp_path, splits=[split], clouds='velodyne_reduced')
-    ours = PairedDataset(str(tmp_path / f'simipu_infos_{split}.pkl'), data_root=str(converted))
+    create_kitti_infos(mmdet3d_kitti, tmp_path, splits=[split], clouds='velodyne_reduced')
+    ours = PairedDataset(str(tmp_path / f'simipu_infos_{split}.pkl'), data_root=str(mmdet3d_kitti))
     assert len(theirs) == len(ours) > 0
     rng = np.random.default_rng(0)
     points = np.insert(rng.uniform([4, -20, -2], [70, 20, 4], (300, 3)), 3, 1, axis=1)
@@ -56,21 +36,21 @@ def test_its_info_files_are_read_as_they_are(split, converted, tmp_path):
 
 
 @pytest.mark.filterwarnings('ignore')
-def test_its_dataset_reads_frames_and_boxes(converted):
+def test_its_dataset_reads_frames_and_boxes(mmdet3d_kitti):
     dataset = KittiDataset(
-        data_root=str(converted), ann_file='kitti_infos_trainval.pkl', filter_empty_gt=False,
+        data_root=str(mmdet3d_kitti), ann_file='kitti_infos_trainval.pkl', filter_empty_gt=False,
         data_prefix=dict(pts='training/velodyne_reduced'), pipeline=[LOAD])
     boxes, clouds = 0, set()
     for index in range(len(dataset)):
         frame = dataset[index]
         # mmdet3d cut these clouds to what it thinks the camera sees: by our calibration files.
-        full = converted / f'training/velodyne/{frame["sample_idx"]:06d}.bin'
+        full = mmdet3d_kitti / f'training/velodyne/{frame["sample_idx"]:06d}.bin'
         share = len(frame['points']) / (full.stat().st_size / 16)
         assert 0.05 < share < 0.5
         boxes += len(frame['ann_info']['gt_bboxes_3d'])
         clouds.add(frame['lidar_points']['lidar_path'])
     assert len(clouds) == 3 and boxes > 0
-    assert (converted / 'kitti_dbinfos_train.pkl').is_file()
-    test = KittiDataset(data_root=str(converted), ann_file='kitti_infos_test.pkl', test_mode=True,
+    assert (mmdet3d_kitti / 'kitti_dbinfos_train.pkl').is_file()
+    test = KittiDataset(data_root=str(mmdet3d_kitti), ann_file='kitti_infos_test.pkl', test_mode=True,
                         data_prefix=dict(pts='testing/velodyne_reduced'), pipeline=[LOAD])
     assert len(test) == 1 and len(test[0]['points']) > 100

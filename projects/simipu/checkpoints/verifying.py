@@ -14,6 +14,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
+from ..config_check import read_config
 from .exporting import backbone_prefix, take_prefix
 from .metadata import pretraining_facts
 from .reading import CheckpointError, PathLike, StateDict, read_checkpoint, summarize_keys
@@ -99,9 +100,10 @@ def verify_pretrained(detector_config: PathLike, weights: PathLike) -> Verificat
     Raises:
         FileNotFoundError, CheckpointError: See :func:`read_checkpoint`; also where the config has
             no image backbone.
+        ConfigError: There is no such config, or it builds on a package that is not installed.
     """
     state_dict, meta = read_checkpoint(weights)
-    cfg = Config.fromfile(detector_config)
+    cfg = read_config(detector_config)
     name = _backbone_name(cfg, detector_config)
     prefix = backbone_prefix(state_dict)
     init_cfg = dict(type='Pretrained', checkpoint=str(weights))

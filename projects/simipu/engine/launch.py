@@ -11,7 +11,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from .. import compat
-from ..config_check import ConfigError, check_config
+from ..config_check import ConfigError, check_config, read_config
 from ..errors import user_message
 from .strict_checkpoint_hook import StrictCheckpointHook
 
@@ -37,11 +37,8 @@ def load_config(args: Namespace) -> Config:
     Raises:
         ConfigError: There is no such file, or it is wrong.
     """
-    if not Path(args.config).is_file():
-        raise ConfigError(f'no config file {args.config}; expected a path such as '
-                          'configs/simipu_synthetic.py')
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    cfg = Config.fromfile(args.config)
+    cfg = read_config(args.config)
     if args.data_root:
         cfg = with_data_root(cfg, args.data_root)
     if args.cfg_options:
@@ -93,7 +90,7 @@ def enable_amp(cfg: Config) -> None:
     if get_device() == 'cpu':
         for key in ('loss_scale', 'dtype'):
             wrapper.pop(key, None)
-        wrapper.type = 'CPUAmpOptimWrapper'
+        wrapper.type = 'mmdet3d.CPUAmpOptimWrapper'  # whatever the config's default_scope
     else:
         wrapper.setdefault('loss_scale', 'dynamic')
         wrapper.type = 'AmpOptimWrapper'
