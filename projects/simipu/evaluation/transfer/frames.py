@@ -5,6 +5,7 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
+from mmengine.device import get_device
 from torch import Tensor, nn
 
 from mmdet3d.registry import MODELS
@@ -39,7 +40,7 @@ class DepthFrames:
 
     Args:
         images: One for each camera of each frame.
-        preprocessor: :class:`PairedDataPreprocessor`; batches come on its device.
+        preprocessor: :class:`PairedDataPreprocessor`, on the backbones' device.
     """
 
     def __init__(self, images: Sequence[DepthImage], preprocessor: nn.Module) -> None:
@@ -92,7 +93,7 @@ def load_depth_frames(cfg: Config,
     """
     dataset = build_split(cfg, 'val')
     with registry_scope(cfg):
-        preprocessor = MODELS.build(cfg.model.data_preprocessor)
+        preprocessor = MODELS.build(cfg.model.data_preprocessor).to(get_device())
     frames = range(len(dataset)) if frames is None else frames
     images, clouds = [], {}
     for frame in frames:
