@@ -42,9 +42,7 @@ VARIANTS = {
     'SimIPU, mispaired': Variant(CONFIG, ('train_dataloader.dataset.type=MispairedDataset', )),
     'SimIPU, no intra loss': Variant(CONFIG, (
         'model.intra_head=None', 'model.matcher=None', 'model.inter_head.detach_key=None')),
-    # With its projection errors, which benchmarks/original_projection.py brings back.
-    'original': Variant(PROJECT / 'configs' / 'ablations' / 'simipu_synthetic_reference.py', (
-        'model.type=OriginalProjectionSimIPU', 'custom_imports.imports=[simipu,original_projection]')),
+    'original': Variant(PROJECT / 'benchmarks' / 'simipu_synthetic_original.py'),
 }
 RATIOS = [('SimIPU', SCRATCH), ('SimIPU', 'SimIPU, mispaired'), ('SimIPU', 'SimIPU, no intra loss'),
           ('SimIPU', 'original')]

@@ -7,7 +7,6 @@ from types import ModuleType
 import pytest
 from mmengine.config import Config, DictAction
 from mmengine.registry import DefaultScope
-from mmengine.utils import import_modules_from_strings
 
 from mmdet3d.registry import MODELS
 from simipu.config_check import check_config
@@ -31,7 +30,6 @@ def load(variant, *options: str) -> Config:
     parser.add_argument('--options', nargs='*', action=DictAction, default={})
     cfg = Config.fromfile(variant.config)
     cfg.merge_from_dict(parser.parse_args(['--options', *variant.options, *options]).options)
-    import_modules_from_strings(**cfg.custom_imports)
     check_config(cfg)
     return cfg
 
