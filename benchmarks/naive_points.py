@@ -52,10 +52,7 @@ def _furthest(batch, num_points, distances_to):
 def group_points(features, rows):
     """(B, C, M, K) copies of (B, C, N) features."""
     batch = torch.arange(len(rows))[:, None, None]
-    grouped = features.transpose(1, 2)[batch, rows.long()].permute(0, 3, 1, 2)
-    # In this order, as mmcv's operation has it: torch's batch norm on CPU is 500 times less exact
-    # where the channels come last.
-    return grouped.contiguous()
+    return features.transpose(1, 2)[batch, rows.long()].permute(0, 3, 1, 2)
 
 
 def gather_points(features, rows):
@@ -97,6 +94,10 @@ class NaiveEncoder(PointNet2SAMSG):
         sa_cfg = dict(type='PointSAModuleMSG', pool_mod='max', use_xyz=use_xyz, normalize_xyz=False)
         super().__init__(in_channels, sa_cfg=sa_cfg, **kwargs)
         self.samplings = []
+        # torch's batch norm on CPU is 500 times less exact where channels come last in memory.
+        for norm in self.modules():
+            if isinstance(norm, torch.nn.BatchNorm2d):
+                norm.register_forward_pre_hook(lambda module, inputs: (inputs[0].contiguous(), ))
 
     def forward(self, points, sampling=None):
         sampling = self.samplings.pop(0) if self.samplings else [None] * len(self.SA_modules)
