@@ -2,14 +2,17 @@
 
     OMP_NUM_THREADS=1 python benchmarks/matchers.py [--data-root data/kitti]
 
-A pair is true where both points are the same point of the cloud. Points are sampled as the model does it,
-from the cloud and from its transformed and shuffled copy: by furthest points only (SparseConvEncoder), and
-by PointNet2Encoder, which on its last levels also samples by features. The exact index matcher takes the
-sample of the first view for the second as well.
+A pair is true where both points are the same point of the cloud; printed are the share of true pairs among
+the pairs, their number in relation to the sampled points, and distances within pairs, all for one frame.
+
+Points are sampled as the model does it, from the cloud and from its transformed and shuffled copy: by
+furthest points only (SparseConvEncoder), and by PointNet2Encoder, which on its last levels also samples by
+features. The exact index matcher takes the sample of the first view for the second as well.
 """
 import argparse
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from frames import Batch, kitti_batch, made_up_batch, shuffle_points
 from measuring import measure, print_versions
@@ -73,7 +76,7 @@ def print_matcher(name: str, first: View, second: View) -> None:
     batch, index_a, index_b = matcher(first.xyz, second.xyz)
     true = first.rows[batch, index_a] == second.rows[batch, index_b]
     apart = (first.xyz[batch, index_a] - second.xyz[batch, index_b]).norm(dim=-1)
-    print(f'  {name:32s} {cost.seconds * 1e3:8.1f} ms {len(batch) / len(first.xyz):7.0f} '
+    print(f'  {name:32s} {cost.seconds * 1e3 / len(first.xyz):8.1f} ms {len(batch) / len(first.xyz):7.0f} '
           f'{true.float().mean():9.1%} {true.sum() / first.rows.numel():9.1%} {apart.mean():8.3f} m '
           f'{(apart > 1).float().mean():9.1%} {apart.max():6.1f} m')
 
@@ -86,14 +89,15 @@ def main() -> None:
     args = parser.parse_args()
     print_versions()
     torch.manual_seed(0)
+    np.random.seed(0)
     batch = (kitti_batch(args.data_root, args.num_frames, 16384) if args.data_root else
              made_up_batch(args.num_frames, 16384))
-    print('pairs of a frame; share that is true of the pairs, and of the sampled points; distance in pairs')
     for name, sampler in (('furthest points', furthest_points), ('PointNet2Encoder', by_point_encoder)):
         for num_points in (512, 1024):
             first, second, same = sampled_views(batch, sampler(num_points))
-            print(f'{num_points} points by {name}, {len(first.xyz)} frames: '
-                  'time, pairs, true, true of points, mean, over 1 m, most')
+            print(f'{num_points} points by {name}, {len(first.xyz)} frames')
+            print(f'  {"":32s} {"time":>11s} {"pairs":>7s} {"true":>9s} {"of points":>9s} '
+                  f'{"distance":>10s} {"over 1 m":>9s} {"longest":>8s}')
             for matcher in MATCHERS:
                 print_matcher(matcher, first, same if matcher == 'exact index' else second)
 
