@@ -28,6 +28,7 @@ def test_tensors_that_are_missing_or_of_another_shape_are_named(bright_cfg, tmp_
 
 
 def test_random_weights_follow_the_seed_and_ignore_pretrained(bright_cfg):
+    bright_cfg.model.img_backbone.init_cfg = None
     first = build_backbone(bright_cfg, seed=1).conv1.weight
     bright_cfg.model.img_backbone.init_cfg = dict(type='Pretrained', checkpoint='nowhere.pth')
     assert torch.equal(build_backbone(bright_cfg, seed=1).conv1.weight, first)
