@@ -2,7 +2,7 @@
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from typing import Any, Callable, Collection, Iterator, Mapping, Optional, Sequence
+from typing import Any, Callable, Collection, Iterator, Mapping, NamedTuple, Optional, Sequence
 
 import torch
 from mmengine.config import Config
@@ -15,8 +15,15 @@ from .benchmark import CALIBRATED, POSITION, Measurement, Settings, TransferBenc
 
 Backbones = Mapping[str, Optional[list[str]]]
 """Checkpoints by name, as :func:`parse_backbones` returns them."""
-Job = tuple
-"""Name of a method of :class:`TransferBenchmark`, and its arguments."""
+
+
+class Job(NamedTuple):
+    """A backbone's or control's name, and a method of :class:`TransferBenchmark` with its arguments."""
+    name: str
+    method: str
+    arguments: tuple
+
+
 Run = Callable[[Sequence[Job]], list]
 """Results of jobs, in their order."""
 
@@ -54,7 +61,7 @@ def measure_all(cfg: Config, backbones: Backbones, settings: Settings = Settings
 
 
 def _probe(run: Run, backbones: Backbones, settings: Settings) -> dict[str, Measurement]:
-    jobs = [('probe', seed, checkpoints) for checkpoints in backbones.values()
+    jobs = [Job(name, 'probe', (seed, checkpoints)) for name, checkpoints in backbones.items()
             for seed in range(settings.num_seeds)]
     return {name: Measurement(errors)
             for name, errors in zip(backbones, _chunks(run(jobs), settings.num_seeds))}
@@ -64,9 +71,9 @@ def _fine_tune(run: Run, backbones: Backbones, measurements: dict[str, Measureme
                long: bool = False) -> None:
     """Add the errors after fine-tuning; first of all choose each backbone's learning rate."""
     untuned = [name for name in backbones if not measurements[name].tuning]
-    for name, errors in zip(untuned, run([('tune', backbones[name]) for name in untuned])):
+    for name, errors in zip(untuned, run([Job(name, 'tune', (backbones[name], )) for name in untuned])):
         measurements[name].tuning = errors
-    jobs = [('fine_tune', seed, checkpoints, measurements[name].learning_rate, long)
+    jobs = [Job(name, 'fine_tune', (seed, checkpoints, measurements[name].learning_rate, long))
             for name, checkpoints in backbones.items() for seed in range(settings.num_seeds)]
     for name, errors in zip(backbones, _chunks(run(jobs), settings.num_seeds)):
         setattr(measurements[name], 'finetune_long' if long else 'finetune', errors)
@@ -74,8 +81,9 @@ def _fine_tune(run: Run, backbones: Backbones, measurements: dict[str, Measureme
 
 def _measure_controls(run: Run, settings: Settings) -> dict[str, Measurement]:
     seeds = range(settings.num_seeds)
-    return {CALIBRATED: Measurement(run([('probe', seed, None, True) for seed in seeds])),
-            POSITION: Measurement(run([('probe_position', seed) for seed in seeds]))}
+    probes = [Job(CALIBRATED, 'probe', (seed, None, True)) for seed in seeds]
+    positions = [Job(POSITION, 'probe_position', (seed, )) for seed in seeds]
+    return {CALIBRATED: Measurement(run(probes)), POSITION: Measurement(run(positions))}
 
 
 def _chunks(results: list, size: int) -> list[list]:
@@ -87,7 +95,7 @@ def _workers(cfg: Config, settings: Settings, num_workers: int) -> Iterator[Run]
     """What carries out jobs."""
     benchmark = TransferBenchmark(cfg, settings)
     if num_workers == 1:
-        yield lambda jobs: [_log(job, getattr(benchmark, job[0])(*job[1:])) for job in jobs]
+        yield lambda jobs: [_log(job, getattr(benchmark, job.method)(*job.arguments)) for job in jobs]
         return
     if get_device() != 'cpu':
         raise ConfigError(f'num_workers={num_workers}: several processes are for CPUs; leave it at 1 on a GPU')
@@ -104,12 +112,12 @@ def _start_worker(benchmark: TransferBenchmark) -> None:
 
 
 def _work(job: Job) -> Any:
-    return getattr(_benchmark, job[0])(*job[1:])
+    return getattr(_benchmark, job.method)(*job.arguments)
 
 
 def _log(job: Job, result: Any) -> Any:
     """Print what a job found, and pass it on."""
     found = (', '.join(f'{error:.3f} at {rate:g}' for rate, error in result.items())
              if isinstance(result, dict) else f'{result.abs_rel:.3f}')
-    print_log(f'{job[0]}{job[1:]}: AbsRel {found}')
+    print_log(f'{job.name}, {job.method}: AbsRel {found}')
     return result
