@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 python benchmarks/point_encoder.py
 
-The naive encoder at the paper's sizes needs 10 GB of memory; --skip-naive leaves it out.
+The naive encoder at the paper's sizes needs 5 GB of memory; --skip-naive leaves it out.
 """
 import argparse
 

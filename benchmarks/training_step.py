@@ -8,7 +8,7 @@ train mode, once as the step runs it (with an autograd graph) and once without; 
 Peak memory is that of the whole process, libraries included.
 
 --check compares losses with those of the unoptimised path, in single precision and in double precision, in
-which rounding does not hide a mistake (needs 10 GB).
+which rounding does not hide a mistake (needs 8 GB).
 """
 import argparse
 import copy
