@@ -67,13 +67,14 @@ def pretrain(folder: Path, data: Path, variant: Variant, seed: int, iterations: 
     folder.mkdir(parents=True, exist_ok=True)
     options = [f'randomness.seed={seed}', 'val_dataloader=None', 'val_cfg=None', 'val_evaluator=None',
                *length_options(variant.config, iterations), *variant.options]
-    command = [sys.executable, str(PROJECT / 'tools' / 'train.py'), str(variant.config), '--data-root', str(data),
-               '--work-dir', str(folder), '--resume', '--cfg-options', *options]
+    command = [sys.executable, str(PROJECT / 'tools' / 'train.py'), str(variant.config), '--resume',
+               '--data-root', str(data), '--work-dir', str(folder), '--cfg-options', *options]
     path = os.pathsep.join([str(PROJECT / 'benchmarks'), os.environ.get('PYTHONPATH', '')])
     environment = dict(os.environ, OMP_NUM_THREADS='1', PYTHONWARNINGS='ignore', PYTHONPATH=path)
     log = folder / 'train.txt'
     with open(log, 'w') as stream:
-        done = subprocess.run(command, stdout=stream, stderr=subprocess.STDOUT, cwd=PROJECT, env=environment)
+        done = subprocess.run(command, stdout=stream, stderr=subprocess.STDOUT, cwd=PROJECT,
+                              env=environment)
     if done.returncode:
         sys.exit(f'error: the pre-training of {folder.name} failed: {log.read_text().splitlines()[-1]}\n'
                  f'All of its output is in {log}')
@@ -133,7 +134,8 @@ def compare(out: Path) -> dict:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--out', type=Path, default=Path('work_dirs/transfer'))
     parser.add_argument('--seeds', type=int, default=1, help='of pre-training (default: 1)')
     parser.add_argument('--iterations', type=int, help='of pre-training (default: the config\'s)')

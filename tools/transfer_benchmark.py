@@ -9,7 +9,6 @@ Examples:
       --backbone simipu=backbone.pth --backbone imagenet=resnet50.pth
 """
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
-from pathlib import Path
 
 from mmengine.config import DictAction
 
@@ -22,11 +21,11 @@ def parse_args() -> Namespace:
     parser.add_argument('config', help='names the backbone, its level, the image size and the data set')
     parser.add_argument('--out', required=True, help='folder of the table, the JSON file and the plot')
     parser.add_argument('--backbone', action='append', default=[], metavar='NAME=CHECKPOINT',
-                        help='of SimIPU, an OpenMMLab model, an exported backbone, torchvision; the same name '
-                        'again for another seed of its pre-training')
+                        help='of SimIPU, an OpenMMLab model, an exported backbone, torchvision; the same '
+                        'name again for another seed of its pre-training')
     parser.add_argument('--data-root', help='folder of the data, in place of the config\'s data_root')
-    parser.add_argument('--ann-file', help='info file of the frames, in place of the config\'s for validation; '
-                        'no backbone may have been pre-trained on them')
+    parser.add_argument('--ann-file', help='info file of the frames, in place of the config\'s for '
+                        'validation; no backbone may have been pre-trained on them')
     defaults = transfer.Settings()
     parser.add_argument('--probe-frames', type=int, default=defaults.probe_frames,
                         help='labelled frames of the frozen probe (default: %(default)s)')
@@ -58,8 +57,8 @@ def main() -> None:
     split = transfer.split_frames(cfg, settings)
     print(split.describe(settings))
     if shared := transfer.count_training_frames(cfg):
-        print(f'WARNING: {shared} of these frames are in the training set of the config too; a backbone that '
-              'was pre-trained on them must be measured on others')
+        print(f'WARNING: {shared} of these frames are in the training set of the config too; a backbone '
+              'that was pre-trained on them must be measured on others')
     measurements = transfer.measure_all(cfg, backbones, settings, args.num_workers,
                                         finetuned_long=backbones if args.long else ())
     print(transfer.write_report(args.out, measurements, settings, split))

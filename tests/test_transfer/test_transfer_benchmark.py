@@ -100,14 +100,16 @@ def test_tables_and_ratios_by_hand():
                         position=Measurement(errors(0.5, 0.8)))
     assert ratio(measurements['ours'].probe, measurements['scratch'].probe) == (
         pytest.approx([0.5, 0.75]), pytest.approx(0.625), pytest.approx(0.75))
-    probe, finetune = format_tables(
-        measurements, dict(probe='frozen probe', finetune='fine-tuning', finetune_long='long')).split('\n\n')
+    titles = dict(probe='frozen probe', finetune='fine-tuning', finetune_long='long')
+    probe, finetune = format_tables(measurements, titles).split('\n\n')
     assert probe.splitlines()[0] == 'frozen probe'
     rows = [line.split() for line in probe.splitlines()[2:]]
-    assert rows[1] == '''ours 0.275 ± 0.035 2.750 ± 0.354 0.550 ± 0.071 0.725 ± 0.035 0.62 0.75'''.split()
+    assert ' '.join(rows[1]) == ('ours 0.275 ± 0.035 2.750 ± 0.354 0.550 ± 0.071 0.725 ± 0.035 '
+                                 '0.62 0.75')
     assert [row[0] for row in rows] == ['scratch', 'ours', 'position']
     rows = finetune.splitlines()
-    assert len(rows) == 4 and rows[2].endswith('0.01 (edge of the range)') and rows[3].endswith('0.62   0.75  0.01')
+    assert len(rows) == 4
+    assert rows[2].endswith('0.01 (edge of the range)') and rows[3].endswith('0.62   0.75  0.01')
 
 
 def call_tool(monkeypatch, *arguments) -> None:

@@ -12,7 +12,8 @@ from simipu.evaluation.transfer.finetune import random_batches
 def test_loss_is_half_squared_errors_and_half_errors_of_pairs():
     """Equation 1 of the paper, over all pairs of pixels, in place of the closed form of its equation 3."""
     predicted, target = torch.randn(2, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    pairs = [((predicted[i] - predicted[j]) - (target[i] - target[j]))**2 for i in range(7) for j in range(7)]
+    pairs = [((predicted[i] - predicted[j]) - (target[i] - target[j]))**2
+             for i in range(7) for j in range(7)]
     scale_invariant = sum(pairs) / (2 * 7**2)
     expected = 0.5 * (predicted - target).square().mean() + 0.5 * scale_invariant
     torch.testing.assert_close(scale_invariant_loss(predicted, target), expected)

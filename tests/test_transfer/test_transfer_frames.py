@@ -15,7 +15,8 @@ def brightness_at(item) -> np.ndarray:
     """Brightness of an image at its labelled pixels, between pixels by hand."""
     gray = item.image[0].double().numpy()
     u, v = item.pixels.numpy().T
-    column, row = (np.clip(np.floor(x).astype(int), 0, size - 2) for x, size in zip((u, v), gray.shape[::-1]))
+    column, row = (np.clip(np.floor(x).astype(int), 0, size - 2)
+                   for x, size in zip((u, v), gray.shape[::-1]))
     right, down = u - column, v - row
     return ((1 - right) * (1 - down) * gray[row, column] + right * (1 - down) * gray[row, column + 1]
             + (1 - right) * down * gray[row + 1, column] + right * down * gray[row + 1, column + 1])
@@ -27,7 +28,8 @@ def test_labels_lie_where_the_image_shows_their_depth(bright_frames, bright_dept
         assert item.image.shape == (3, 32, 96) and len(item.depth) > 200
         # Outside the outermost pixel centres brightness cannot be read.
         inner = ((item.pixels > 0) & (item.pixels < torch.tensor([95, 31]))).all(1).numpy()
-        np.testing.assert_allclose(item.depth.numpy()[inner], bright_depth(brightness_at(item))[inner], rtol=0.01)
+        expected = bright_depth(brightness_at(item))
+        np.testing.assert_allclose(item.depth.numpy()[inner], expected[inner], rtol=0.01)
 
 
 def test_flipped_labels_stay_at_their_place(bright_frames):

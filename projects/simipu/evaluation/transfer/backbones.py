@@ -64,8 +64,9 @@ def _load(backbone: nn.Module, checkpoint: str) -> None:
     if missing or differing:
         raise CheckpointError(
             f'{checkpoint} does not fit model.img_backbone ({type(backbone).__name__}): '
-            f'{len(missing)} of {len(wanted)} tensors missing {_listed(missing)}, {len(differing)} of another '
-            f'shape {_listed(differing)}. Give a checkpoint of the same backbone, or a config of that one')
+            f'{len(missing)} of {len(wanted)} tensors missing {_listed(missing)}, {len(differing)} of '
+            f'another shape {_listed(differing)}. Give a checkpoint of the same backbone, or a config of '
+            'that one')
     backbone.load_state_dict({name: weights[name] for name in wanted if name in weights}, strict=False)
 
 

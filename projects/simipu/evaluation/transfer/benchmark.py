@@ -108,8 +108,8 @@ def split_frames(cfg: Config, settings: Settings) -> FrameSplit:
     """
     total = len(build_split(cfg, 'val'))
     if total < 3:
-        raise DataError(f'{total} frames for the transfer benchmark; expected at least 3: one to label, one '
-                        'to choose the learning rate by, one to score. Name an info file of more frames')
+        raise DataError(f'{total} frames for the transfer benchmark; expected at least 3: one to label, '
+                        'one to choose the learning rate by, one to score. Name an info file of more')
     first_scored = total - max(min(settings.scored_frames, total // 2), 1)
     return FrameSplit(list(range(first_scored)), list(range(first_scored, total)))
 

@@ -100,8 +100,9 @@ def load_depth_frames(cfg: Config,
         inputs, sample = _load(dataset, frame)
         other = clouds.setdefault(sample.lidar_path, frame)
         if other != frame:
-            raise DataError(f'{sample.lidar_path}: loaded for frame {other} and for frame {frame}; expected '
-                            "a cloud of its own for each. Set on_bad_frame='error' in val_dataloader.dataset")
+            raise DataError(f'{sample.lidar_path}: loaded for frame {other} and for frame {frame}; '
+                            'expected a cloud of its own for each. '
+                            "Set on_bad_frame='error' in val_dataloader.dataset")
         images += _label(inputs, sample, frame, depth_range, rows_per_image)
     if not any(len(item.depth) for item in images):
         raise DataError(f'{len(images)} images, but no LiDAR point at {depth_range[0]:g} to '

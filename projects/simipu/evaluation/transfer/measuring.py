@@ -56,7 +56,8 @@ def measure_all(cfg: Config, backbones: Backbones, settings: Settings = Settings
     with _workers(cfg, settings, num_workers) as run:
         measurements = _probe(run, backbones, settings)
         _fine_tune(run, {name: backbones[name] for name in finetuned}, measurements, settings)
-        _fine_tune(run, {name: backbones[name] for name in finetuned_long}, measurements, settings, long=True)
+        _fine_tune(run, {name: backbones[name] for name in finetuned_long}, measurements, settings,
+                   long=True)
         return {**measurements, **_measure_controls(run, settings)}
 
 
@@ -98,7 +99,8 @@ def _workers(cfg: Config, settings: Settings, num_workers: int) -> Iterator[Run]
         yield lambda jobs: [_log(job, getattr(benchmark, job.method)(*job.arguments)) for job in jobs]
         return
     if get_device() != 'cpu':
-        raise ConfigError(f'num_workers={num_workers}: several processes are for CPUs; leave it at 1 on a GPU')
+        raise ConfigError(f'num_workers={num_workers}: several processes are for CPUs; leave it at 1 on '
+                          'a GPU')
     # Forked workers share the frames; with one thread each they do not miss the parent's.
     context = multiprocessing.get_context('fork')
     with ProcessPoolExecutor(num_workers, context, _start_worker, (benchmark, )) as pool:

@@ -80,8 +80,10 @@ def format_tables(measurements: Measurements, titles: Mapping[str, str]) -> str:
     for task, title in titles.items():
         rows = {name: getattr(item, task) for name, item in measurements.items() if getattr(item, task)}
         if rows:
-            header = (f'{"":{width}}  {"AbsRel":>15} {"RMSE, m":>15} {"RMSE of log":>15} {"delta < 1.25":>15} '
-                      f'{"AbsRel / scratch":>17} {"worst":>6}' + ('' if task == 'probe' else '  learning rate'))
+            header = ' '.join(f'{column:>15}' for column in
+                              ('AbsRel', 'RMSE, m', 'RMSE of log', 'delta < 1.25'))
+            header = (f'{"":{width}}  {header} {"AbsRel / scratch":>17} {"worst":>6}'
+                      f'{"" if task == "probe" else "  learning rate"}')
             lines = [_row(name, width, errors, rows[SCRATCH], task, measurements[name])
                      for name, errors in rows.items()]
             tables.append('\n'.join([title, header, *lines]))
