@@ -28,14 +28,14 @@ def save_history(path):
     history = HistoryBuffer()
     for value in (1.5, np.float64(2.5), 3):
         history.update(value)
-    torch.save(dict(history=history, best=np.float32(0.5), count=np.arange(3)), path)
+    torch.save(dict(history=history, best=np.float32(0.5), count=np.arange(3), name=np.str_('Van')), path)
 
 
 def test_mmengine_checkpoints_open_without_trust(tmp_path):
     save_history(tmp_path / 'checkpoint.pth')
     loaded = torch.load(tmp_path / 'checkpoint.pth')
     assert loaded['history'].mean() == pytest.approx(7 / 3) and loaded['best'] == 0.5
-    assert loaded['count'].tolist() == [0, 1, 2]
+    assert loaded['count'].tolist() == [0, 1, 2] and loaded['name'] == 'Van'
     loaded['history'].update(4.5)
     assert loaded['history'].statistics('max') == 4.5
 

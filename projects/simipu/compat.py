@@ -35,9 +35,10 @@ def allow_training_checkpoints() -> None:
     mmengine 0.10.7 calls ``torch.load`` without ``weights_only``, which is True by default from
     torch 2.6 on, and stores ``HistoryBuffer`` objects (logged scalars in numpy arrays) beside the
     weights. So ``--resume`` and ``init_cfg=dict(type='Pretrained', ...)`` fail on its checkpoints. The
-    types in them are plain data, and are allowed here by name; everything else stays forbidden.
+    types in them are plain data, and are allowed here by name; everything else stays forbidden. (Strings
+    of numpy's are class names in mmdet3d's KITTI info files, which its detectors' checkpoints repeat.)
     """
-    dtypes = [np.dtype(name) for name in ('bool', 'uint8', 'int32', 'int64', 'float32', 'float64')]
+    dtypes = [np.dtype(name) for name in ('bool', 'uint8', 'int32', 'int64', 'float32', 'float64', 'str')]
     multiarray = np.core.multiarray
     torch.serialization.add_safe_globals([
         HistoryBuffer, np.ndarray, np.dtype, *{type(dtype) for dtype in dtypes},
