@@ -1,11 +1,12 @@
 """Does a pre-trained backbone make a better 3D detector? A small FCOS3D, scratch against pre-trained.
 
     python tools/export_backbone.py CHECKPOINT backbone.pth
-    python benchmarks/detection.py backbone.pth [--seeds 0 1 2] [--learning-rates 1e-3 ...]
+    python benchmarks/detection.py backbone.pth [...] [--seeds 0 1 2] [--learning-rates 5e-3 ...]
 
 Generates labelled scenes (with another seed than those of the quickstart, to pre-train on), trains
 configs/downstream/fcos3d_r18_simipu_synthetic.py and its scratch twin with equal seeds, two at a time with
-one thread each, and scores them by CentreDistanceAP. Needs no GPU.
+one thread each, and scores them by CentreDistanceAP. Of several backbones, from pre-trainings that differ in
+their seed, each seed takes one in turn. Needs no GPU.
 """
 import argparse
 import json
@@ -29,7 +30,7 @@ from simipu.engine import launch
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs' / 'downstream'
 CONFIG = {variant: CONFIGS / f'fcos3d_r18_{variant}_synthetic.py' for variant in ('scratch', 'simipu')}
-LABELLED, SCORED = 128, 256  # frames
+LABELLED, SCORED = 256, 256  # frames
 DATA_SEED = 1000
 METRICS = ('mAP', 'AP@1', 'AP@2', 'AP@4', 'depth_abs_rel', 'in_sight')
 
@@ -66,14 +67,14 @@ def make_data(root: Path, labelled: int = LABELLED, scored: int = SCORED) -> Non
             update_pkl_infos('kitti', out_dir=str(root), pkl_path=f'{folder}/kitti_infos_{split}.pkl')
 
 
-def train(job: Job, backbone: Path, data_root: Path, work_dir: Path,
+def train(job: Job, backbones: Sequence[Path], data_root: Path, work_dir: Path,
           options: Sequence[str] = ()) -> Result:
     """Train a detector in this process and score it at the end."""
     name = str(job).replace(' ', '_')
     options = [f'randomness.seed={job.seed}', f'optim_wrapper.optimizer.lr={job.learning_rate}',
                f'experiment_name={name}', 'log_level=WARNING', *options]
     if job.variant != 'scratch':
-        options.append(f'model.backbone.init_cfg.checkpoint={backbone}')
+        options.append(f'model.backbone.init_cfg.checkpoint={backbones[job.seed % len(backbones)]}')
     parser = argparse.ArgumentParser()
     launch.add_common_arguments(parser)
     cfg = launch.load_config(parser.parse_args([
@@ -93,13 +94,13 @@ def _single_thread() -> None:
     warnings.filterwarnings('ignore')
 
 
-def train_all(jobs: Sequence[Job], backbone: Path, data_root: Path, work_dir: Path,
+def train_all(jobs: Sequence[Job], backbones: Sequence[Path], data_root: Path, work_dir: Path,
               options: Sequence[str] = ()) -> list[Result]:
     """Two at a time, each in a process of its own; results in the order of ``jobs``."""
     os.environ['OMP_NUM_THREADS'] = '1'
     results = {}
     with ProcessPoolExecutor(2, get_context('spawn'), _single_thread) as pool:
-        futures = [pool.submit(train, job, backbone, data_root, work_dir, options) for job in jobs]
+        futures = [pool.submit(train, job, backbones, data_root, work_dir, options) for job in jobs]
         for future in as_completed(futures):
             result = future.result()
             results[result.job] = result
@@ -145,9 +146,9 @@ def _row(title: str, metrics: dict[str, float]) -> str:
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('backbone', type=Path, help='exported by tools/export_backbone.py')
+    parser.add_argument('backbones', type=Path, nargs='+', help='exported by tools/export_backbone.py')
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
-    parser.add_argument('--learning-rates', type=float, nargs='+', default=[1e-3],
+    parser.add_argument('--learning-rates', type=float, nargs='+', default=[5e-3],
                         help='each variant is judged at its best one (default: that of the config)')
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/detection'),
                         help='scenes, logs, checkpoints and results.json')
@@ -156,14 +157,15 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    report = verify_pretrained(CONFIG['simipu'], args.backbone)
-    if not report.ok:
-        sys.exit(f'error: {report}')
+    for backbone in args.backbones:
+        report = verify_pretrained(CONFIG['simipu'], backbone)
+        if not report.ok:
+            sys.exit(f'error: {report}')
     data_root = args.work_dir / 'data'
     make_data(data_root)
     jobs = [Job(variant, seed, rate) for rate in args.learning_rates for seed in args.seeds
             for variant in CONFIG]
-    results = train_all(jobs, args.backbone.resolve(), data_root, args.work_dir)
+    results = train_all(jobs, [path.resolve() for path in args.backbones], data_root, args.work_dir)
     print(table(results))
     rows = [dict(result.job._asdict(), **result.metrics, seconds=result.seconds) for result in results]
     (args.work_dir / 'results.json').write_text(json.dumps(rows, indent=2))

@@ -1,6 +1,10 @@
 # The original as it was, for comparison: its settings, and its projection errors (original_projection.py in
-# this folder, which must be on PYTHONPATH).
+# this folder, which must be on PYTHONPATH). A step costs what one of simipu_synthetic.py does: images of
+# several sizes, as in the original, have as many pixels on average.
 _base_ = '../configs/ablations/simipu_synthetic_reference.py'
 
 custom_imports = dict(imports=['simipu', 'original_projection'])
 model = dict(type='OriginalProjectionSimIPU')
+train_pipeline = _base_.train_pipeline
+train_pipeline[3]['scale'] = [(336, 112), (432, 144)]
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))

@@ -114,7 +114,8 @@ def measure(out: Path, backbones: dict[str, list[str]], num_workers: int) -> str
     if report.is_file() and report.stat().st_mtime > made:
         return report.read_text()
     cfg = with_data_root(Config.fromfile(CONFIG), str(out / 'data'))
-    settings = Settings()
+    # Fine-tuning for long takes the most time: as many seeds as there are pre-trainings.
+    settings = Settings(num_long_seeds=len(backbones['SimIPU']))
     measurements = measure_all(cfg, {SCRATCH: None, **backbones}, settings, num_workers, FINETUNED,
                                FINETUNED_LONG)
     return write_report(out, measurements, settings, split_frames(cfg, settings))

@@ -53,13 +53,13 @@ optim_wrapper = dict(optimizer=dict(
     _delete_=True,
     img_backbone=dict(type='ConvMuon', lr=5e-3, weight_decay=0.01),
     default=dict(type='AdamW', lr=3e-3, weight_decay=0.01)))
-max_iters = 1000
-train_cfg = dict(_delete_=True, type='IterBasedTrainLoop', max_iters=max_iters, val_interval=500)
+max_iters = 600
+train_cfg = dict(_delete_=True, type='IterBasedTrainLoop', max_iters=max_iters, val_interval=300)
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.1, by_epoch=False, end=20),
     dict(type='CosineAnnealingLR', by_epoch=False, begin=20, end=max_iters)
 ]
 default_hooks = dict(logger=dict(interval=10),
-                     checkpoint=dict(by_epoch=False, interval=500))
+                     checkpoint=dict(by_epoch=False, interval=300))
 log_processor = dict(by_epoch=False)
 auto_scale_lr = dict(base_batch_size=4)

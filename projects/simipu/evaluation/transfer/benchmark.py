@@ -36,6 +36,7 @@ class Settings(NamedTuple):
         learning_rates: Of AdamW, tried for each backbone.
         num_seeds: A seed is which frames are labelled, what the decoder starts from and the order of
             the images; for random backbones, their weights too.
+        num_long_seeds: Of them, how many are fine-tuned four times as long as well.
     """
     probe_frames: int = 128
     finetune_frames: int = 32
@@ -44,6 +45,7 @@ class Settings(NamedTuple):
     batch_size: int = 4
     learning_rates: tuple[float, ...] = (3e-4, 1e-3, 3e-3, 1e-2)
     num_seeds: int = 3
+    num_long_seeds: int = 3
 
 
 class FrameSplit(NamedTuple):

@@ -74,9 +74,10 @@ def _fine_tune(run: Run, backbones: Backbones, measurements: dict[str, Measureme
     untuned = [name for name in backbones if not measurements[name].tuning]
     for name, errors in zip(untuned, run([Job(name, 'tune', (backbones[name], )) for name in untuned])):
         measurements[name].tuning = errors
+    num_seeds = settings.num_long_seeds if long else settings.num_seeds
     jobs = [Job(name, 'fine_tune', (seed, checkpoints, measurements[name].learning_rate, long))
-            for name, checkpoints in backbones.items() for seed in range(settings.num_seeds)]
-    for name, errors in zip(backbones, _chunks(run(jobs), settings.num_seeds)):
+            for name, checkpoints in backbones.items() for seed in range(num_seeds)]
+    for name, errors in zip(backbones, _chunks(run(jobs), num_seeds)):
         setattr(measurements[name], 'finetune_long' if long else 'finetune', errors)
 
 
