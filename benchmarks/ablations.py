@@ -25,8 +25,7 @@ from simipu.datasets.synthetic import generate_dataset
 PROJECT = Path(__file__).resolve().parents[1]
 ABLATIONS = PROJECT / 'configs' / 'ablations'
 ROWS = ('original', 'reference', 'recommended', 'distance_limit', 'mutual_nearest', 'exact_index',
-        'detach_feature', 'no_detach', 'false_negative_radius', 'mask_same_cell', 'symmetric',
-        'learned_temperature', 'use_xyz', 'sparse_encoder', 'backbone_init', 'without_intra_loss')
+        'detach_feature', 'mask_same_cell', 'use_xyz', 'sparse_encoder', 'backbone_init')
 NUM_TRAIN, NUM_VAL = 1000, 256
 SIZE, SEVERAL_SIZES = (288, 96), [(240, 80), (336, 112)]
 
@@ -37,7 +36,7 @@ def main() -> None:
     parser.add_argument('--rows', nargs='+', default=ROWS, help='names of files in configs/ablations '
                         'without .py, original, reference, recommended')
     parser.add_argument('--seeds', type=int, default=3)
-    parser.add_argument('--iterations', type=int, default=250)
+    parser.add_argument('--iterations', type=int, default=150)
     parser.add_argument('--num-workers', type=int, default=2,
                         help='trainings at a time, one thread each (default: 2)')
     args = parser.parse_args()

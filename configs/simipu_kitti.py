@@ -1,4 +1,4 @@
-# SimIPU on KITTI as published (Li et al., AAAI 2022), on one GPU or several:
+# SimIPU on KITTI (Li et al., AAAI 2022) with what was measured to be better, on one GPU or several:
 # python tools/train.py configs/simipu_kitti.py
 # The learning rates are taken to be those of 8 GPUs with 4 frames each; --auto-scale-lr fits them to yours.
 _base_ = [

@@ -7,10 +7,13 @@ _base_ = [
 ]
 
 model = dict(
-    # PyTorch's own initialisation learns faster here than mmdet's (see docs/results.md).
     img_backbone=dict(depth=18, num_stages=3, strides=(1, 2, 2), dilations=(1, 1, 1),
-                      out_indices=(2, ), init_cfg=[]),
+                      out_indices=(2, )),
+    # So few points are cheaper in PointNet++.
     point_encoder=dict(
+        _delete_=True,
+        type='PointNet2Encoder',
+        in_channels=4,
         num_points=(512, 128),
         radii=((0.8, 1.6), (3.2, 6.4)),
         num_samples=((16, 32), (16, 32)),

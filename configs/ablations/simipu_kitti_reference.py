@@ -15,8 +15,7 @@ _base_ = [
 num_sampled_points = 1024
 loss = dict(_delete_=True, type='InfoNCELoss', temperature=0.07, mask_same_cell=False)
 model = dict(
-    img_backbone=dict(init_cfg=[]),
-    point_encoder=dict(use_xyz=False),
+    point_encoder=dict(_delete_=True, type='PointNet2Encoder', in_channels=4, use_xyz=False),
     matcher=dict(_delete_=True, type='HungarianMatcher'),
     intra_head=dict(detach_key='projection', loss=loss),
     inter_head=dict(detach_key='projection', loss=loss))

@@ -5,7 +5,6 @@ _base_ = '../simipu_synthetic.py'
 num_sampled_points = 128
 loss = dict(_delete_=True, type='InfoNCELoss', temperature=0.07, mask_same_cell=False)
 model = dict(
-    img_backbone=dict(init_cfg=[]),
     point_encoder=dict(use_xyz=False),
     matcher=dict(_delete_=True, type='HungarianMatcher'),
     intra_head=dict(detach_key='projection', loss=loss),

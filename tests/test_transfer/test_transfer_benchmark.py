@@ -11,7 +11,7 @@ import torch
 from simipu.config_check import ConfigError
 from simipu.datasets import DataError
 from simipu.evaluation import DepthErrors
-from simipu.evaluation.transfer import (CALIBRATED, POSITION, FrameSplit, Measurement, Settings,
+from simipu.evaluation.transfer import (CALIBRATED, CLASS_INIT, POSITION, FrameSplit, Measurement, Settings,
                                         TransferBenchmark, build_backbone, count_training_frames,
                                         format_tables, measure_all, parse_backbones, ratio, split_frames)
 
@@ -71,7 +71,7 @@ def test_measurements_are_the_same_however_many_workers(bright_cfg, tmp_path):
     assert backbones == dict(scratch=None, ours=[a, b])
     torch.set_num_threads(1)
     one = measure_all(bright_cfg, backbones, SMALL)
-    assert list(one) == ['scratch', 'ours', CALIBRATED, POSITION]
+    assert list(one) == ['scratch', 'ours', CALIBRATED, CLASS_INIT, POSITION]
     benchmark = TransferBenchmark(bright_cfg, SMALL)
     # Seed 1 takes the second checkpoint, and the learning rate that was best on held-out frames.
     assert one['ours'].probe[1] == benchmark.probe(1, [b])
@@ -79,6 +79,10 @@ def test_measurements_are_the_same_however_many_workers(bright_cfg, tmp_path):
     assert one['ours'].finetune[1] == benchmark.fine_tune(1, [b], rate)
     assert one['scratch'].probe[0] != one[CALIBRATED].probe[0] and not one[CALIBRATED].finetune
     assert measure_all(bright_cfg, backbones, SMALL, num_workers=2) == one
+    del bright_cfg.model.img_backbone['init_cfg']
+    again = measure_all(bright_cfg, dict(scratch=None), SMALL, finetuned=())
+    assert list(again) == ['scratch', CALIBRATED, POSITION]
+    assert again['scratch'].probe == one[CLASS_INIT].probe
 
 
 def test_names_of_controls_and_missing_files_are_refused(bright_cfg, tmp_path):

@@ -3,7 +3,7 @@
 The depth is the LiDAR's own, so that any paired data set serves, with no annotation.
 """
 from .backbones import build_backbone, feature_level
-from .benchmark import (CALIBRATED, POSITION, SCRATCH, FrameSplit, Measurement, Settings,
+from .benchmark import (CALIBRATED, CLASS_INIT, POSITION, SCRATCH, FrameSplit, Measurement, Settings,
                         TransferBenchmark, count_training_frames, parse_backbones, split_frames)
 from .controls import calibrate_batch_norm, position_features
 from .finetune import DepthModel, FineTuning, fine_tune, scale_invariant_loss, score
@@ -13,7 +13,8 @@ from .probe import frozen_features, frozen_probe, probe_errors
 from .report import Ratio, format_tables, ratio, write_report
 
 __all__ = [
-    'CALIBRATED', 'POSITION', 'SCRATCH', 'DepthFrames', 'DepthImage', 'DepthModel', 'FineTuning',
+    'CALIBRATED', 'CLASS_INIT', 'POSITION', 'SCRATCH', 'DepthFrames', 'DepthImage', 'DepthModel',
+    'FineTuning',
     'FrameSplit', 'Measurement', 'Ratio', 'Settings', 'TransferBenchmark', 'build_backbone',
     'calibrate_batch_norm', 'count_training_frames', 'feature_level', 'fine_tune', 'format_tables',
     'frozen_features', 'frozen_probe', 'load_depth_frames', 'measure_all', 'parse_backbones',

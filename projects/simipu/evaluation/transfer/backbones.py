@@ -23,7 +23,8 @@ def feature_level(cfg: Config) -> int:
     return level if isinstance(level, int) else level[-1]
 
 
-def build_backbone(cfg: Config, checkpoint: Optional[str] = None, seed: int = 0) -> nn.Module:
+def build_backbone(cfg: Config, checkpoint: Optional[str] = None, seed: int = 0,
+                   class_init: bool = False) -> nn.Module:
     """The config's ``model.img_backbone``, on the GPU if there is one.
 
     Args:
@@ -32,6 +33,8 @@ def build_backbone(cfg: Config, checkpoint: Optional[str] = None, seed: int = 0)
             backbone, as ``tools/export_backbone.py`` and torchvision write it. None: the backbone's
             own random initialisation, even where the config starts from a checkpoint.
         seed: Of the random weights.
+        class_init: Whether random weights are the class's own, whatever the config's ``init_cfg``: those
+            of a detector whose config has none.
 
     Raises:
         FileNotFoundError, CheckpointError: The file is missing, no checkpoint, or lacks a tensor of
@@ -39,8 +42,8 @@ def build_backbone(cfg: Config, checkpoint: Optional[str] = None, seed: int = 0)
     """
     config = cfg.model.img_backbone.to_dict()
     config.pop('pretrained', None)
-    if (config.get('init_cfg') or {}).get('type') == 'Pretrained':
-        del config['init_cfg']
+    if class_init or (config.get('init_cfg') or {}).get('type') == 'Pretrained':
+        config.pop('init_cfg', None)
     seed_everything(seed)
     with registry_scope(cfg):
         backbone = MODELS.build(config)

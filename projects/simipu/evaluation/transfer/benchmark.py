@@ -17,11 +17,13 @@ from .backbones import build_backbone, feature_level
 from .controls import calibrate_batch_norm, position_features
 from .finetune import FineTuning, fine_tune, score
 from .frames import DepthFrames, load_depth_frames
-from .probe import frozen_features, probe_errors
+from .probe import frozen_probe, probe_errors
 
 SCRATCH = 'scratch'
 CALIBRATED = 'random + calibrated batch norm'
+CLASS_INIT = 'random as detectors start'
 POSITION = 'pixel position only'
+CONTROLS = (SCRATCH, CALIBRATED, CLASS_INIT, POSITION)
 
 
 class Settings(NamedTuple):
@@ -93,9 +95,9 @@ def parse_backbones(arguments: Sequence[str]) -> dict[str, Optional[list[str]]]:
     backbones: dict[str, Optional[list[str]]] = {SCRATCH: None}
     for argument in arguments:
         name, _, checkpoint = argument.partition('=')
-        if not name or not checkpoint or name in (SCRATCH, CALIBRATED, POSITION):
+        if not name or not checkpoint or name in CONTROLS:
             raise ConfigError(f'--backbone {argument}: expected NAME=CHECKPOINT, with a name other than '
-                              f'{SCRATCH!r}, {CALIBRATED!r} and {POSITION!r}, which are always measured')
+                              f'{", ".join(map(repr, CONTROLS))}, which are for what is measured anyway')
         backbones.setdefault(name, []).append(checkpoint)
     return backbones
 
@@ -165,9 +167,13 @@ class TransferBenchmark:
         backbone = self._backbone(seed, checkpoints)
         if calibrated:
             calibrate_batch_norm(backbone, labelled)
-        fitted, scored = (torch.cat(frozen_features(backbone, self.level, frames))
-                          for frames in (labelled, self.scored))
-        return probe_errors(fitted, labelled.depth, scored, self.scored.depth)
+        return self._probe(backbone, labelled)
+
+    def probe_class_init(self, seed: int) -> DepthErrors:
+        """Errors of the frozen probe of random weights as the class initialises them (``class_init`` of
+        :func:`build_backbone`)."""
+        return self._probe(build_backbone(self.cfg, seed=seed, class_init=True), self._draw(
+            self.settings.probe_frames, seed))
 
     def probe_position(self, seed: int) -> DepthErrors:
         """Errors of a probe that sees where a pixel is, and not the image."""
@@ -203,6 +209,9 @@ class TransferBenchmark:
         recipe = FineTuning(steps, self.settings.batch_size, learning_rate)
         backbone = self._backbone(seed, checkpoints)
         return score(fine_tune(backbone, self.level, labelled, recipe, seed), scored)
+
+    def _probe(self, backbone: nn.Module, labelled: DepthFrames) -> DepthErrors:
+        return frozen_probe(backbone, self.level, labelled, self.scored)
 
     def _draw(self, count: int, seed: int) -> DepthFrames:
         """``count`` of the frames that may be labelled, or all if there are fewer."""

@@ -11,7 +11,7 @@ from mmengine.logging import print_log
 
 from ...config_check import ConfigError
 from .backbones import build_backbone
-from .benchmark import CALIBRATED, POSITION, Measurement, Settings, TransferBenchmark
+from .benchmark import CALIBRATED, CLASS_INIT, POSITION, Measurement, Settings, TransferBenchmark
 
 Backbones = Mapping[str, Optional[list[str]]]
 """Checkpoints by name, as :func:`parse_backbones` returns them."""
@@ -58,7 +58,9 @@ def measure_all(cfg: Config, backbones: Backbones, settings: Settings = Settings
         _fine_tune(run, {name: backbones[name] for name in finetuned}, measurements, settings)
         _fine_tune(run, {name: backbones[name] for name in finetuned_long}, measurements, settings,
                    long=True)
-        return {**measurements, **_measure_controls(run, settings)}
+        # Where the config has no initialisation of its own, the class's is what 'scratch' has.
+        own_init = 'init_cfg' in cfg.model.img_backbone
+        return {**measurements, **_measure_controls(run, settings, own_init)}
 
 
 def _probe(run: Run, backbones: Backbones, settings: Settings) -> dict[str, Measurement]:
@@ -81,11 +83,12 @@ def _fine_tune(run: Run, backbones: Backbones, measurements: dict[str, Measureme
         setattr(measurements[name], 'finetune_long' if long else 'finetune', errors)
 
 
-def _measure_controls(run: Run, settings: Settings) -> dict[str, Measurement]:
+def _measure_controls(run: Run, settings: Settings, own_init: bool) -> dict[str, Measurement]:
     seeds = range(settings.num_seeds)
-    probes = [Job(CALIBRATED, 'probe', (seed, None, True)) for seed in seeds]
-    positions = [Job(POSITION, 'probe_position', (seed, )) for seed in seeds]
-    return {CALIBRATED: Measurement(run(probes)), POSITION: Measurement(run(positions))}
+    jobs = {CALIBRATED: [Job(CALIBRATED, 'probe', (seed, None, True)) for seed in seeds],
+            CLASS_INIT: [Job(CLASS_INIT, 'probe_class_init', (seed, )) for seed in seeds if own_init],
+            POSITION: [Job(POSITION, 'probe_position', (seed, )) for seed in seeds]}
+    return {name: Measurement(run(of_name)) for name, of_name in jobs.items() if of_name}
 
 
 def _chunks(results: list, size: int) -> list[list]:
