@@ -1,0 +1,4 @@
+"""What detectors of mmdet3d are trained with; name ``simipu.downstream`` in ``custom_imports``."""
+from .cut_and_paste import DataBaseSamplerWithImages, MultiModalCutAndPaste
+
+__all__ = ['DataBaseSamplerWithImages', 'MultiModalCutAndPaste']
