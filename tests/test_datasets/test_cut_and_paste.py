@@ -268,7 +268,7 @@ def test_points_behind_what_the_image_shows(remove_hidden, tmp_path):
     """Of the frame those behind a pasted object, of a pasted object those behind any other."""
     back, own = car(20, 0), car(10, -0.6, width=1)
     database = write_database(tmp_path, (lidar2img(), [(back, CAR, 0)]))
-    x, y = np.meshgrid([8, 30], np.linspace(-1, 1, 9))
+    x, y = np.meshgrid([8, 30], np.linspace(-0.95, 1.05, 9))
     wall = np.stack([x, y * x / 20, 0 * x - 0.6, 0 * x + 7], axis=-1).reshape(-1, 4).astype(np.float32)
     after = build(database, max_covered=0.9, remove_hidden=remove_hidden).transform(
         frame((own, CAR), points=wall))
