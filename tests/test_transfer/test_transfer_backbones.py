@@ -46,8 +46,8 @@ def test_level_is_the_contrasted_one(bright_cfg):
 def test_random_weights_as_the_config_or_the_class_draws_them(bright_cfg):
     """Both have closed forms: PyTorch's is uniform within 1 / sqrt(fan in), mmdet's normal by fan out."""
     assert bright_cfg.model.img_backbone.init_cfg == []
-    of_config = build_backbone(bright_cfg).layer3[1].conv2.weight
-    of_class = build_backbone(bright_cfg, class_init=True).layer3[1].conv2.weight
+    of_config = build_backbone(bright_cfg).layer3[1].conv2.weight.detach()
+    of_class = build_backbone(bright_cfg, class_init=True).layer3[1].conv2.weight.detach()
     fan = of_config[0].numel()  # as many channels go in as out
     assert of_config.abs().max() <= fan**-0.5
     assert of_config.std() == pytest.approx((3 * fan)**-0.5, rel=0.05)
