@@ -3,8 +3,8 @@
     python benchmarks/transfer.py --out work_dirs/transfer
 
 Generates frames, pre-trains each of VARIANTS with each seed, then measures the backbones by
-tools/transfer_benchmark.py's protocol on frames that none of them has seen. Takes less than 25 minutes for
-one seed on two idle cores. What is in the folder already is not made again; a training that was stopped
+tools/transfer_benchmark.py's protocol on frames that none of them has seen. On two cores the pre-training of
+one seed takes about 20 minutes. What is in the folder already is not made again; a training that was stopped
 goes on.
 """
 import argparse
