@@ -1,4 +1,5 @@
 """Each workaround, and the fault of the library without it."""
+import inspect
 import os
 import pickle
 import socket
@@ -17,6 +18,7 @@ from mmengine.runner import Runner
 from torch import nn
 
 from mmdet3d.datasets import Det3DDataset, KittiDataset
+from mmdet3d.datasets.transforms import DataBaseSampler
 from mmdet3d.registry import MODELS
 from simipu import compat
 from simipu.engine.launch import build_runner
@@ -173,3 +175,16 @@ def test_kitti_frames_without_objects():
 def test_fault_mmdet3d_fails_on_frames_without_objects():
     with pytest.raises(IndexError):
         Det3DDataset._remove_dontcare(None, EMPTY)
+
+
+def test_fault_mmdet3d_s_sampler_needs_np_long():
+    assert 'np.long' in inspect.getsource(DataBaseSampler.sample_all)
+    with pytest.raises(AttributeError):
+        np.long
+
+
+def test_np_long_is_there_inside_and_gone_after_an_error():
+    with pytest.raises(KeyError), compat.numpy_long():
+        assert np.long is np.int64
+        raise KeyError
+    assert not hasattr(np, 'long')

@@ -9,17 +9,12 @@ and all batch norm. So a randomly initialised twin could not learn; and deformab
 start with half the output of the plain ones they replace (their modulation starts at 0.5), which
 only a live batch norm makes up for.
 """
-_base_ = 'mmdet3d::fcos3d/fcos3d_r101-caffe-dcn_fpn_head-gn_8xb2-1x_nus-mono3d.py'
+_base_ = ['mmdet3d::fcos3d/fcos3d_r101-caffe-dcn_fpn_head-gn_8xb2-1x_nus-mono3d.py', '_base_/resnet50.py']
 
 custom_imports = dict(imports=['simipu'], allow_failed_imports=False)
 
 model = dict(
-    data_preprocessor=dict(
-        mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], bgr_to_rgb=True),
+    data_preprocessor=_base_.simipu_images,
     backbone=dict(
-        depth=50,
-        style='pytorch',
-        frozen_stages=-1,
-        norm_cfg=dict(type='BN', requires_grad=True),
-        norm_eval=False,
+        **_base_.simipu_resnet50,
         init_cfg=dict(type='Pretrained', checkpoint='work_dirs/simipu_kitti/backbone.pth')))

@@ -5,17 +5,12 @@
 As in ``fcos3d_r50_simipu_nus-mono3d.py``, the normalisation is that of the pre-training, and the
 backbone trains as a whole.
 """
-_base_ = 'mmdet3d::pgd/pgd_r101-caffe_fpn_head-gn_16xb2-1x_nus-mono3d.py'
+_base_ = ['mmdet3d::pgd/pgd_r101-caffe_fpn_head-gn_16xb2-1x_nus-mono3d.py', '_base_/resnet50.py']
 
 custom_imports = dict(imports=['simipu'], allow_failed_imports=False)
 
 model = dict(
-    data_preprocessor=dict(
-        mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], bgr_to_rgb=True),
+    data_preprocessor=_base_.simipu_images,
     backbone=dict(
-        depth=50,
-        style='pytorch',
-        frozen_stages=-1,
-        norm_cfg=dict(type='BN', requires_grad=True),
-        norm_eval=False,
+        **_base_.simipu_resnet50,
         init_cfg=dict(type='Pretrained', checkpoint='work_dirs/simipu_nuscenes/backbone.pth')))

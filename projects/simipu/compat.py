@@ -71,6 +71,19 @@ def read_kitti_frames_without_objects() -> None:
     KittiDataset._remove_dontcare = _remove_dontcare
 
 
+@contextmanager
+def numpy_long() -> Iterator[None]:
+    """mmdet3d 1.4.0's ``DataBaseSampler`` asks for ``np.long``, which numpy 1.24 to 1.26 do not have."""
+    if 'long' in vars(np):
+        yield
+        return
+    np.long = np.int64
+    try:
+        yield
+    finally:
+        del np.long
+
+
 def init_cpu_process_group(launcher: str) -> None:
     """Create the process group where there is no accelerator; call it before the Runner is built.
 

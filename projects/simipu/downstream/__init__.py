@@ -1,4 +1,5 @@
 """What detectors of mmdet3d are trained with; name ``simipu.downstream`` in ``custom_imports``."""
-from .cut_and_paste import DataBaseSamplerWithImages, MultiModalCutAndPaste
+from .cut_and_paste import MultiModalCutAndPaste
+from .object_database import DataBaseSamplerWithImages
 
 __all__ = ['DataBaseSamplerWithImages', 'MultiModalCutAndPaste']
