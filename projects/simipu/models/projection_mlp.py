@@ -59,14 +59,16 @@ class PairBatchNorm(nn.BatchNorm1d):
 
 @MODELS.register_module()
 class ProjectionMLP(BaseModule):
-    """Three linear layers, each with batch norm, ReLU after the first two, as in SimIPU.
+    """Linear layers, each with batch norm, and ReLU between them; three in SimIPU.
 
-    Every row is one feature vector, so the same MLP serves points and pixels.
+    Every row is one feature vector, so the same MLP serves points and pixels. A single layer leaves it to
+    the encoder to make features in which what is contrasted can be read off linearly.
 
     Args:
         in_channels: Width of the incoming features.
-        hidden_channels: Width of the two hidden layers. Defaults to ``in_channels``.
+        hidden_channels: Width of the hidden layers. Defaults to ``in_channels``.
         out_channels: Width of the embedding.
+        num_layers: How many linear layers.
         norm_cfg: Norm after each linear layer.
         init_cfg: Initialisation; by default that of the layers themselves.
 
@@ -78,13 +80,16 @@ class ProjectionMLP(BaseModule):
                  in_channels: int,
                  hidden_channels: Optional[int] = None,
                  out_channels: int = 128,
+                 num_layers: int = 3,
                  norm_cfg: dict = dict(type='PairBatchNorm'),
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)
+        if num_layers < 1:
+            raise ValueError(f'ProjectionMLP: num_layers must be 1 or more, got {num_layers}')
         self.in_channels = in_channels
         self.out_channels = out_channels
         hidden = hidden_channels or in_channels
-        widths = (in_channels, hidden, hidden, out_channels)
+        widths = (in_channels, *[hidden] * (num_layers - 1), out_channels)
         self.layers = nn.ModuleList(
             nn.Sequential(nn.Linear(width, next_width), build_norm_layer(norm_cfg, next_width)[1])
             for width, next_width in zip(widths[:-1], widths[1:]))
