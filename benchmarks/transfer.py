@@ -2,10 +2,9 @@
 
     python benchmarks/transfer.py --out work_dirs/transfer
 
-Generates frames, pre-trains each of VARIANTS with each seed, then measures the backbones by
-tools/transfer_benchmark.py's protocol on frames that none of them has seen. On two cores the pre-training of
-one seed takes about 20 minutes. What is in the folder already is not made again; a training that was stopped
-goes on.
+Generates frames, pre-trains variants of VARIANTS with each seed, by default SimIPU and its mispaired control,
+then measures the backbones by tools/transfer_benchmark.py's protocol on frames that none of them has seen.
+What is in the folder already is not made again; a training that was stopped goes on.
 """
 import argparse
 import json
@@ -14,7 +13,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 import mmengine
 from mmengine.config import Config
@@ -28,38 +27,47 @@ from simipu.evaluation.transfer import (SCRATCH, Settings, measure_all, ratio, s
 
 PROJECT = Path(__file__).resolve().parents[1]
 CONFIG = PROJECT / 'configs' / 'simipu_synthetic.py'
-NUM_TRAIN, NUM_VAL = 1000, 384
+NUM_TRAIN, NUM_VAL = 2400, 384
+ITERATIONS = 1400
 
 
 class Variant(NamedTuple):
-    """A way to pre-train: a config, and what to change in it (``--cfg-options`` of tools/train.py)."""
+    """A way to pre-train.
+
+    Attributes:
+        config: Config file.
+        options: What to change in it (``--cfg-options`` of tools/train.py).
+        length: How many iterations one of SimIPU's is worth, for an equal cost.
+    """
     config: Path
     options: tuple[str, ...] = ()
+    length: float = 1.0
 
 
 VARIANTS = {
     'SimIPU': Variant(CONFIG),
     'SimIPU, mispaired': Variant(CONFIG, ('train_dataloader.dataset.type=MispairedDataset', )),
     'SimIPU, no intra loss': Variant(CONFIG, (
-        'model.intra_head=None', 'model.matcher=None', 'model.inter_head.detach_key=None')),
+        'model.intra_head=None', 'model.matcher=None', 'model.inter_head.0.detach_key=None',
+        'model.inter_head.1.detach_key=None')),
     'original': Variant(PROJECT / 'benchmarks' / 'simipu_synthetic_original.py'),
 }
 RATIOS = [('SimIPU', SCRATCH), ('SimIPU', 'SimIPU, mispaired'), ('SimIPU', 'SimIPU, no intra loss'),
           ('SimIPU', 'original')]
+DEFAULT_VARIANTS = ('SimIPU', 'SimIPU, mispaired')
 # Fine-tuning takes most of the time of measuring; the others are only probed.
-FINETUNED = (SCRATCH, 'SimIPU', 'SimIPU, mispaired')
-FINETUNED_LONG = (SCRATCH, 'SimIPU')
+FINETUNED = (SCRATCH, 'SimIPU')
 
 
 def make_frames(root: Path, num_workers: int) -> None:
-    """1000 frames to pre-train on, and 384 others."""
+    """Frames to pre-train on, and others."""
     if not (root / 'simipu_infos_val.pkl').is_file():
         total = NUM_TRAIN + NUM_VAL
         generate_dataset(root, total, val_fraction=NUM_VAL / total, num_workers=num_workers)
         create_kitti_infos(root, root, num_workers=num_workers)
 
 
-def pretrain(folder: Path, data: Path, variant: Variant, seed: int, iterations: Optional[int]) -> Path:
+def pretrain(folder: Path, data: Path, variant: Variant, seed: int, iterations: int) -> Path:
     """Pre-train in a process of its own with one thread; the exported backbone."""
     backbone = folder / 'backbone.pth'
     if backbone.is_file():
@@ -83,10 +91,8 @@ def pretrain(folder: Path, data: Path, variant: Variant, seed: int, iterations: 
     return backbone
 
 
-def length_options(config: Path, iterations: Optional[int]) -> list[str]:
+def length_options(config: Path, iterations: int) -> list[str]:
     """Options for another number of iterations; what ended with the training does so again."""
-    if iterations is None:
-        return []
     cfg = Config.fromfile(config)
     ends = [f'param_scheduler.{i}.end={iterations}' for i, schedule in enumerate(cfg.param_scheduler)
             if schedule.get('end') == cfg.train_cfg.max_iters]
@@ -95,29 +101,27 @@ def length_options(config: Path, iterations: Optional[int]) -> list[str]:
 
 def pretrain_all(out: Path, args: argparse.Namespace) -> dict[str, list[str]]:
     """Backbones of all seeds by the name of the variant."""
-    jobs = [(name, seed) for seed in range(args.seeds) for name in VARIANTS]
+    jobs = [(name, seed) for seed in range(args.seeds) for name in args.variants]
 
     def work(job: tuple) -> str:
         name, seed = job
         folder = out / f'{name.replace(",", "").replace(" ", "_")}_seed{seed}'
-        return str(pretrain(folder, out / 'data', VARIANTS[name], seed, args.iterations))
+        return str(pretrain(folder, out / 'data', VARIANTS[name], seed,
+                            round(args.iterations * VARIANTS[name].length)))
 
     with ThreadPoolExecutor(args.num_workers) as pool:
         backbones = list(pool.map(work, jobs))
-    return {name: [path for path, job in zip(backbones, jobs) if job[0] == name] for name in VARIANTS}
+    return {name: [path for path, job in zip(backbones, jobs) if job[0] == name]
+            for name in args.variants}
 
 
-def measure(out: Path, backbones: dict[str, list[str]], num_workers: int) -> str:
-    """The report's text, newly made unless it is younger than all backbones."""
-    report = out / 'transfer.txt'
-    made = max(os.path.getmtime(path) for paths in backbones.values() for path in paths)
-    if report.is_file() and report.stat().st_mtime > made:
-        return report.read_text()
+def measure(out: Path, backbones: dict[str, list[str]], num_workers: int, long: bool) -> str:
+    """Measure, write the report, and return its text."""
     cfg = with_data_root(Config.fromfile(CONFIG), str(out / 'data'))
-    # Fine-tuning for long takes the most time: as many seeds as there are pre-trainings.
-    settings = Settings(num_long_seeds=len(backbones['SimIPU']))
-    measurements = measure_all(cfg, {SCRATCH: None, **backbones}, settings, num_workers, FINETUNED,
-                               FINETUNED_LONG)
+    settings = Settings()
+    backbones = {SCRATCH: None, **backbones}
+    finetuned = [name for name in FINETUNED if name in backbones]
+    measurements = measure_all(cfg, backbones, settings, num_workers, finetuned, finetuned if long else ())
     return write_report(out, measurements, settings, split_frames(cfg, settings))
 
 
@@ -127,7 +131,7 @@ def compare(out: Path) -> dict:
     ratios = {}
     for task in ('probe', 'finetune', 'finetune_long'):
         for pair in RATIOS:
-            errors = [[DepthErrors(**error) for error in backbones[name].get(task, {}).get('errors', [])]
+            errors = [[DepthErrors(**error) for error in backbones.get(name, {}).get(task, {}).get('errors', [])]
                       for name in pair]
             if all(errors):
                 ratios.setdefault(task, {})[' / '.join(pair)] = ratio(*errors)._asdict()
@@ -139,13 +143,17 @@ def main() -> None:
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--out', type=Path, default=Path('work_dirs/transfer'))
     parser.add_argument('--seeds', type=int, default=1, help='of pre-training (default: 1)')
-    parser.add_argument('--iterations', type=int, help='of pre-training (default: the config\'s)')
+    parser.add_argument('--variants', nargs='+', choices=VARIANTS, default=DEFAULT_VARIANTS,
+                        help=f'(default: {" and ".join(map(repr, DEFAULT_VARIANTS))})')
+    parser.add_argument('--iterations', type=int, default=ITERATIONS,
+                        help='of pre-training (default: %(default)s)')
+    parser.add_argument('--long', action='store_true', help='fine-tune four times as long, too')
     parser.add_argument('--num-workers', type=int, default=2,
                         help='processes at a time, one thread each (default: 2)')
     args = parser.parse_args()
     out = args.out.resolve()
     make_frames(out / 'data', args.num_workers)
-    print(measure(out, pretrain_all(out, args), args.num_workers))
+    print(measure(out, pretrain_all(out, args), args.num_workers, args.long))
     ratios = compare(out)
     mmengine.dump(ratios, out / 'ratios.json', indent=2)
     for task, pairs in ratios.items():

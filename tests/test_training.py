@@ -45,13 +45,13 @@ def load_config(data_root, work_dir, **options):
 
 
 class RecordLosses(Hook):
-    """{iteration: (loss_intra, loss_inter)}"""
+    """{iteration: (loss_intra, loss_inter of the last level)}"""
 
     def __init__(self):
         self.losses = {}
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
-        self.losses[runner.iter + 1] = (outputs['loss_intra'].item(), outputs['loss_inter'].item())
+        self.losses[runner.iter + 1] = (outputs['loss_intra'].item(), outputs['loss_inter_level1'].item())
 
 
 def train(cfg, name):

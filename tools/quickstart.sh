@@ -34,7 +34,7 @@ python tools/create_data.py synthetic --out-dir "$OUT/data" --num-frames 1200 --
 step '2/6 measuring the untrained backbone'
 python tools/test.py $CONFIG --work-dir "$OUT/before" --out "$OUT/before.json" "${DATA[@]}" | progress
 
-step '3/6 pre-training, 600 iterations (the first is slow: point operations are compiled)'
+step '3/6 pre-training, 500 iterations (the first is slow: point operations are compiled)'
 python tools/train.py $CONFIG --work-dir "$OUT/train" --resume "${DATA[@]}" | progress
 
 step '4/6 measuring the pre-trained backbone'

@@ -4,7 +4,7 @@ The labels are the LiDAR's depths in frames of the config's validation set. Rand
 the controls are always measured; the learning rate of fine-tuning is chosen for each backbone.
 Examples:
   transfer_benchmark.py configs/simipu_synthetic.py --out work_dirs/transfer \\
-      --backbone simipu=work_dirs/simipu_synthetic/iter_300.pth
+      --backbone simipu=work_dirs/simipu_synthetic/iter_500.pth
   transfer_benchmark.py configs/simipu_kitti.py --data-root data/kitti --out work_dirs/transfer_kitti \\
       --backbone simipu=backbone.pth --backbone imagenet=resnet50.pth
 """

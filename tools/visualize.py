@@ -4,7 +4,7 @@ For each frame: image features as colours (PCA), the similarity of one pixel to 
 one point to every pixel, the depth that a linear probe reads from the features, and retrieval
 mistakes.
 Examples:
-  visualize.py configs/simipu_synthetic.py work_dirs/simipu_synthetic/iter_300.pth
+  visualize.py configs/simipu_synthetic.py work_dirs/simipu_synthetic/iter_500.pth
   visualize.py --log work_dirs/simipu_synthetic
 """
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter

@@ -1,14 +1,23 @@
 # The original's choices (see simipu_kitti_reference.py) in the small model of simipu_synthetic.py, to
-# compare changes on a CPU. The optimizer stays that of the small recipe, for its few iterations.
+# compare changes on a CPU, with 128 sampled points a frame. The optimizer stays that of the small recipe, for
+# its few iterations.
 _base_ = '../simipu_synthetic.py'
 
 num_sampled_points = 128
-loss = dict(_delete_=True, type='InfoNCELoss', temperature=0.07, mask_same_cell=False)
+loss = dict(type='InfoNCELoss', temperature=0.07, mask_same_cell=False)
 model = dict(
-    point_encoder=dict(use_xyz=False),
+    img_backbone=dict(out_indices=(2, )),
+    img_level=-1,
+    point_encoder=dict(use_xyz=False, num_points=(512, num_sampled_points)),
     matcher=dict(_delete_=True, type='HungarianMatcher'),
-    intra_head=dict(detach_key='projection', loss=loss),
-    inter_head=dict(detach_key='projection', loss=loss))
+    intra_head=dict(detach_key='projection', loss=dict(_delete_=True, **loss)),
+    inter_head=dict(
+        _delete_=True,
+        type='ContrastiveHead',
+        detach_key='projection',
+        query_projector=dict(type='ProjectionMLP', in_channels=256, out_channels=128),
+        key_projector=dict(type='ProjectionMLP', in_channels=256, out_channels=128),
+        loss=loss))
 
 train_pipeline = [
     *_base_.load_and_filter,

@@ -32,6 +32,8 @@ CHANGES = dict(
     symmetric={'model.intra_head.loss.symmetric', 'model.inter_head.loss.symmetric'},
     learned_temperature={'model.intra_head.loss.learn_temperature',
                          'model.inter_head.loss.learn_temperature'},
+    inter_temperature={'model.inter_head.loss.temperature'},
+    linear_projection={'model.inter_head.query_projector.num_layers'},
     queue={'model.inter_head.queue_size'},
     momentum_queue={'model.inter_head.queue_size', 'model.key_momentum'},
     use_xyz={'model.point_encoder.use_xyz'},
@@ -100,7 +102,8 @@ def test_both_references_make_the_original_s_choices():
             assert head.detach_key == 'projection'
             assert head.loss == dict(type='InfoNCELoss', temperature=0.07, mask_same_cell=False)
         assert 'CropImages' not in str(model) and 'key_projector' not in model.intra_head
-        assert not {'img_neck', 'img_level', 'occlusion', 'max_pairs_per_frame',
+        assert model.get('img_level', -1) == -1
+        assert not {'img_neck', 'occlusion', 'max_pairs_per_frame',
                     'key_momentum'} & model.keys()
 
 
