@@ -24,7 +24,8 @@ from simipu.datasets.synthetic import generate_dataset
 
 PROJECT = Path(__file__).resolve().parents[1]
 ABLATIONS = PROJECT / 'configs' / 'ablations'
-ROWS = ('original', 'reference', 'recommended', 'distance_limit', 'mutual_nearest', 'exact_index',
+NO_INTRA = 'recommended_without_intra_loss'
+ROWS = ('original', 'reference', 'recommended', NO_INTRA, 'distance_limit', 'mutual_nearest', 'exact_index',
         'detach_feature', 'mask_same_cell', 'use_xyz', 'sparse_encoder', 'backbone_init')
 NUM_TRAIN, NUM_VAL = 1000, 256
 SIZE, SEVERAL_SIZES = (288, 96), [(240, 80), (336, 112)]
@@ -34,7 +35,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--out', type=Path, default=Path('work_dirs/ablations'))
     parser.add_argument('--rows', nargs='+', default=ROWS, help='names of files in configs/ablations '
-                        'without .py, original, reference, recommended')
+                        f'without .py, original, reference, recommended, {NO_INTRA}')
     parser.add_argument('--seeds', type=int, default=3)
     parser.add_argument('--iterations', type=int, default=150)
     parser.add_argument('--num-workers', type=int, default=2,
@@ -81,8 +82,12 @@ def train(folder: Path, data: Path, iterations: int, row: str, seed: int) -> dic
 def load_config(row: str, data: Path, iterations: int, seed: int) -> Config:
     """The row's config, at the size and length of this benchmark."""
     os.environ['SIMIPU_ABLATION'] = 'synthetic'
-    if row == 'recommended':
+    if row in ('recommended', NO_INTRA):
         cfg = Config.fromfile(PROJECT / 'configs' / 'simipu_synthetic.py')
+        if row == NO_INTRA:
+            cfg.model.update(intra_head=None, matcher=None)
+            for head in cfg.model.inter_head:
+                head.detach_key = None  # else nothing trains the point encoder
     elif row in ('original', 'reference'):
         cfg = Config.fromfile(ABLATIONS / 'simipu_synthetic_reference.py')
     else:

@@ -28,20 +28,13 @@ from simipu.evaluation.transfer import (SCRATCH, Settings, measure_all, ratio, s
 PROJECT = Path(__file__).resolve().parents[1]
 CONFIG = PROJECT / 'configs' / 'simipu_synthetic.py'
 NUM_TRAIN, NUM_VAL = 2400, 384
-ITERATIONS = 1400
+ITERATIONS = 1300
 
 
 class Variant(NamedTuple):
-    """A way to pre-train.
-
-    Attributes:
-        config: Config file.
-        options: What to change in it (``--cfg-options`` of tools/train.py).
-        length: How many iterations one of SimIPU's is worth, for an equal cost.
-    """
+    """A way to pre-train: a config, and what to change in it (``--cfg-options`` of tools/train.py)."""
     config: Path
     options: tuple[str, ...] = ()
-    length: float = 1.0
 
 
 VARIANTS = {
@@ -106,8 +99,7 @@ def pretrain_all(out: Path, args: argparse.Namespace) -> dict[str, list[str]]:
     def work(job: tuple) -> str:
         name, seed = job
         folder = out / f'{name.replace(",", "").replace(" ", "_")}_seed{seed}'
-        return str(pretrain(folder, out / 'data', VARIANTS[name], seed,
-                            round(args.iterations * VARIANTS[name].length)))
+        return str(pretrain(folder, out / 'data', VARIANTS[name], seed, args.iterations))
 
     with ThreadPoolExecutor(args.num_workers) as pool:
         backbones = list(pool.map(work, jobs))
@@ -126,15 +118,18 @@ def measure(out: Path, backbones: dict[str, list[str]], num_workers: int, long: 
 
 
 def compare(out: Path) -> dict:
-    """Ratios of AbsRel over the seeds, by task and pair of backbones."""
+    """Ratios of AbsRel over the seeds, by task and pair of backbones, where both were measured."""
     backbones = json.loads((out / 'transfer.json').read_text())['backbones']
+
+    def errors(name: str, task: str) -> list[DepthErrors]:
+        return [DepthErrors(**error) for error in backbones.get(name, {}).get(task, {}).get('errors', [])]
+
     ratios = {}
     for task in ('probe', 'finetune', 'finetune_long'):
         for pair in RATIOS:
-            errors = [[DepthErrors(**error) for error in backbones.get(name, {}).get(task, {}).get('errors', [])]
-                      for name in pair]
-            if all(errors):
-                ratios.setdefault(task, {})[' / '.join(pair)] = ratio(*errors)._asdict()
+            ours, baseline = (errors(name, task) for name in pair)
+            if ours and baseline:
+                ratios.setdefault(task, {})[' / '.join(pair)] = ratio(ours, baseline)._asdict()
     return ratios
 
 
