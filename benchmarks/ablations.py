@@ -17,6 +17,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from made_with import check_made_with
 from mmengine.config import Config
 
 from simipu.datasets.converters import create_kitti_infos
@@ -56,11 +57,11 @@ def main() -> None:
 
 def train(folder: Path, data: Path, iterations: int, row: str, seed: int) -> dict:
     """Metrics of a training in a process of its own, with ``seconds`` of processor time."""
+    config = load_config(row, data, iterations, seed)
+    check_made_with(folder, config.pretty_text)
     done = folder / 'result.json'
     if done.is_file():
         return json.loads(done.read_text())
-    folder.mkdir(parents=True, exist_ok=True)
-    config = load_config(row, data, iterations, seed)
     config.dump(folder / 'config.py')
     environment = dict(os.environ, OMP_NUM_THREADS='1', PYTHONWARNINGS='ignore', PYTHONPATH=os.pathsep.join(
         [str(PROJECT / 'benchmarks'), os.environ.get('PYTHONPATH', '')]))
@@ -71,7 +72,7 @@ def train(folder: Path, data: Path, iterations: int, row: str, seed: int) -> dic
         _, status, usage = os.wait4(process.pid, 0)
     if status:
         sys.exit(f'error: the training in {folder} failed; see {folder / "log.txt"}')
-    scalars, = folder.glob('*/vis_data/scalars.json')
+    scalars = max(folder.glob('*/vis_data/scalars.json'))  # of the last start, by its time
     result = json.loads(scalars.read_text().splitlines()[-1])
     result['seconds'] = usage.ru_utime + usage.ru_stime
     done.write_text(json.dumps(result))

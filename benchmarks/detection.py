@@ -15,11 +15,12 @@ import sys
 import time
 import warnings
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from itertools import cycle
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import mean
 from tempfile import TemporaryDirectory
-from typing import NamedTuple, Optional, Sequence
+from typing import Mapping, NamedTuple, Optional, Sequence
 
 import mmdet3d
 import torch
@@ -67,14 +68,14 @@ def make_data(root: Path, labelled: int = LABELLED, scored: int = SCORED) -> Non
             update_pkl_infos('kitti', out_dir=str(root), pkl_path=f'{folder}/kitti_infos_{split}.pkl')
 
 
-def train(job: Job, backbones: Sequence[Path], data_root: Path, work_dir: Path,
+def train(job: Job, backbones: Mapping[int, Path], data_root: Path, work_dir: Path,
           options: Sequence[str] = ()) -> Result:
-    """Train a detector in this process and score it at the end."""
+    """Train a detector, from the backbone of its seed, in this process, and score it at the end."""
     name = str(job).replace(' ', '_')
     options = [f'randomness.seed={job.seed}', f'optim_wrapper.optimizer.lr={job.learning_rate}',
                f'experiment_name={name}', 'log_level=WARNING', *options]
     if job.variant != 'scratch':
-        options.append(f'model.backbone.init_cfg.checkpoint={backbones[job.seed % len(backbones)]}')
+        options.append(f'model.backbone.init_cfg.checkpoint={backbones[job.seed]}')
     parser = argparse.ArgumentParser()
     launch.add_common_arguments(parser)
     cfg = launch.load_config(parser.parse_args([
@@ -94,7 +95,7 @@ def _single_thread() -> None:
     warnings.filterwarnings('ignore')
 
 
-def train_all(jobs: Sequence[Job], backbones: Sequence[Path], data_root: Path, work_dir: Path,
+def train_all(jobs: Sequence[Job], backbones: Mapping[int, Path], data_root: Path, work_dir: Path,
               options: Sequence[str] = ()) -> list[Result]:
     """Two at a time, each in a process of its own; results in the order of ``jobs``."""
     os.environ['OMP_NUM_THREADS'] = '1'
@@ -157,6 +158,8 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
+    if len(args.backbones) > len(args.seeds):
+        sys.exit(f'error: {len(args.backbones)} backbones, but {len(args.seeds)} --seeds, each of which takes one')
     for backbone in args.backbones:
         report = verify_pretrained(CONFIG['simipu'], backbone)
         if not report.ok:
@@ -165,7 +168,8 @@ def main() -> None:
     make_data(data_root)
     jobs = [Job(variant, seed, rate) for rate in args.learning_rates for seed in args.seeds
             for variant in CONFIG]
-    results = train_all(jobs, [path.resolve() for path in args.backbones], data_root, args.work_dir)
+    backbones = {seed: backbone.resolve() for seed, backbone in zip(args.seeds, cycle(args.backbones))}
+    results = train_all(jobs, backbones, data_root, args.work_dir)
     print(table(results))
     rows = [dict(result.job._asdict(), **result.metrics, seconds=result.seconds) for result in results]
     (args.work_dir / 'results.json').write_text(json.dumps(rows, indent=2))

@@ -1,6 +1,6 @@
 """SimIPU with the projection errors of the original code, to measure what mending them is worth.
 
-Only for ``benchmarks/ablations.py``; a config gets at it by ``custom_imports``.
+Only for ``ablations.py`` and ``transfer.py`` in this folder; a config gets at it by ``custom_imports``.
 """
 import torch
 from torch import Tensor

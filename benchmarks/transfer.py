@@ -1,10 +1,11 @@
 """Does SimIPU transfer? Pre-trains on generated scenes, with controls, and measures every backbone.
 
-    python benchmarks/transfer.py --out work_dirs/transfer
+    python benchmarks/transfer.py --out work_dirs/transfer_benchmark
 
 Generates frames, pre-trains variants of VARIANTS with each seed, by default SimIPU and its mispaired control,
 then measures the backbones by tools/transfer_benchmark.py's protocol on frames that none of them has seen.
-What is in the folder already is not made again; a training that was stopped goes on.
+Frames and backbones that are in the folder already are not made again, and a training that was stopped goes
+on; measuring starts anew.
 """
 import argparse
 import json
@@ -16,12 +17,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import mmengine
+from made_with import check_made_with
 from mmengine.config import Config
+from mmengine.device import get_device
 
 from simipu.checkpoints import export_backbone
 from simipu.datasets.converters import create_kitti_infos
 from simipu.datasets.synthetic import generate_dataset
-from simipu.engine.launch import with_data_root
+from simipu.engine import launch
 from simipu.evaluation import DepthErrors
 from simipu.evaluation.transfer import (SCRATCH, Settings, measure_all, ratio, split_frames, write_report)
 
@@ -39,15 +42,14 @@ class Variant(NamedTuple):
 
 VARIANTS = {
     'SimIPU': Variant(CONFIG),
-    'SimIPU, mispaired': Variant(CONFIG, ('train_dataloader.dataset.type=MispairedDataset', )),
-    'SimIPU, no intra loss': Variant(CONFIG, (
+    'mispaired': Variant(CONFIG, ('train_dataloader.dataset.type=MispairedDataset', )),
+    'no-intra': Variant(CONFIG, (
         'model.intra_head=None', 'model.matcher=None', 'model.inter_head.0.detach_key=None',
         'model.inter_head.1.detach_key=None')),
     'original': Variant(PROJECT / 'benchmarks' / 'simipu_synthetic_original.py'),
 }
-RATIOS = [('SimIPU', SCRATCH), ('SimIPU', 'SimIPU, mispaired'), ('SimIPU', 'SimIPU, no intra loss'),
-          ('SimIPU', 'original')]
-DEFAULT_VARIANTS = ('SimIPU', 'SimIPU, mispaired')
+RATIOS = [('SimIPU', SCRATCH), ('SimIPU', 'mispaired'), ('SimIPU', 'no-intra'), ('SimIPU', 'original')]
+DEFAULT_VARIANTS = ('SimIPU', 'mispaired')
 # Fine-tuning takes most of the time of measuring; the others are only probed.
 FINETUNED = (SCRATCH, 'SimIPU')
 
@@ -62,12 +64,13 @@ def make_frames(root: Path, num_workers: int) -> None:
 
 def pretrain(folder: Path, data: Path, variant: Variant, seed: int, iterations: int) -> Path:
     """Pre-train in a process of its own with one thread; the exported backbone."""
+    options = [f'randomness.seed={seed}', 'val_dataloader=None', 'val_cfg=None', 'val_evaluator=None',
+               *length_options(variant.config, iterations), *variant.options]
+    check_made_with(folder, '\n'.join([f'# {NUM_TRAIN} frames', *(f'# {option}' for option in options),
+                                       Config.fromfile(variant.config).pretty_text]))
     backbone = folder / 'backbone.pth'
     if backbone.is_file():
         return backbone
-    folder.mkdir(parents=True, exist_ok=True)
-    options = [f'randomness.seed={seed}', 'val_dataloader=None', 'val_cfg=None', 'val_evaluator=None',
-               *length_options(variant.config, iterations), *variant.options]
     command = [sys.executable, str(PROJECT / 'tools' / 'train.py'), str(variant.config), '--resume',
                '--data-root', str(data), '--work-dir', str(folder), '--cfg-options', *options]
     path = os.pathsep.join([str(PROJECT / 'benchmarks'), os.environ.get('PYTHONPATH', '')])
@@ -77,7 +80,8 @@ def pretrain(folder: Path, data: Path, variant: Variant, seed: int, iterations: 
         done = subprocess.run(command, stdout=stream, stderr=subprocess.STDOUT, cwd=PROJECT,
                               env=environment)
     if done.returncode:
-        sys.exit(f'error: the pre-training of {folder.name} failed: {log.read_text().splitlines()[-1]}\n'
+        last_line = (log.read_text().splitlines() or ['no output'])[-1]
+        sys.exit(f'error: the pre-training of {folder.name} failed: {last_line}\n'
                  f'All of its output is in {log}')
     export_backbone((folder / 'last_checkpoint').read_text(), backbone)
     print(f'pre-trained {folder.name}', flush=True)
@@ -94,26 +98,27 @@ def length_options(config: Path, iterations: int) -> list[str]:
 
 def pretrain_all(out: Path, args: argparse.Namespace) -> dict[str, list[str]]:
     """Backbones of all seeds by the name of the variant."""
-    jobs = [(name, seed) for seed in range(args.seeds) for name in args.variants]
+    variants = list(dict.fromkeys(args.variants))
+    jobs = [(name, seed) for seed in range(args.seeds) for name in variants]
 
     def work(job: tuple) -> str:
         name, seed = job
-        folder = out / f'{name.replace(",", "").replace(" ", "_")}_seed{seed}'
-        return str(pretrain(folder, out / 'data', VARIANTS[name], seed, args.iterations))
+        return str(pretrain(out / f'{name}_seed{seed}', out / 'data', VARIANTS[name], seed, args.iterations))
 
     with ThreadPoolExecutor(args.num_workers) as pool:
         backbones = list(pool.map(work, jobs))
-    return {name: [path for path, job in zip(backbones, jobs) if job[0] == name]
-            for name in args.variants}
+    return {name: [path for path, job in zip(backbones, jobs) if job[0] == name] for name in variants}
 
 
-def measure(out: Path, backbones: dict[str, list[str]], num_workers: int, long: bool) -> str:
+def measure(out: Path, backbones: dict[str, list[str]], args: argparse.Namespace) -> str:
     """Measure, write the report, and return its text."""
-    cfg = with_data_root(Config.fromfile(CONFIG), str(out / 'data'))
-    settings = Settings()
+    cfg = launch.with_data_root(Config.fromfile(CONFIG), str(out / 'data'))
+    settings = Settings(num_seeds=max(Settings().num_seeds, args.seeds))
     backbones = {SCRATCH: None, **backbones}
     finetuned = [name for name in FINETUNED if name in backbones]
-    measurements = measure_all(cfg, backbones, settings, num_workers, finetuned, finetuned if long else ())
+    num_workers = args.num_workers if get_device() == 'cpu' else 1
+    measurements = measure_all(cfg, backbones, settings, num_workers, finetuned,
+                               finetuned if args.long else ())
     return write_report(out, measurements, settings, split_frames(cfg, settings))
 
 
@@ -136,10 +141,10 @@ def compare(out: Path) -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--out', type=Path, default=Path('work_dirs/transfer'))
+    parser.add_argument('--out', type=Path, default=Path('work_dirs/transfer_benchmark'))
     parser.add_argument('--seeds', type=int, default=1, help='of pre-training (default: 1)')
     parser.add_argument('--variants', nargs='+', choices=VARIANTS, default=DEFAULT_VARIANTS,
-                        help=f'(default: {" and ".join(map(repr, DEFAULT_VARIANTS))})')
+                        help=f'to pre-train (default: {" ".join(DEFAULT_VARIANTS)})')
     parser.add_argument('--iterations', type=int, default=ITERATIONS,
                         help='of pre-training (default: %(default)s)')
     parser.add_argument('--long', action='store_true', help='fine-tune four times as long, too')
@@ -148,7 +153,7 @@ def main() -> None:
     args = parser.parse_args()
     out = args.out.resolve()
     make_frames(out / 'data', args.num_workers)
-    print(measure(out, pretrain_all(out, args), args.num_workers, args.long))
+    print(measure(out, pretrain_all(out, args), args))
     ratios = compare(out)
     mmengine.dump(ratios, out / 'ratios.json', indent=2)
     for task, pairs in ratios.items():
@@ -157,4 +162,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    launch.run(main)

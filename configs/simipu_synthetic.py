@@ -1,5 +1,5 @@
 # A small SimIPU for generated scenes (or any folder in KITTI's layout) that trains on a CPU: ResNet-18
-# at stride 16, whole images of 384 x 128, 256 sampled points a frame.
+# at strides 8 and 16, whole images of 384 x 128, 256 sampled points a frame.
 # python tools/create_data.py synthetic --out-dir data/synthetic --num-frames 1200 --seed 0
 _base_ = [
     '_base_/models/simipu_r50.py', '_base_/datasets/kitti.py',
@@ -7,9 +7,8 @@ _base_ = [
 ]
 
 # Unlike the paper's model, for the sake of few iterations (docs/results.md): the stage before the last is
-# contrasted, too, which costs little and makes it learn sooner; a single layer projects the pixels, so that the
-# backbone itself must tell what the contrast asks for; and the temperature asks less for the one point among
-# near ones.
+# contrasted, too, which costs little and makes it learn sooner; and a single layer projects the pixels, at a
+# higher temperature and with more points, which together brought it further.
 model = dict(
     img_backbone=dict(depth=18, num_stages=3, strides=(1, 2, 2), dilations=(1, 1, 1),
                       out_indices=(1, 2)),

@@ -53,8 +53,7 @@ def main() -> None:
         cfg.val_dataloader.dataset.ann_file = args.ann_file
     settings = transfer.Settings(
         probe_frames=args.probe_frames, finetune_frames=args.finetune_frames,
-        scored_frames=args.scored_frames, steps=args.steps, num_seeds=args.seeds,
-        num_long_seeds=args.seeds)
+        scored_frames=args.scored_frames, steps=args.steps, num_seeds=args.seeds)
     split = transfer.split_frames(cfg, settings)
     print(split.describe(settings))
     if shared := transfer.count_training_frames(cfg):

@@ -95,14 +95,19 @@ def test_a_row_changes_what_it_says_and_no_more(name, data):
 def test_both_references_make_the_original_s_choices():
     """Whatever the default configs say, which may change."""
     for data in ('kitti', 'synthetic'):
-        model = load(f'simipu_{data}_reference', data).model
+        cfg = load(f'simipu_{data}_reference', data)
+        model = cfg.model
         assert model.matcher == dict(type='HungarianMatcher')
         assert model.img_backbone.init_cfg == [] and model.point_encoder.use_xyz is False
         for head in (model.intra_head, model.inter_head):
             assert head.detach_key == 'projection'
             assert head.loss == dict(type='InfoNCELoss', temperature=0.07, mask_same_cell=False)
-        assert 'CropImages' not in str(model) and 'key_projector' not in model.intra_head
-        assert model.get('img_level', -1) == -1
+        steps = {step.type for step in cfg.train_dataloader.dataset.pipeline}
+        assert not {'CropImages', 'PhotometricDistortImages'} & steps and 'FlipImages' in steps
+        assert 'key_projector' not in model.intra_head
+        assert all(projector.get('num_layers', 3) == 3 for projector in (
+            model.intra_head.query_projector, model.inter_head.query_projector, model.inter_head.key_projector))
+        assert model.get('img_level', -1) == -1 and len(model.img_backbone.out_indices) == 1
         assert not {'img_neck', 'occlusion', 'max_pairs_per_frame',
                     'key_momentum'} & model.keys()
 

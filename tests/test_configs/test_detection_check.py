@@ -72,7 +72,7 @@ def test_scratch_twin_differs_only_in_the_initialisation():
 @pytest.mark.parametrize('variant', ['scratch', 'simipu'])
 def test_a_training_step_and_its_score(variant, benchmark, backbone, data, tmp_path):
     job = benchmark.Job(variant, 0, 1e-3)
-    result = benchmark.train(job, [backbone], data, tmp_path, [
+    result = benchmark.train(job, {0: backbone}, data, tmp_path, [
         'train_cfg.max_iters=1', 'train_cfg.val_interval=1', 'default_hooks.checkpoint.interval=1',
         'train_dataloader.batch_size=2', 'model.test_cfg.score_thr=0.0'])
     assert all(0 <= result.metrics[name] <= 1 for name in FINITE)

@@ -4,6 +4,7 @@ import torch
 
 from simipu.checkpoints import CheckpointError
 from simipu.evaluation.transfer import build_backbone, feature_level
+from simipu.evaluation.transfer.backbones import has_own_random_weights
 
 
 @pytest.mark.parametrize('prefix', ['img_backbone.', 'backbone.', ''])
@@ -33,6 +34,16 @@ def test_random_weights_follow_the_seed_and_ignore_pretrained(bright_cfg):
     bright_cfg.model.img_backbone.init_cfg = dict(type='Pretrained', checkpoint='nowhere.pth')
     assert torch.equal(build_backbone(bright_cfg, seed=1).conv1.weight, first)
     assert not torch.equal(build_backbone(bright_cfg, seed=2).conv1.weight, first)
+
+
+def test_whose_random_weights_a_config_has(bright_cfg):
+    backbone = bright_cfg.model.img_backbone
+    for init_cfg, own in (([], True), ([dict(type='Kaiming', layer='Conv2d')], True), (None, False),
+                          (dict(type='Pretrained', checkpoint='nowhere.pth'), False)):
+        backbone.init_cfg = init_cfg
+        assert has_own_random_weights(bright_cfg) is own
+    del backbone['init_cfg']
+    assert not has_own_random_weights(bright_cfg)
 
 
 def test_level_is_the_contrasted_one(bright_cfg):

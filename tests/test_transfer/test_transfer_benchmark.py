@@ -25,7 +25,7 @@ def test_frames_are_split_in_one_piece(bright_cfg):
     most = SMALL._replace(scored_frames=100)
     assert split_frames(bright_cfg, most) == FrameSplit(list(range(6)), list(range(6, 12)))
     assert split_frames(bright_cfg, most).describe(most._replace(probe_frames=7)) == (
-        '6 frames are scored; of 6 others, labelled are: 6 (of 7 asked for) for the frozen probe, 3 for '
+        '6 frames are scored (of 100 asked for); of 6 others, labelled are: 6 (of 7 asked for) for the frozen probe, 3 for '
         'fine-tuning')
 
 
@@ -41,6 +41,17 @@ def test_frames_of_the_training_set_are_counted(bright_cfg):
     assert count_training_frames(bright_cfg) == 5
     bright_cfg.train_dataloader.dataset.ann_file = 'nowhere.pkl'
     assert count_training_frames(bright_cfg) == 0
+
+
+def test_no_frame_is_loaded_that_no_seed_needs(bright_cfg, monkeypatch):
+    few = SMALL._replace(probe_frames=1, finetune_frames=1, num_seeds=1)
+    benchmark = TransferBenchmark(bright_cfg, few)
+    # One is drawn, one trains and two are held out while the learning rate is chosen.
+    assert {6, 7, 0} <= {item.frame for item in benchmark.pool} and len(benchmark.pool) <= 4
+    everything = TransferBenchmark(bright_cfg, few._replace(probe_frames=8, num_seeds=2))
+    assert len(everything.pool) == 8
+    assert benchmark.probe(0) != everything.probe(0)  # fitted to one frame, and to eight
+    assert benchmark.fine_tune(0, None, 1e-3) == everything.fine_tune(0, None, 1e-3)
 
 
 def test_labelled_frames_differ_by_seed_and_are_never_scored(bright_cfg, monkeypatch):
@@ -89,6 +100,8 @@ def test_names_of_controls_and_missing_files_are_refused(bright_cfg, tmp_path):
     for argument in ('ours', '=file.pth', 'ours=', 'scratch=file.pth'):
         with pytest.raises(ConfigError, match='expected NAME=CHECKPOINT'):
             parse_backbones([argument])
+    with pytest.raises(ConfigError, match='ours: 3 checkpoints, but 2 seeds'):
+        measure_all(bright_cfg, dict(scratch=None, ours=['a.pth', 'b.pth', 'c.pth']), SMALL)
     with pytest.raises(FileNotFoundError, match='nowhere.pth'):
         measure_all(bright_cfg, dict(scratch=None, ours=[str(tmp_path / 'nowhere.pth')]), SMALL)
 

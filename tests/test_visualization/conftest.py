@@ -10,11 +10,10 @@ from mmengine.config import Config
 CONFIG = '''
 _base_ = '{project}/configs/simipu_synthetic.py'
 data_root = '{root}'
-projectors = dict(query_projector=dict(type='ProjectionMLP', in_channels=32),
-                  key_projector=dict(type='ProjectionMLP', in_channels=256))
-model = dict(img_backbone=dict(base_channels=8, out_indices=(2, )), img_level=-1,
-             point_encoder=dict(num_points=(64, 32)),
-             inter_head=dict(_delete_=True, type='ContrastiveHead', **projectors))
+model = dict(img_backbone=dict(base_channels=8), point_encoder=dict(num_points=(64, 32)), inter_head=[
+    dict(type='ContrastiveHead',
+         query_projector=dict(type='ProjectionMLP', in_channels=width, num_layers=1),
+         key_projector=dict(type='ProjectionMLP', in_channels=256)) for width in (16, 32)])
 load = [
     dict(type='LoadPairedPoints', load_dim=4, use_dim=4),
     dict(type='LoadPairedImages'),

@@ -3,7 +3,7 @@ import os
 import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
-from typing import Callable
+from typing import Any, Callable, Mapping
 
 from mmengine.config import Config, DictAction
 from mmengine.device import get_device
@@ -41,13 +41,27 @@ def load_config(args: Namespace) -> Config:
     cfg = read_config(args.config)
     if args.data_root:
         cfg = with_data_root(cfg, args.data_root)
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
+    override(cfg, args.cfg_options or {})
     cfg.launcher = args.launcher
     if args.work_dir or not cfg.get('work_dir'):
         cfg.work_dir = args.work_dir or str(Path('work_dirs', Path(args.config).stem))
     check_config(cfg)
     return cfg
+
+
+def override(cfg: Config, options: Mapping[str, Any]) -> None:
+    """Set values of ``cfg`` by their dotted names, as in ``{'model.img_backbone.depth': 18}``.
+
+    Raises:
+        ConfigError: A name leads into a list without the number of an element, or past its end.
+    """
+    for name, value in options.items():
+        try:
+            cfg.merge_from_dict({name: value})
+        except (TypeError, KeyError, IndexError) as error:
+            raise ConfigError(f'--cfg-options {name}: {error}. Where a part of the name is a list in the config, '
+                              'the number of the element follows it, as in model.inter_head.0.detach_key'
+                              ) from error
 
 
 def with_data_root(cfg: Config, data_root: str) -> Config:

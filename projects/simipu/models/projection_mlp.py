@@ -66,14 +66,15 @@ class ProjectionMLP(BaseModule):
 
     Args:
         in_channels: Width of the incoming features.
-        hidden_channels: Width of the hidden layers. Defaults to ``in_channels``.
+        hidden_channels: Width of the hidden layers, if there are any. Defaults to ``in_channels``.
         out_channels: Width of the embedding.
         num_layers: How many linear layers.
         norm_cfg: Norm after each linear layer.
         init_cfg: Initialisation; by default that of the layers themselves.
 
     Shapes:
-        features (K, in_channels) -> embeddings (K, out_channels).
+        features (K, in_channels) -> embeddings (K, out_channels); maps (B, in_channels, h, w), of which K rows
+        are sampled, as well.
     """
 
     def __init__(self,

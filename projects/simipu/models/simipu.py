@@ -139,7 +139,8 @@ class SimIPU(BaseModel):
             raise ValueError(
                 'SimIPU: without intra_head and with inter_head.detach_key='
                 f'{detached[0]!r} nothing trains the point encoder, and the images '
-                'would learn random features. Set inter_head.detach_key=None, or add intra_head')
+                'would learn random features. Set detach_key=None in inter_head (in each where it is a list), '
+                'or add intra_head')
 
     def init_weights(self) -> None:
         """As MMEngine's.

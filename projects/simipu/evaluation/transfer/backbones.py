@@ -23,6 +23,12 @@ def feature_level(cfg: Config) -> int:
     return level if isinstance(level, int) else level[-1]
 
 
+def has_own_random_weights(cfg: Config) -> bool:
+    """Whether the config says how random weights of the backbone are drawn, and does not leave it to its class."""
+    init_cfg = cfg.model.img_backbone.get('init_cfg')
+    return init_cfg is not None and not (isinstance(init_cfg, dict) and init_cfg.get('type') == 'Pretrained')
+
+
 def build_backbone(cfg: Config, checkpoint: Optional[str] = None, seed: int = 0,
                    class_init: bool = False) -> nn.Module:
     """The config's ``model.img_backbone``, on the GPU if there is one.
@@ -42,7 +48,7 @@ def build_backbone(cfg: Config, checkpoint: Optional[str] = None, seed: int = 0,
     """
     config = cfg.model.img_backbone.to_dict()
     config.pop('pretrained', None)
-    if class_init or (config.get('init_cfg') or {}).get('type') == 'Pretrained':
+    if class_init or not has_own_random_weights(cfg):
         config.pop('init_cfg', None)
     seed_everything(seed)
     with registry_scope(cfg):

@@ -38,7 +38,6 @@ class Settings(NamedTuple):
         learning_rates: Of AdamW, tried for each backbone.
         num_seeds: A seed is which frames are labelled, what the decoder starts from and the order of
             the images; for random backbones, their weights too.
-        num_long_seeds: Of them, how many are fine-tuned four times as long as well.
     """
     probe_frames: int = 128
     finetune_frames: int = 32
@@ -47,7 +46,6 @@ class Settings(NamedTuple):
     batch_size: int = 4
     learning_rates: tuple[float, ...] = (3e-4, 1e-3, 3e-3, 1e-2)
     num_seeds: int = 3
-    num_long_seeds: int = 3
 
 
 class FrameSplit(NamedTuple):
@@ -62,7 +60,10 @@ class FrameSplit(NamedTuple):
             f'{min(pool, count)}{f" (of {count} asked for)" if pool < count else ""} for {task}'
             for task, count in (('the frozen probe', settings.probe_frames),
                                 ('fine-tuning', settings.finetune_frames)))
-        return f'{len(self.scored)} frames are scored; of {pool} others, labelled are: {labelled}'
+        scored = f'{len(self.scored)} frames are scored'
+        if len(self.scored) < settings.scored_frames:
+            scored += f' (of {settings.scored_frames} asked for)'
+        return f'{scored}; of {pool} others, labelled are: {labelled}'
 
 
 @dataclass
@@ -150,7 +151,7 @@ class TransferBenchmark:
         self.settings = settings
         self.level = feature_level(cfg)
         self.split = split_frames(cfg, settings)
-        self.pool = load_depth_frames(cfg, self.split.labelled)
+        self.pool = load_depth_frames(cfg, self._needed_frames())
         self.scored = load_depth_frames(cfg, self.split.scored)
 
     def probe(self, seed: int, checkpoints: Optional[list[str]] = None,
@@ -194,10 +195,7 @@ class TransferBenchmark:
         The last quarter of the frames that may be labelled, at most 64, are held out; the first seed
         is trained on others of them for half of the steps.
         """
-        frames = self.split.labelled
-        num_held_out = min(max(len(frames) // 4, 1), 64)
-        labelled = self.pool.of(frames[:-num_held_out][:self.settings.finetune_frames])
-        held_out = self.pool.of(frames[-num_held_out:])
+        labelled, held_out = map(self.pool.of, self._tuning_frames())
         steps = max(self.settings.steps // 2, 1)
         errors = {rate: self._fine_tune(0, checkpoints, labelled, held_out, rate, steps).abs_rel
                   for rate in self.settings.learning_rates}
@@ -215,9 +213,24 @@ class TransferBenchmark:
 
     def _draw(self, count: int, seed: int) -> DepthFrames:
         """``count`` of the frames that may be labelled, or all if there are fewer."""
+        return self.pool.of(self._drawn_frames(count, seed))
+
+    def _drawn_frames(self, count: int, seed: int) -> list[int]:
         generator = torch.Generator().manual_seed(mix_seeds(seed))
         order = torch.randperm(len(self.split.labelled), generator=generator)[:count]
-        return self.pool.of([self.split.labelled[i] for i in order.tolist()])
+        return [self.split.labelled[i] for i in order.tolist()]
+
+    def _tuning_frames(self) -> tuple[list[int], list[int]]:
+        """Those to train on and those held out while the learning rate is chosen."""
+        frames = self.split.labelled
+        num_held_out = min(max(len(frames) // 4, 1), 64)
+        return frames[:-num_held_out][:self.settings.finetune_frames], frames[-num_held_out:]
+
+    def _needed_frames(self) -> list[int]:
+        """All that any seed labels or holds out: of a large set a small part, which fits into memory."""
+        most = max(self.settings.probe_frames, self.settings.finetune_frames)
+        drawn = [self._drawn_frames(most, seed) for seed in range(self.settings.num_seeds)]
+        return sorted(set().union(*drawn, *self._tuning_frames()))
 
     def _backbone(self, seed: int, checkpoints: Optional[list[str]]) -> nn.Module:
         checkpoint = checkpoints[seed % len(checkpoints)] if checkpoints else None

@@ -10,7 +10,7 @@ from mmengine.device import get_device
 from mmengine.logging import print_log
 
 from ...config_check import ConfigError
-from .backbones import build_backbone
+from .backbones import build_backbone, has_own_random_weights
 from .benchmark import CALIBRATED, CLASS_INIT, POSITION, Measurement, Settings, TransferBenchmark
 
 Backbones = Mapping[str, Optional[list[str]]]
@@ -45,11 +45,14 @@ def measure_all(cfg: Config, backbones: Backbones, settings: Settings = Settings
         finetuned_long: Those of them that are fine-tuned four times as long as well.
 
     Raises:
-        ConfigError: Several workers on a GPU.
+        ConfigError: Several workers on a GPU; more checkpoints under one name than there are seeds.
         FileNotFoundError, CheckpointError: See :func:`build_backbone`; before anything is measured.
         DataError: See :class:`TransferBenchmark`.
     """
-    for checkpoints in backbones.values():
+    for name, checkpoints in backbones.items():
+        if len(checkpoints or []) > settings.num_seeds:
+            raise ConfigError(f'{name}: {len(checkpoints)} checkpoints, but {settings.num_seeds} seeds, each of '
+                              'which takes one of them; measure as many seeds at least')
         for checkpoint in checkpoints or []:
             build_backbone(cfg, checkpoint)
     finetuned = list(backbones) if finetuned is None else finetuned
@@ -58,9 +61,7 @@ def measure_all(cfg: Config, backbones: Backbones, settings: Settings = Settings
         _fine_tune(run, {name: backbones[name] for name in finetuned}, measurements, settings)
         _fine_tune(run, {name: backbones[name] for name in finetuned_long}, measurements, settings,
                    long=True)
-        # Where the config has no initialisation of its own, the class's is what 'scratch' has.
-        own_init = 'init_cfg' in cfg.model.img_backbone
-        return {**measurements, **_measure_controls(run, settings, own_init)}
+        return {**measurements, **_measure_controls(run, settings, has_own_random_weights(cfg))}
 
 
 def _probe(run: Run, backbones: Backbones, settings: Settings) -> dict[str, Measurement]:
@@ -76,10 +77,9 @@ def _fine_tune(run: Run, backbones: Backbones, measurements: dict[str, Measureme
     untuned = [name for name in backbones if not measurements[name].tuning]
     for name, errors in zip(untuned, run([Job(name, 'tune', (backbones[name], )) for name in untuned])):
         measurements[name].tuning = errors
-    num_seeds = settings.num_long_seeds if long else settings.num_seeds
     jobs = [Job(name, 'fine_tune', (seed, checkpoints, measurements[name].learning_rate, long))
-            for name, checkpoints in backbones.items() for seed in range(num_seeds)]
-    for name, errors in zip(backbones, _chunks(run(jobs), num_seeds)):
+            for name, checkpoints in backbones.items() for seed in range(settings.num_seeds)]
+    for name, errors in zip(backbones, _chunks(run(jobs), settings.num_seeds)):
         setattr(measurements[name], 'finetune_long' if long else 'finetune', errors)
 
 
