@@ -25,7 +25,8 @@ def parse_args() -> Namespace:
                         'name again for another seed of its pre-training')
     parser.add_argument('--data-root', help='folder of the data, in place of the config\'s data_root')
     parser.add_argument('--ann-file', help='info file of the frames, in place of the config\'s for '
-                        'validation; no backbone may have been pre-trained on them')
+                        'validation (that for training if there is no other); no backbone may have been '
+                        'pre-trained on them')
     defaults = transfer.Settings()
     parser.add_argument('--probe-frames', type=int, default=defaults.probe_frames,
                         help='labelled frames of the frozen probe (default: %(default)s)')
@@ -51,6 +52,8 @@ def main() -> None:
     cfg = launch.load_config(args)
     if args.ann_file:
         cfg.val_dataloader.dataset.ann_file = args.ann_file
+    elif transfer.take_training_frames_if_alone(cfg):
+        print(f'There is no info file for validation; taking {cfg.val_dataloader.dataset.ann_file}')
     settings = transfer.Settings(
         probe_frames=args.probe_frames, finetune_frames=args.finetune_frames,
         scored_frames=args.scored_frames, steps=args.steps, num_seeds=args.seeds)

@@ -13,7 +13,8 @@ from simipu.datasets import DataError
 from simipu.evaluation import DepthErrors
 from simipu.evaluation.transfer import (CALIBRATED, CLASS_INIT, POSITION, FrameSplit, Measurement, Settings,
                                         TransferBenchmark, build_backbone, count_training_frames,
-                                        format_tables, measure_all, parse_backbones, ratio, split_frames)
+                                        format_tables, measure_all, parse_backbones, ratio, split_frames,
+                                        take_training_frames_if_alone)
 
 TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'transfer_benchmark.py'
 SMALL = Settings(probe_frames=5, finetune_frames=3, scored_frames=4, steps=2, batch_size=2,
@@ -27,6 +28,16 @@ def test_frames_are_split_in_one_piece(bright_cfg):
     assert split_frames(bright_cfg, most).describe(most._replace(probe_frames=7)) == (
         '6 frames are scored (of 100 asked for); of 6 others, labelled are: 6 (of 7 asked for) for the frozen probe, 3 for '
         'fine-tuning')
+
+
+def test_training_frames_are_taken_where_there_are_no_others(bright_cfg):
+    assert not take_training_frames_if_alone(bright_cfg)
+    bright_cfg.val_dataloader.dataset.ann_file = 'nowhere.pkl'
+    assert take_training_frames_if_alone(bright_cfg)
+    assert bright_cfg.val_dataloader.dataset.ann_file == 'train.pkl'
+    for loader in (bright_cfg.train_dataloader, bright_cfg.val_dataloader):
+        loader.dataset.ann_file = 'nowhere.pkl'
+    assert not take_training_frames_if_alone(bright_cfg)
 
 
 def test_too_few_frames_are_refused(bright_cfg):

@@ -4,7 +4,8 @@ The depth is the LiDAR's own, so that any paired data set serves, with no annota
 """
 from .backbones import build_backbone, feature_level
 from .benchmark import (CALIBRATED, CLASS_INIT, POSITION, SCRATCH, FrameSplit, Measurement, Settings,
-                        TransferBenchmark, count_training_frames, parse_backbones, split_frames)
+                        TransferBenchmark, count_training_frames, parse_backbones, split_frames,
+                        take_training_frames_if_alone)
 from .controls import calibrate_batch_norm, position_features
 from .finetune import DepthModel, FineTuning, fine_tune, scale_invariant_loss, score
 from .frames import DepthFrames, DepthImage, load_depth_frames
@@ -14,10 +15,9 @@ from .report import Ratio, format_tables, ratio, write_report
 
 __all__ = [
     'CALIBRATED', 'CLASS_INIT', 'POSITION', 'SCRATCH', 'DepthFrames', 'DepthImage', 'DepthModel',
-    'FineTuning',
-    'FrameSplit', 'Measurement', 'Ratio', 'Settings', 'TransferBenchmark', 'build_backbone',
-    'calibrate_batch_norm', 'count_training_frames', 'feature_level', 'fine_tune', 'format_tables',
-    'frozen_features', 'frozen_probe', 'load_depth_frames', 'measure_all', 'parse_backbones',
-    'position_features', 'probe_errors', 'ratio', 'scale_invariant_loss', 'score', 'split_frames',
-    'write_report'
+    'FineTuning', 'FrameSplit', 'Measurement', 'Ratio', 'Settings', 'TransferBenchmark',
+    'build_backbone', 'calibrate_batch_norm', 'count_training_frames', 'feature_level', 'fine_tune',
+    'format_tables', 'frozen_features', 'frozen_probe', 'load_depth_frames', 'measure_all',
+    'parse_backbones', 'position_features', 'probe_errors', 'ratio', 'scale_invariant_loss',
+    'score', 'split_frames', 'take_training_frames_if_alone', 'write_report'
 ]

@@ -1,6 +1,7 @@
 """The protocol: which frames, which seeds, how the learning rate is chosen, what is measured."""
 import math
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NamedTuple, Optional, Sequence
 
 import torch
@@ -101,6 +102,20 @@ def parse_backbones(arguments: Sequence[str]) -> dict[str, Optional[list[str]]]:
                               f'{", ".join(map(repr, CONTROLS))}, which are for what is measured anyway')
         backbones.setdefault(name, []).append(checkpoint)
     return backbones
+
+
+def take_training_frames_if_alone(cfg: Config) -> bool:
+    """Let validation read the training set's info file where its own is missing, as in a folder of few frames.
+
+    Returns:
+        Whether it was so. A backbone that was pre-trained with this config has seen these frames.
+    """
+    training, validation = cfg.train_dataloader.dataset, cfg.val_dataloader.dataset
+    exists = [Path(dataset.data_root, dataset.ann_file).is_file() for dataset in (training, validation)]
+    if exists != [True, False]:
+        return False
+    validation.ann_file = training.ann_file
+    return True
 
 
 def split_frames(cfg: Config, settings: Settings) -> FrameSplit:
