@@ -31,7 +31,7 @@ from simipu.evaluation.transfer import (SCRATCH, Settings, measure_all, ratio, s
 PROJECT = Path(__file__).resolve().parents[1]
 CONFIG = PROJECT / 'configs' / 'simipu_synthetic.py'
 NUM_TRAIN, NUM_VAL = 2400, 384
-ITERATIONS = 1300
+ITERATIONS = 900
 
 
 class Variant(NamedTuple):
