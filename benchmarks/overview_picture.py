@@ -2,7 +2,7 @@
 
     python benchmarks/overview_picture.py CHECKPOINT --data-root data/synthetic --out docs/pictures/overview.svg
 
-Everything in it is drawn as vectors: an SVG of some hundred kilobytes.
+Everything in it is drawn as vectors: an SVG of about a megabyte.
 """
 import argparse
 from pathlib import Path
@@ -20,7 +20,7 @@ from simipu.engine.launch import with_data_root
 from simipu.visualization.colours import depth_colours
 
 PROJECT = Path(__file__).resolve().parents[1]
-IMAGE_CELL = 6  # pixels of the image in one tile of the picture
+IMAGE_CELL = 4  # pixels of the image in one tile of the picture
 
 
 def main() -> None:
@@ -36,7 +36,7 @@ def main() -> None:
     dataset = vis.build_split(cfg, 'val')
     others = vis.choose_other_frames(len(dataset), [args.frame], args.probe_frames)
     matplotlib.rcParams['svg.hashsalt'] = 'simipu'  # the same picture is the same file
-    figure = Figure(figsize=(9, 3.6), layout='constrained')
+    figure = Figure(figsize=(9, 5.2), layout='constrained')
     panels = figure.subplots(3, 2)
     for column, (title, checkpoint) in enumerate((('random weights', None), ('after SimIPU', args.checkpoint))):
         set_random_seed(0)
