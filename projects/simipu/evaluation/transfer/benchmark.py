@@ -45,7 +45,7 @@ class Settings(NamedTuple):
     scored_frames: int = 128
     steps: int = 100
     batch_size: int = 4
-    learning_rates: tuple[float, ...] = (3e-4, 1e-3, 3e-3, 1e-2)
+    learning_rates: tuple[float, ...] = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
     num_seeds: int = 3
 
 
