@@ -17,11 +17,11 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from generated_frames import make_frames
 from made_with import check_made_with
 from mmengine.config import Config
 
-from simipu.datasets.converters import create_kitti_infos
-from simipu.datasets.synthetic import generate_dataset
+from simipu.engine import launch
 
 PROJECT = Path(__file__).resolve().parents[1]
 ABLATIONS = PROJECT / 'configs' / 'ablations'
@@ -44,10 +44,7 @@ def main() -> None:
     args = parser.parse_args()
     out = args.out.resolve()
     data = out / 'data'
-    if not (data / 'simipu_infos_val.pkl').is_file():
-        total = NUM_TRAIN + NUM_VAL
-        generate_dataset(data, total, val_fraction=NUM_VAL / total, num_workers=args.num_workers)
-        create_kitti_infos(data, data, num_workers=args.num_workers)
+    make_frames(data, NUM_TRAIN, NUM_VAL, args.num_workers)
     jobs = [(row, seed) for seed in range(args.seeds) for row in args.rows]
     with ThreadPoolExecutor(args.num_workers) as pool:
         results = list(pool.map(lambda job: train(out / f'{job[0]}_seed{job[1]}', data, args.iterations, *job),
@@ -130,4 +127,4 @@ def spread(values: list[float], digits: int = 3) -> str:
 
 
 if __name__ == '__main__':
-    main()
+    launch.run(main)

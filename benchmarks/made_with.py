@@ -11,8 +11,9 @@ def check_made_with(folder: Path, settings: str) -> None:
         settings: Text that is equal for equal settings.
     """
     file = folder / 'made_with.txt'
-    if file.is_file() and file.read_text() != settings:
-        sys.exit(f'error: {folder} was made with other settings, those in {file}; name another --out, or '
-                 'delete the folder')
+    found = file.read_text() if file.is_file() else None
+    if found != settings and folder.is_dir() and any(folder.iterdir()):
+        found_in = 'unknown settings' if found is None else f'other settings, those in {file}'
+        sys.exit(f'error: {folder} was made with {found_in}; name another --out, or delete the folder')
     folder.mkdir(parents=True, exist_ok=True)
     file.write_text(settings)

@@ -17,13 +17,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import mmengine
+from generated_frames import make_frames
 from made_with import check_made_with
 from mmengine.config import Config
 from mmengine.device import get_device
 
 from simipu.checkpoints import export_backbone
-from simipu.datasets.converters import create_kitti_infos
-from simipu.datasets.synthetic import generate_dataset
 from simipu.engine import launch
 from simipu.evaluation import DepthErrors
 from simipu.evaluation.transfer import (SCRATCH, Settings, measure_all, ratio, split_frames, write_report)
@@ -54,19 +53,11 @@ DEFAULT_VARIANTS = ('SimIPU', 'mispaired')
 FINETUNED = (SCRATCH, 'SimIPU')
 
 
-def make_frames(root: Path, num_workers: int) -> None:
-    """Frames to pre-train on, and others."""
-    if not (root / 'simipu_infos_val.pkl').is_file():
-        total = NUM_TRAIN + NUM_VAL
-        generate_dataset(root, total, val_fraction=NUM_VAL / total, num_workers=num_workers)
-        create_kitti_infos(root, root, num_workers=num_workers)
-
-
 def pretrain(folder: Path, data: Path, variant: Variant, seed: int, iterations: int) -> Path:
     """Pre-train in a process of its own with one thread; the exported backbone."""
     options = [f'randomness.seed={seed}', 'val_dataloader=None', 'val_cfg=None', 'val_evaluator=None',
                *length_options(variant.config, iterations), *variant.options]
-    check_made_with(folder, '\n'.join([f'# {NUM_TRAIN} frames', *(f'# {option}' for option in options),
+    check_made_with(folder, '\n'.join([*(f'# {option}' for option in options),
                                        Config.fromfile(variant.config).pretty_text]))
     backbone = folder / 'backbone.pth'
     if backbone.is_file():
@@ -152,7 +143,7 @@ def main() -> None:
                         help='processes at a time, one thread each (default: 2)')
     args = parser.parse_args()
     out = args.out.resolve()
-    make_frames(out / 'data', args.num_workers)
+    make_frames(out / 'data', NUM_TRAIN, NUM_VAL, args.num_workers)
     print(measure(out, pretrain_all(out, args), args))
     ratios = compare(out)
     mmengine.dump(ratios, out / 'ratios.json', indent=2)

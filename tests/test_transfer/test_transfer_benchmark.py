@@ -38,6 +38,9 @@ def test_training_frames_are_taken_where_there_are_no_others(bright_cfg):
     for loader in (bright_cfg.train_dataloader, bright_cfg.val_dataloader):
         loader.dataset.ann_file = 'nowhere.pkl'
     assert not take_training_frames_if_alone(bright_cfg)
+    for loader in (bright_cfg.train_dataloader, bright_cfg.val_dataloader):
+        loader.dataset = dict(type='ConcatDataset', datasets=[loader.dataset])
+    assert not take_training_frames_if_alone(bright_cfg)
 
 
 def test_too_few_frames_are_refused(bright_cfg):

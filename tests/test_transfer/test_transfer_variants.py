@@ -88,6 +88,9 @@ def test_a_folder_keeps_what_was_made_with_equal_settings_only(benchmark, tmp_pa
     with pytest.raises(SystemExit, match='SimIPU_seed0 was made with other settings'):
         benchmark.check_made_with(folder, 'lr = 2')
     assert (folder / 'made_with.txt').read_text() == 'lr = 1'
+    (folder / 'made_with.txt').rename(folder / 'backbone.pth')
+    with pytest.raises(SystemExit, match='SimIPU_seed0 was made with unknown settings'):
+        benchmark.check_made_with(folder, 'lr = 1')
 
 
 def test_pretraining_is_called_once_and_tells_why_it_failed(benchmark, monkeypatch, tmp_path):

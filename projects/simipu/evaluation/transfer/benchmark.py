@@ -111,6 +111,8 @@ def take_training_frames_if_alone(cfg: Config) -> bool:
         Whether it was so. A backbone that was pre-trained with this config has seen these frames.
     """
     training, validation = cfg.train_dataloader.dataset, cfg.val_dataloader.dataset
+    if 'ann_file' not in training or 'ann_file' not in validation:  # of several sets
+        return False
     exists = [Path(dataset.data_root, dataset.ann_file).is_file() for dataset in (training, validation)]
     if exists != [True, False]:
         return False
