@@ -55,7 +55,7 @@ def main() -> None:
 def train(folder: Path, data: Path, iterations: int, row: str, seed: int) -> dict:
     """Metrics of a training in a process of its own, with ``seconds`` of processor time."""
     config = load_config(row, data, iterations, seed)
-    check_made_with(folder, config.pretty_text)
+    check_made_with(folder, f'# {NUM_TRAIN} frames\n{config.pretty_text}')
     done = folder / 'result.json'
     if done.is_file():
         return json.loads(done.read_text())

@@ -57,7 +57,7 @@ def pretrain(folder: Path, data: Path, variant: Variant, seed: int, iterations: 
     """Pre-train in a process of its own with one thread; the exported backbone."""
     options = [f'randomness.seed={seed}', 'val_dataloader=None', 'val_cfg=None', 'val_evaluator=None',
                *length_options(variant.config, iterations), *variant.options]
-    check_made_with(folder, '\n'.join([*(f'# {option}' for option in options),
+    check_made_with(folder, '\n'.join([f'# {NUM_TRAIN} frames', *(f'# {option}' for option in options),
                                        Config.fromfile(variant.config).pretty_text]))
     backbone = folder / 'backbone.pth'
     if backbone.is_file():
