@@ -1,4 +1,4 @@
-"""Draws the picture of README.md and docs/results.md: a frame, and what its features tell before and after pre-training.
+"""Draws the picture of the README: a frame, and what its features tell before and after pre-training.
 
     python benchmarks/overview_picture.py CHECKPOINT --data-root data/synthetic --out docs/pictures/overview.svg
 

@@ -4,7 +4,7 @@
 #
 #   bash tools/quickstart.sh [FOLDER]      (default: work_dirs/quickstart)
 #
-# Installs first, if that is not done yet (see tools/install.sh); then takes about nine minutes on two cores.
+# Installs first, if that is not done yet (see tools/install.sh); then takes about eight minutes on two cores.
 # Run again, it makes use of what is in the folder already.
 set -euo pipefail
 
