@@ -14,20 +14,21 @@ import os
 import sys
 import time
 import warnings
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from itertools import cycle
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import mean
 from tempfile import TemporaryDirectory
-from typing import Mapping, NamedTuple, Optional, Sequence
+from typing import NamedTuple
 
 import mmdet3d
 import torch
 
 from simipu.checkpoints import verify_pretrained
-from simipu.datasets.synthetic import generate_dataset
 from simipu.engine import launch
+from simipu.scenes import generate_dataset
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs' / 'downstream'
 CONFIG = {variant: CONFIGS / f'fcos3d_r18_{variant}_synthetic.py' for variant in ('scratch', 'simipu')}
@@ -120,7 +121,7 @@ def best_rate(results: Sequence[Result], variant: str) -> float:
     return max(rates, key=lambda rate: mean_metrics(_of(results, variant, rate))['mAP'])
 
 
-def _of(results: Sequence[Result], variant: str, rate: Optional[float] = None) -> list[Result]:
+def _of(results: Sequence[Result], variant: str, rate: float | None = None) -> list[Result]:
     return [result for result in results
             if result.job.variant == variant and rate in (None, result.job.learning_rate)]
 

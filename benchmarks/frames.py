@@ -10,13 +10,13 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from lidar_like import lidar_like_clouds
+from mmdet3d.registry import DATASETS, MODELS
+from mmdet3d.structures import Det3DDataSample, LiDARPoints
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import init_default_scope
 from torch import Tensor
 
-from mmdet3d.registry import DATASETS, MODELS
-from mmdet3d.structures import Det3DDataSample, LiDARPoints
 from simipu.datasets.converters import create_kitti_infos
 from simipu.datasets.transforms import PointCloudSecondView
 from simipu.geometry import project_to_cameras

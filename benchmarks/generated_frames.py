@@ -2,7 +2,7 @@
 from pathlib import Path
 
 from simipu.datasets.converters import create_kitti_infos
-from simipu.datasets.synthetic import generate_dataset
+from simipu.scenes import generate_dataset
 
 
 def make_frames(root: Path, num_train: int, num_val: int, num_workers: int) -> None:

@@ -11,13 +11,13 @@ import time
 from pathlib import Path
 
 import numpy as np
+from mmdet3d.registry import DATASETS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
-from mmdet3d.registry import DATASETS
 from simipu.datasets.converters import create_kitti_infos
-from simipu.datasets.synthetic import generate_dataset
+from simipu.scenes import generate_dataset
 
 CONFIG = Path(__file__).resolve().parents[1] / 'configs' / 'simipu_kitti.py'
 NUM_POINTS = 120_000

@@ -6,8 +6,9 @@ work on the machine counts little.
 import ctypes
 import platform
 import time
+from collections.abc import Callable
 from statistics import median
-from typing import Callable, NamedTuple
+from typing import NamedTuple
 
 import numba
 import torch

@@ -5,8 +5,8 @@ from functools import partial
 
 import naive_contrast
 
-from simipu.models.simipu import SimIPU
 from simipu.models.point_encoders import PointNet2Encoder
+from simipu.models.simipu import SimIPU
 
 
 def naive_copy(model: SimIPU, encoder) -> SimIPU:

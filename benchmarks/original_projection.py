@@ -3,9 +3,9 @@
 Only for ``ablations.py`` and ``transfer.py`` in this folder; a config gets at it by ``custom_imports``.
 """
 import torch
+from mmdet3d.registry import MODELS
 from torch import Tensor
 
-from mmdet3d.registry import MODELS
 from simipu.geometry import project_to_cameras
 from simipu.models import simipu as model_module
 

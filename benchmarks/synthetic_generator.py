@@ -9,7 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from simipu.datasets.synthetic import generate_dataset
+from simipu.scenes import generate_dataset
 
 
 def main() -> None:

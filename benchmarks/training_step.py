@@ -12,22 +12,22 @@ which rounding does not hide a mistake (needs 8 GB).
 """
 import argparse
 import copy
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
-from typing import Callable, NamedTuple
+from typing import NamedTuple
 from unittest.mock import patch
 
 import torch
 from frames import kitti_batch, made_up_batch
 from measuring import clock, peak_memory, print_versions, reset_peak_memory
+from mmdet3d.registry import MODELS
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 from naive_model import naive_copy, recorded_samplings
 from naive_points import NaiveEncoder
 from point_encoder import PAPER
-
-from mmdet3d.registry import MODELS
 
 ABLATIONS = Path(__file__).resolve().parents[1] / 'configs' / 'ablations'
 CONFIGS = dict(PointNet2Encoder='simipu_kitti_reference.py', SparseConvEncoder='sparse_encoder.py')

@@ -25,7 +25,7 @@ from mmengine.device import get_device
 from simipu.checkpoints import export_backbone
 from simipu.engine import launch
 from simipu.evaluation import DepthErrors
-from simipu.evaluation.transfer import (SCRATCH, Settings, measure_all, ratio, split_frames, write_report)
+from simipu.evaluation.transfer import SCRATCH, Settings, measure_all, ratio, split_frames, write_report
 
 PROJECT = Path(__file__).resolve().parents[1]
 CONFIG = PROJECT / 'configs' / 'simipu_synthetic.py'

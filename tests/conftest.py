@@ -33,15 +33,17 @@ def mmdet3d_kitti(tmp_path_factory) -> Path:
     """Three synthetic KITTI frames and one for testing, gone through mmdet3d's whole preparation."""
     import mmdet3d
     from mmengine.registry import DefaultScope
-    from simipu.datasets.synthetic import generate_dataset
+
+    from simipu.scenes import generate_dataset
 
     root = tmp_path_factory.mktemp('kitti') / 'data'
     generate_dataset(root, 3, seed=2, image_size=(192, 64), num_workers=1, val_fraction=0.34)
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(Path(mmdet3d.__file__).parent / '.mim'))
         patch.setattr(sys, 'argv', ['create_data.py', 'kitti'])  # parsed when imported
-        from tools import create_data
         from tools.dataset_converters import update_infos_to_v2
+
+        from tools import create_data
         patch.setattr(update_infos_to_v2.time, 'sleep', lambda seconds: None)  # before overwriting
         with DefaultScope.overwrite_default_scope('mmdet3d'):
             create_data.kitti_data_prep(str(root), 'kitti', 'v1.0', str(root))

@@ -9,6 +9,9 @@ import sys
 import numpy as np
 import pytest
 import torch
+from mmdet3d.datasets import Det3DDataset, KittiDataset
+from mmdet3d.datasets.transforms import DataBaseSampler
+from mmdet3d.registry import MODELS
 from mmengine.config import Config
 from mmengine.dist import init_dist
 from mmengine.logging import HistoryBuffer
@@ -17,9 +20,6 @@ from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from mmengine.runner import Runner
 from torch import nn
 
-from mmdet3d.datasets import Det3DDataset, KittiDataset
-from mmdet3d.datasets.transforms import DataBaseSampler
-from mmdet3d.registry import MODELS
 from simipu import compat
 from simipu.engine.launch import build_runner
 
@@ -104,8 +104,8 @@ def launched(monkeypatch):
 
 @on_cpu
 def test_distributed_training_on_cpu(tmp_path, launched):
-    cfg = Config(dict(model=dict(type='ModelOfCompatTest'), work_dir=str(tmp_path), launcher='pytorch', log_level='ERROR',
-                      default_scope='mmdet3d'))
+    cfg = Config(dict(model=dict(type='ModelOfCompatTest'), work_dir=str(tmp_path), launcher='pytorch',
+                      log_level='ERROR', default_scope='mmdet3d'))
     runner = build_runner(cfg)
     assert type(runner.model).__name__ == 'MMDistributedDataParallel'
     start = runner.model.module.layer.bias.item()

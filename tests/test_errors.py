@@ -6,9 +6,9 @@ from mmengine.registry import Registry
 from torch.utils.data import DataLoader
 
 from simipu import config_check, errors
-from simipu.config_check import ConfigError
 from simipu.datasets import PairedDataset
 from simipu.datasets.transforms import LoadPairedPoints
+from simipu.errors import ConfigError
 
 
 def caught(function, *args, **kwargs):

@@ -3,8 +3,14 @@ import numpy as np
 import pytest
 import torch
 
-from simipu.evaluation import (CrossModalRetrieval, DepthProbeMetric, LinearDepthProbe,
-                               compare_metrics, depth_errors, retrieval_ranks)
+from simipu.evaluation import (
+    CrossModalRetrieval,
+    DepthProbeMetric,
+    LinearDepthProbe,
+    compare_metrics,
+    depth_errors,
+    retrieval_ranks,
+)
 
 
 def test_ranks_by_sorting():

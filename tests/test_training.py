@@ -11,8 +11,8 @@ from mmengine.hooks import Hook
 
 import simipu
 from simipu.datasets.converters import create_kitti_infos
-from simipu.datasets.synthetic import generate_dataset
 from simipu.engine import launch
+from simipu.scenes import generate_dataset
 
 CONFIG = Path(__file__).resolve().parents[1] / 'configs' / 'simipu_synthetic.py'
 

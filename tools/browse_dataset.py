@@ -9,8 +9,15 @@ from pathlib import Path
 from mmengine.runner import set_random_seed
 
 from simipu.engine import launch
-from simipu.visualization import (add_frame_arguments, build_matcher, build_split, choose_frames,
-                                  draw_frame, vstack, write_png)
+from simipu.visualization import (
+    add_frame_arguments,
+    build_matcher,
+    build_split,
+    choose_frames,
+    draw_frame,
+    vstack,
+    write_png,
+)
 
 
 def parse_args() -> Namespace:

@@ -11,8 +11,8 @@ import os.path as osp
 import sys
 from pathlib import Path
 
-from simipu.datasets import DataError
 from simipu.datasets.checking import check_dataset
+from simipu.errors import DataError
 
 
 def parse_args() -> argparse.Namespace:

@@ -7,7 +7,8 @@ The layout of the source is recognised by its keys. Examples:
 import argparse
 import sys
 
-from simipu.checkpoints import TARGETS, CheckpointError, convert_checkpoint
+from simipu.checkpoints import TARGETS, convert_checkpoint
+from simipu.errors import CheckpointError
 
 
 def parse_args() -> argparse.Namespace:

@@ -2,7 +2,8 @@
 import argparse
 import sys
 
-from simipu.datasets import DataError, converters
+from simipu.datasets import converters
+from simipu.errors import DataError
 
 
 def parse_args() -> argparse.Namespace:

@@ -2,7 +2,8 @@
 import argparse
 import sys
 
-from simipu.checkpoints import CheckpointError, export_backbone
+from simipu.checkpoints import export_backbone
+from simipu.errors import CheckpointError
 
 
 def parse_args() -> argparse.Namespace:

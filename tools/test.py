@@ -3,7 +3,7 @@ from argparse import ArgumentParser, Namespace
 
 import mmengine
 
-from simipu.config_check import check_device
+from simipu.config import check_device
 from simipu.engine import launch
 
 

@@ -1,7 +1,7 @@
 """Train what a config describes: SimIPU, or any model of OpenMMLab."""
 from argparse import ArgumentParser, Namespace
 
-from simipu.config_check import check_device
+from simipu.config import check_device
 from simipu.engine import launch
 
 

@@ -5,8 +5,8 @@ Exit code 0 if every tensor of the backbone was loaded, else 1.
 import argparse
 import sys
 
-from simipu.checkpoints import CheckpointError, verify_pretrained
-from simipu.config_check import ConfigError
+from simipu.checkpoints import verify_pretrained
+from simipu.errors import CheckpointError, ConfigError
 
 
 def parse_args() -> argparse.Namespace:

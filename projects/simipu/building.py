@@ -1,18 +1,18 @@
 """Data sets and modules of a config, without a runner."""
 import logging
-from typing import ContextManager
+from contextlib import AbstractContextManager
 
+from mmdet3d.registry import DATASETS
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 from mmengine.logging import MMLogger
 from mmengine.model import BaseModule
 from mmengine.registry import DefaultScope
 
-from mmdet3d.registry import DATASETS
-from .config_check import ConfigError
+from .errors import ConfigError
 
 
-def registry_scope(cfg: Config) -> ContextManager:
+def registry_scope(cfg: Config) -> AbstractContextManager:
     """Inside, types without a prefix are those of the config's ``default_scope``."""
     return DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmdet3d'))
 

@@ -4,12 +4,14 @@ Every one has a test in ``tests/test_compat.py`` that also shows the fault, and 
 library is mended and the workaround can go.
 """
 import warnings
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pickle import UnpicklingError
-from typing import Any, Callable, Iterator
+from typing import Any
 
 import numpy as np
 import torch
+from mmdet3d.registry import OPTIM_WRAPPERS
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.dist import is_distributed
@@ -17,7 +19,7 @@ from mmengine.logging import HistoryBuffer
 from mmengine.optim import OptimWrapper
 from torch import nn
 
-from mmdet3d.registry import OPTIM_WRAPPERS
+from .errors import ConfigError
 
 
 def silence_spconv() -> None:
@@ -99,7 +101,7 @@ def init_cpu_process_group(launcher: str) -> None:
     if launcher == 'none' or get_device() != 'cpu' or is_distributed():
         return
     if launcher != 'pytorch':
-        raise ValueError(f'--launcher {launcher} needs GPUs, and none is visible; on CPUs use '
+        raise ConfigError(f'--launcher {launcher} needs GPUs, and none is visible; on CPUs use '
                          'tools/dist_train.sh, which starts processes by torchrun')
     torch.distributed.init_process_group('gloo')
 

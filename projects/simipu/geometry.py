@@ -13,17 +13,20 @@ The first half works on torch tensors (any device, float64 kept), the second bui
 float64 numpy arrays.
 """
 import math
-from typing import NamedTuple, Optional, Sequence, Tuple, Union
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .errors import DataError
+
 MIN_DEPTH = 0.1
 """Nearer points (metres) are not visible: pixels of depth 0 are undefined."""
 
-Array = Union[np.ndarray, Tensor]
+Array = np.ndarray | Tensor
 
 
 def transform_points(points: Tensor, matrix: Tensor) -> Tensor:
@@ -42,7 +45,7 @@ def transform_points(points: Tensor, matrix: Tensor) -> Tensor:
     return rotated + matrix[..., None, :3, 3]
 
 
-def project(points: Tensor, matrix: Tensor) -> Tuple[Tensor, Tensor]:
+def project(points: Tensor, matrix: Tensor) -> tuple[Tensor, Tensor]:
     """Project points into an image.
 
     Args:
@@ -57,7 +60,7 @@ def project(points: Tensor, matrix: Tensor) -> Tuple[Tensor, Tensor]:
     return _divide_by_depth(transform_points(points, matrix))
 
 
-def _divide_by_depth(homogeneous: Tensor) -> Tuple[Tensor, Tensor]:
+def _divide_by_depth(homogeneous: Tensor) -> tuple[Tensor, Tensor]:
     """``(u * depth, v * depth, depth)`` to pixels and depth; finite for every depth."""
     depth = homogeneous[..., 2]
     divisor = torch.where(depth.abs() < 1e-6, torch.full_like(depth, 1e-6), depth)
@@ -181,8 +184,8 @@ def project_to_cameras(points: Tensor,
                        ori_shape: Tensor,
                        img_shape: Tensor,
                        min_depth: float = MIN_DEPTH,
-                       cloud: Optional[Tensor] = None,
-                       occlusion: Optional[Occlusion] = None) -> Tuple[Tensor, Tensor, Tensor]:
+                       cloud: Tensor | None = None,
+                       occlusion: Occlusion | None = None) -> tuple[Tensor, Tensor, Tensor]:
     """Project a cloud into each of its V augmented images and say which points each image shows.
 
     A point is visible where it is in front of the camera, inside the original image (so not in what
@@ -243,9 +246,9 @@ def sample_features(feature_map: Tensor, pixels: Tensor, input_shape: Sequence[i
 def check_invertible(matrix: np.ndarray, name: str) -> None:
     """Raise a ValueError that calls them ``name`` if matrices (..., n, n) have no inverse."""
     if not np.isfinite(matrix).all():
-        raise ValueError(f'{name} holds NaN or infinity:\n{matrix}')
+        raise DataError(f'{name} holds NaN or infinity:\n{matrix}')
     if matrix.size and np.linalg.cond(matrix).max() > 1e12:
-        raise ValueError(f'{name} is singular and cannot be inverted:\n{matrix}')
+        raise DataError(f'{name} is singular and cannot be inverted:\n{matrix}')
 
 
 def invert_matrix(matrix: Array, name: str) -> Array:
@@ -271,7 +274,7 @@ def to_4x4(matrix: np.ndarray, name: str = 'matrix') -> np.ndarray:
     """
     matrix = np.asarray(matrix, dtype=np.float64)
     if matrix.shape not in ((3, 3), (3, 4), (4, 4)):
-        raise ValueError(f'{name}: expected a 3x3, 3x4 or 4x4 matrix, got shape {matrix.shape}')
+        raise DataError(f'{name}: expected a 3x3, 3x4 or 4x4 matrix, got shape {matrix.shape}')
     full = np.eye(4)
     full[:matrix.shape[0], :matrix.shape[1]] = matrix
     return full

@@ -1,10 +1,12 @@
 """Are the installed libraries those that this project was tried with?"""
 import os
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
-from typing import Iterable
 
 from packaging.requirements import Requirement
+
+from .errors import DependencyError
 
 _SKIP_VARIABLE = 'SIMIPU_SKIP_VERSION_CHECK'
 
@@ -18,7 +20,7 @@ def check_versions() -> None:
     if os.environ.get(_SKIP_VARIABLE, '0') in ('', '0'):
         problems = find_problems(requirements())
         if problems:
-            raise ImportError(
+            raise DependencyError(
                 'simipu was not tried with what is installed here:\n'
                 + ''.join(f'  {problem}\n' for problem in problems)
                 + 'Run `bash tools/install.sh`, or pip install the versions above; to go on at your own '

@@ -1,8 +1,8 @@
 """Checkpoints that the tests of this folder read."""
 import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Callable
 
 import pytest
 import torch

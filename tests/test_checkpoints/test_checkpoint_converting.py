@@ -16,8 +16,8 @@ from mmdet3d.registry import MODELS
 from mmengine.config import Config
 from torch import nn
 
-from simipu.checkpoints import (CheckpointError, convert, convert_checkpoint, detect_layout,
-                                read_state_dict)
+from simipu.checkpoints import convert, convert_checkpoint, detect_layout, read_state_dict
+from simipu.errors import CheckpointError
 from simipu.models.projection_mlp import ProjectionMLP
 
 ORIGINAL_MODEL = dict(

@@ -3,7 +3,8 @@ import pytest
 import torch
 from mmdet.models import ResNet
 
-from simipu.checkpoints import CheckpointError, export_backbone, exporting, read_state_dict
+from simipu.checkpoints import export_backbone, exporting, read_state_dict
+from simipu.errors import CheckpointError
 
 
 @pytest.fixture

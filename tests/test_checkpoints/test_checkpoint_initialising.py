@@ -2,11 +2,10 @@
 import pytest
 import torch
 from mmdet.models import ResNet
+from mmdet3d.registry import MODELS
 from mmengine.registry import DefaultScope
 
-from mmdet3d.registry import MODELS
-from simipu.checkpoints import CheckpointError
-from simipu.errors import user_message
+from simipu.errors import CheckpointError, user_message
 
 
 def pretraining(checkpoint, depth=18):

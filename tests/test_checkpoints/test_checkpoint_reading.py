@@ -5,7 +5,8 @@ import re
 import pytest
 import torch
 
-from simipu.checkpoints import CheckpointError, read_checkpoint, read_state_dict
+from simipu.checkpoints import read_checkpoint, read_state_dict
+from simipu.errors import CheckpointError
 
 TENSORS = {'a.weight': torch.arange(6.).reshape(2, 3), 'b.bias': torch.ones(2)}
 

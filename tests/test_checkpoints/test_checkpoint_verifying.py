@@ -6,7 +6,8 @@ import torch
 from mmdet.models import ResNet
 from mmdet3d.registry import MODELS
 
-from simipu.checkpoints import CheckpointError, export_backbone, verify_pretrained
+from simipu.checkpoints import export_backbone, verify_pretrained
+from simipu.errors import CheckpointError
 
 # a detector of the same parts as the downstream one, small enough to build in a moment
 CONFIG = """

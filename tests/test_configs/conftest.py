@@ -1,7 +1,7 @@
 """Weights that the tests of downstream configs load."""
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Callable
 
 import pytest
 import torch

@@ -4,11 +4,11 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from mmdet3d.registry import MODELS
 from mmengine.registry import DefaultScope
 from mmengine.utils import import_modules_from_strings
 
-from mmdet3d.registry import MODELS
-from simipu.config_check import check_config
+from simipu.config import check_config
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / 'benchmarks'
 

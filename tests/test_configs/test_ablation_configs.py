@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmdet3d.registry import DATASETS, MODELS
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DefaultScope
 
-from mmdet3d.registry import DATASETS, MODELS
-from simipu.config_check import check_config
+from simipu.config import check_config
 from simipu.datasets.converters import create_kitti_infos
-from simipu.datasets.synthetic import generate_dataset
+from simipu.scenes import generate_dataset
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 LEVELS = {'model.img_backbone.out_indices', 'model.img_level', 'model.inter_head'}

@@ -3,14 +3,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmdet3d.registry import MODELS
 from mmengine.config import Config
 from mmengine.model import BaseModule
 from mmengine.registry import DefaultScope
 from torch import nn
 
-from mmdet3d.registry import MODELS
 from simipu.checkpoints import convert_checkpoint, export_backbone, verify_pretrained
-from simipu.config_check import check_config
+from simipu.config import check_config
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 

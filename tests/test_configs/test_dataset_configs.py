@@ -6,13 +6,13 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from mmdet3d.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
-from mmdet3d.registry import MODELS
 from simipu.datasets.converters import create_nuscenes_infos, write_infos
-from simipu.datasets.synthetic import generate_nuscenes_dataset
+from simipu.scenes import generate_nuscenes_dataset
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 # LiDAR x forward, y left, z up to camera x right, y down, z forward.

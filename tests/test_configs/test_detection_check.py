@@ -5,10 +5,10 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from mmdet3d.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
-from mmdet3d.registry import MODELS
 from simipu.checkpoints import export_backbone, read_state_dict, verify_pretrained
 
 PROJECT = Path(__file__).parents[2]

@@ -8,8 +8,9 @@ import torch
 from mmcv.ops import DynamicScatter
 from mmengine.config import Config
 
-from simipu.config_check import ConfigError, check_device, read_config
 from simipu.checkpoints import verify_pretrained
+from simipu.config import check_device, read_config
+from simipu.errors import ConfigError
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 DOWNSTREAM = CONFIGS / 'downstream'
@@ -127,7 +128,7 @@ def test_depth_without_mmsegmentation_is_one_message(name, monkeypatch):
 def test_depth_with_half_of_mmsegmentation_is_one_message(monkeypatch):
     pytest.importorskip('mmseg', reason='needs requirements/depth.txt')
     monkeypatch.setitem(sys.modules, 'mmseg.models', None)
-    monkeypatch.delitem(sys.modules, 'simipu.depth', raising=False)
+    monkeypatch.delitem(sys.modules, 'simipu.downstream.depth', raising=False)
     with pytest.raises(ConfigError, match=r'monocular depth needs mmsegmentation and what it imports '
                        r'\(.*mmseg\.models.*\); run: pip install -r requirements/depth\.txt'):
         read_config(DOWNSTREAM / 'depth_r50_simipu_kitti.py')

@@ -1,15 +1,15 @@
 """Detectors of the shipped configs for KITTI train and predict on small generated frames, on a CPU."""
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Iterator
 
 import pytest
 import torch
+from mmdet3d.registry import DATASETS, MODELS
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DefaultScope
 
-from mmdet3d.registry import DATASETS, MODELS
 from simipu.engine.launch import with_data_root
 
 CONFIGS = Path(__file__).parents[2] / 'configs' / 'downstream'

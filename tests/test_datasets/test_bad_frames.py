@@ -5,9 +5,10 @@ import pytest
 import torch
 from mmengine.dataset import pseudo_collate
 
-from simipu.datasets import DataError, PairedDataset
+from simipu.datasets import PairedDataset
 from simipu.datasets.converters import create_kitti_infos
-from simipu.engine.seeding import SeededIndex
+from simipu.errors import DataError
+from simipu.seeding import SeededIndex
 
 NUM_FRAMES = 40
 PIPELINE = [dict(type='LoadPairedPoints', load_dim=4), dict(type='LoadPairedImages'),

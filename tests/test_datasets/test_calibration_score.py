@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 
 from simipu.datasets.checking import check_dataset
-from simipu.datasets.checking.calibration_score import (PERTURBATIONS, Perturbation, agreement,
-                                                        judge)
+from simipu.datasets.checking.calibration_score import PERTURBATIONS, Perturbation, agreement, judge
 from simipu.datasets.checking.depth_edges import find_depth_edges, split_projection
 from simipu.datasets.converters import create_kitti_infos
 from simipu.geometry import rotation_matrix, to_4x4, translation_matrix

@@ -11,8 +11,11 @@ import numpy as np
 import pytest
 
 from simipu.datasets.checking import Finding, Report, check_dataset
-from simipu.datasets.checking.info_checks import (check_calibration, check_intrinsics_and_sizes,
-                                                  check_time_stamps)
+from simipu.datasets.checking.info_checks import (
+    check_calibration,
+    check_intrinsics_and_sizes,
+    check_time_stamps,
+)
 from simipu.datasets.converters import create_kitti_infos
 from simipu.geometry import rotation_matrix
 
@@ -52,7 +55,7 @@ def test_sound_calibrations_have_no_problem():
     (camera(width=400), 'the principal point (600, 180) lies outside the image of 400 x 375'),
 ])
 def test_unsound_calibrations_are_named(image, message):
-    assert f'frame 7, CAM2: ' in problems(image) and message in problems(image)
+    assert 'frame 7, CAM2: ' in problems(image) and message in problems(image)
 
 
 def test_another_drives_calibration_is_told_by_the_image_size():

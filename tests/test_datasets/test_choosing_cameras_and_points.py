@@ -5,7 +5,7 @@ import torch
 from mmdet3d.registry import TRANSFORMS
 from mmdet3d.structures import LiDARPoints
 
-from simipu.datasets import DataError
+from simipu.errors import DataError
 
 CAMERA = np.array([[40, 0, 20, 0], [0, 40, 10, 0], [0, 0, 1, 0], [0, 0, 0, 1.]])
 AXES = np.array([[0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0], [0, 0, 0, 1.]])

@@ -6,8 +6,9 @@ import mmengine
 import numpy as np
 import pytest
 
-from simipu.datasets import DataError, MispairedDataset
-from simipu.engine.seeding import SeededIndex
+from simipu.datasets import MispairedDataset
+from simipu.errors import DataError
+from simipu.seeding import SeededIndex
 
 NUM_FRAMES = 4
 PIPELINE = [dict(type='LoadPairedPoints', load_dim=4, use_dim=4), dict(type='LoadPairedImages'),

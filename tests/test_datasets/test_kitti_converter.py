@@ -8,8 +8,8 @@ import mmengine
 import numpy as np
 import pytest
 
-from simipu.datasets import DataError
 from simipu.datasets.converters import create_kitti_infos
+from simipu.errors import DataError
 
 
 def frames_of(info_file) -> list:

@@ -13,11 +13,12 @@ from mmcv.ops import points_in_boxes_cpu
 from mmdet3d.datasets import NuScenesDataset
 from nuscenes.nuscenes import NuScenes
 
-from simipu.datasets import DataError, PairedDataset
+from simipu.datasets import PairedDataset
 from simipu.datasets.converters import Subset, create_nuscenes_infos
 from simipu.datasets.converters.nuscenes import CAMERAS
-from simipu.datasets.synthetic import generate_nuscenes_dataset
-from simipu.datasets.synthetic.nuscenes_writer import scene_name
+from simipu.errors import DataError
+from simipu.scenes import generate_nuscenes_dataset
+from simipu.scenes.nuscenes_writer import scene_name
 
 SIZE = (96, 54)
 create_mini_infos = partial(create_nuscenes_infos, version='v1.0-mini')
@@ -229,6 +230,7 @@ def mmdet3ds(made, tmp_path_factory) -> Path:
         patch.syspath_prepend(str(Path(mmdet3d.__file__).parent / '.mim'))
         patch.setattr(sys, 'argv', ['create_data.py', 'nuscenes'])  # parsed when imported
         from mmengine.registry import DefaultScope
+
         from tools import create_data
         with DefaultScope.overwrite_default_scope('mmdet3d'):
             create_data.nuscenes_data_prep('./data/nuscenes', 'nuscenes', 'v1.0-mini',

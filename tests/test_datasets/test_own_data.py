@@ -9,9 +9,9 @@ import mmengine
 import numpy as np
 import pytest
 
-from simipu.datasets import DataError, PairedDataset
-from simipu.datasets.converters import create_jsonl_infos, write_infos
-from simipu.datasets.converters import common
+from simipu.datasets import PairedDataset
+from simipu.datasets.converters import common, create_jsonl_infos, write_infos
+from simipu.errors import DataError
 
 DOCUMENT = Path(__file__).resolve().parents[2] / 'docs/data_format.md'
 # A point 10 m ahead, 1 m to the left and 0.5 m up.

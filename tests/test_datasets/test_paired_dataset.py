@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from mmengine.dataset import pseudo_collate
 
-from simipu.datasets import DataError, PairedDataset
+from simipu.datasets import PairedDataset
 from simipu.datasets.converters import create_kitti_infos
+from simipu.errors import DataError
 from simipu.models.data_preprocessor import PairedDataPreprocessor
 
 NUSCENES_INFOS = 'n015-2018-07-24-11-22-45+0800.pkl'

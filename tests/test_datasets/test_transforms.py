@@ -8,7 +8,7 @@ import torch
 from mmdet3d.registry import TRANSFORMS
 from mmdet3d.structures import LiDARPoints
 
-from simipu.datasets import DataError
+from simipu.errors import DataError
 
 
 def build(kind: str, **kwargs):

@@ -9,9 +9,10 @@ import mmengine
 import numpy as np
 import pytest
 
-from simipu.datasets import DataError, PairedDataset
+from simipu.datasets import PairedDataset
 from simipu.datasets.converters import Subset, create_waymo_infos
 from simipu.datasets.converters.waymo import CAMERAS
+from simipu.errors import DataError
 
 NAMES = ['0000000', '0000001', '0001000', '0001001']  # two sequences of two frames
 SIZES = [(48, 32)] * 3 + [(48, 22)] * 2  # the side cameras are less high

@@ -7,8 +7,8 @@ from mmengine.optim import ExponentialLR, build_optim_wrapper
 from mmengine.registry import DefaultScope
 from torch import nn
 
-from simipu.config_check import ConfigError
 from simipu.engine import HybridOptimizer
+from simipu.errors import ConfigError
 
 ADAMW = dict(lr=1e-2, betas=(0.95, 0.99), weight_decay=0.01)
 SGD = dict(lr=0.03, momentum=0.9, weight_decay=1e-2)

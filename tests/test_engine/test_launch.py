@@ -2,8 +2,8 @@
 import pytest
 from mmengine.config import Config
 
-from simipu.config_check import ConfigError
 from simipu.engine.launch import override, with_data_root
+from simipu.errors import ConfigError
 
 
 def test_data_root_is_replaced_wherever_it_stands_and_nowhere_else():

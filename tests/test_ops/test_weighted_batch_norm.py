@@ -7,8 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from simipu.ops import (_batch_norm_numba, _batch_norm_torch, weighted_batch_norm,
-                        weighted_batch_norm_relu)
+from simipu.ops import _batch_norm_numba, _batch_norm_torch, weighted_batch_norm, weighted_batch_norm_relu
 
 CHANNELS = 5
 

@@ -1,6 +1,6 @@
 """A data set in which brightness tells depth, and a config with a tiny backbone."""
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable
 
 import cv2
 import mmengine

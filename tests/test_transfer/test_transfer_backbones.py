@@ -2,7 +2,7 @@
 import pytest
 import torch
 
-from simipu.checkpoints import CheckpointError
+from simipu.errors import CheckpointError
 from simipu.evaluation.transfer import build_backbone, feature_level
 from simipu.evaluation.transfer.backbones import has_own_random_weights
 

@@ -8,13 +8,25 @@ import cv2
 import pytest
 import torch
 
-from simipu.config_check import ConfigError
-from simipu.datasets import DataError
+from simipu.errors import ConfigError, DataError
 from simipu.evaluation import DepthErrors
-from simipu.evaluation.transfer import (CALIBRATED, CLASS_INIT, POSITION, FrameSplit, Measurement, Settings,
-                                        TransferBenchmark, build_backbone, count_training_frames,
-                                        format_tables, measure_all, parse_backbones, ratio, split_frames,
-                                        take_training_frames_if_alone)
+from simipu.evaluation.transfer import (
+    CALIBRATED,
+    CLASS_INIT,
+    POSITION,
+    FrameSplit,
+    Measurement,
+    Settings,
+    TransferBenchmark,
+    build_backbone,
+    count_training_frames,
+    format_tables,
+    measure_all,
+    parse_backbones,
+    ratio,
+    split_frames,
+    take_training_frames_if_alone,
+)
 
 TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'transfer_benchmark.py'
 SMALL = Settings(probe_frames=5, finetune_frames=3, scored_frames=4, steps=2, batch_size=2,
@@ -26,8 +38,8 @@ def test_frames_are_split_in_one_piece(bright_cfg):
     most = SMALL._replace(scored_frames=100)
     assert split_frames(bright_cfg, most) == FrameSplit(list(range(6)), list(range(6, 12)))
     assert split_frames(bright_cfg, most).describe(most._replace(probe_frames=7)) == (
-        '6 frames are scored (of 100 asked for); of 6 others, labelled are: 6 (of 7 asked for) for the frozen probe, 3 for '
-        'fine-tuning')
+        '6 frames are scored (of 100 asked for); of 6 others, labelled are: 6 (of 7 asked for) for the frozen probe, '
+        '3 for fine-tuning')
 
 
 def test_training_frames_are_taken_where_there_are_no_others(bright_cfg):

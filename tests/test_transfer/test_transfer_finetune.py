@@ -4,8 +4,14 @@ import pytest
 import torch
 
 from simipu.evaluation import depth_errors
-from simipu.evaluation.transfer import (DepthModel, FineTuning, build_backbone, fine_tune,
-                                        scale_invariant_loss, score)
+from simipu.evaluation.transfer import (
+    DepthModel,
+    FineTuning,
+    build_backbone,
+    fine_tune,
+    scale_invariant_loss,
+    score,
+)
 from simipu.evaluation.transfer.finetune import random_batches
 
 

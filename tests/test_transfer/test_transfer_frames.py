@@ -5,9 +5,9 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from simipu.datasets import DataError
 from simipu.datasets.converters import create_kitti_infos
 from simipu.engine.launch import with_data_root
+from simipu.errors import DataError
 from simipu.evaluation.transfer import load_depth_frames
 
 

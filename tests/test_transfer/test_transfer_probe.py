@@ -5,8 +5,16 @@ import scipy.fft
 import torch
 
 from simipu.evaluation import depth_errors
-from simipu.evaluation.transfer import (DepthFrames, DepthImage, build_backbone, calibrate_batch_norm,
-                                        frozen_features, frozen_probe, position_features, probe_errors)
+from simipu.evaluation.transfer import (
+    DepthFrames,
+    DepthImage,
+    build_backbone,
+    calibrate_batch_norm,
+    frozen_features,
+    frozen_probe,
+    position_features,
+    probe_errors,
+)
 
 
 def test_probe_reads_brightness_and_nothing_else(bright_frames, pooling):
@@ -58,7 +66,7 @@ def test_position_features_are_the_cosine_transform():
     features = position_features(every_pixel(8, 12, lambda u, v: u + 1.0), order=3).numpy()
     rows = scipy.fft.dct(np.eye(12), axis=0)[:3] / 2  # cos(pi k (n + 1/2) / N)
     columns = scipy.fft.dct(np.eye(8), axis=0)[:3] / 2
-    expected = np.stack([np.outer(columns[l], rows[k]).ravel() for k in range(3) for l in range(3)], 1)
+    expected = np.stack([np.outer(columns[m], rows[k]).ravel() for k in range(3) for m in range(3)], 1)
     np.testing.assert_allclose(features, expected[:, 1:], atol=1e-12)
 
 

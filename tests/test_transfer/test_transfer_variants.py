@@ -6,11 +6,11 @@ from types import ModuleType
 
 import pytest
 import torch
+from mmdet3d.registry import MODELS
 from mmengine.config import Config, DictAction
 from mmengine.registry import DefaultScope
 
-from mmdet3d.registry import MODELS
-from simipu.config_check import check_config
+from simipu.config import check_config
 from simipu.evaluation.transfer import build_backbone
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / 'benchmarks'

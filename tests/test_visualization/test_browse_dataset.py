@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from simipu.config_check import ConfigError
+from simipu.errors import ConfigError
 from simipu.geometry import rotation_matrix, transform_points
 from simipu.models.matchers import IndexMatcher, MutualNearestMatcher
 from simipu.visualization import build_split, choose_frames, choose_other_frames, draw_frame

@@ -3,9 +3,20 @@ import cv2
 import numpy as np
 import pytest
 
-from simipu.visualization import (blend_heat_map, captioned, colour_bar, contact_sheet,
-                                  depth_colours, draw_lidar_overlay, draw_segments, hstack,
-                                  share_colours, vstack, write_png, zoom)
+from simipu.visualization import (
+    blend_heat_map,
+    captioned,
+    colour_bar,
+    contact_sheet,
+    depth_colours,
+    draw_lidar_overlay,
+    draw_segments,
+    hstack,
+    share_colours,
+    vstack,
+    write_png,
+    zoom,
+)
 
 
 def test_overlay_draws_each_point_at_its_pixel_with_near_ones_on_top():

@@ -4,7 +4,7 @@ import json
 import numpy as np
 import pytest
 
-from simipu.datasets import DataError
+from simipu.errors import DataError
 from simipu.visualization import draw_training_curves, read_scalars
 
 

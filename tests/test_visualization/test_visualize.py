@@ -6,11 +6,18 @@ import cv2
 import numpy as np
 import pytest
 import torch
-
 from mmengine.dataset import pseudo_collate
-from simipu.checkpoints import CheckpointError
-from simipu.visualization import (FrameFeatures, build_model, build_split, choose_query,
-                                  depth_colours, extract_frame, fit_depth_probe)
+
+from simipu.errors import CheckpointError
+from simipu.visualization import (
+    FrameFeatures,
+    build_model,
+    build_split,
+    choose_query,
+    depth_colours,
+    extract_frame,
+    fit_depth_probe,
+)
 from simipu.visualization.model_sheet import draw_probe_depth, draw_retrieval
 
 TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'visualize.py'

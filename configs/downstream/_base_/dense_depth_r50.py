@@ -2,7 +2,7 @@
 # It is a model of mmsegmentation: pip install -r requirements/depth.txt
 _base_ = ['mmseg::_base_/default_runtime.py', 'mmseg::_base_/schedules/schedule_25k.py']
 
-custom_imports = dict(imports=['simipu', 'simipu.depth'], allow_failed_imports=False)
+custom_imports = dict(imports=['simipu', 'simipu.downstream.depth'], allow_failed_imports=False)
 
 model = dict(
     type='DepthEstimator',

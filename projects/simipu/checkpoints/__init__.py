@@ -1,8 +1,9 @@
 """Weights in and out of SimIPU: reading, exporting, converting and verifying checkpoints."""
+from ..errors import CheckpointError
 from .converting import TARGETS, Conversion, convert, convert_checkpoint, detect_layout
 from .exporting import export_backbone
 from .metadata import pretraining_facts
-from .reading import Checkpoint, CheckpointError, read_checkpoint, read_state_dict
+from .reading import Checkpoint, read_checkpoint, read_state_dict
 from .verifying import VerificationReport, verify_pretrained
 
 __all__ = [

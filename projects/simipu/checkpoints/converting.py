@@ -21,9 +21,10 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+from ..errors import CheckpointError
 from .exporting import BACKBONE_PREFIX, own_tensors, save_atomically, take_prefix, write_weights
 from .metadata import pretraining_facts
-from .reading import CheckpointError, PathLike, StateDict, read_checkpoint, summarize_keys
+from .reading import PathLike, StateDict, read_checkpoint, summarize_keys
 
 TARGETS = ('ours', 'original', 'mmdet', 'torchvision', 'timm', 'mmpretrain', 'mmseg')
 

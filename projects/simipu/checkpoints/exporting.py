@@ -5,8 +5,9 @@ from pathlib import Path
 
 import torch
 
+from ..errors import CheckpointError
 from .metadata import pretraining_facts
-from .reading import (CheckpointError, PathLike, StateDict, read_checkpoint, summarize_keys)
+from .reading import PathLike, StateDict, read_checkpoint, summarize_keys
 
 BACKBONE_PREFIX = 'img_backbone.'
 

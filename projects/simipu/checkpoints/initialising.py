@@ -1,13 +1,13 @@
 """Weights that a training starts from."""
 import logging
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Iterator
 
 from mmengine.logging import print_log
 from torch import nn
 
-from .reading import CheckpointError
+from ..errors import CheckpointError
 
 
 @contextmanager

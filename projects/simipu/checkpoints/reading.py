@@ -4,19 +4,17 @@ import pickle
 import re
 from collections import Counter
 from pathlib import Path
-from typing import NamedTuple, Union
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-PathLike = Union[str, os.PathLike]
+from ..errors import CheckpointError
+
+PathLike = str | os.PathLike
 StateDict = dict[str, Tensor]
 
 _CONTAINERS = ('state_dict', 'model')
-
-
-class CheckpointError(ValueError):
-    """A checkpoint that is not what the caller needs; the message names the file and the remedy."""
 
 
 class Checkpoint(NamedTuple):
@@ -67,7 +65,7 @@ def _existing_file(path: PathLike) -> Path:
         raise CheckpointError(
             f'{path} is a folder; give the checkpoint file in it, e.g. iter_1000.pth')
     if not path.is_file():
-        raise FileNotFoundError(f'no checkpoint {path.absolute()}; check the path')
+        raise CheckpointError(f'no checkpoint {path.absolute()}; check the path')
     if path.stat().st_size == 0:
         raise CheckpointError(f'{path} is empty (0 bytes); expected a checkpoint written by '
                               'torch.save. Write or download it again')

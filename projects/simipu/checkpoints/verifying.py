@@ -4,9 +4,9 @@ MMEngine loads pre-trained weights with ``strict=False``: a wrong file, prefix o
 backbone at random values with no more than a line in the log. Here every tensor is looked at.
 """
 import logging
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Iterator
 
 import torch
 from mmcv.ops import DeformConv2dPack, ModulatedDeformConv2dPack
@@ -14,10 +14,11 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
-from ..config_check import read_config
+from ..config import read_config
+from ..errors import CheckpointError
 from .exporting import backbone_prefix, take_prefix
 from .metadata import pretraining_facts
-from .reading import CheckpointError, PathLike, StateDict, read_checkpoint, summarize_keys
+from .reading import PathLike, StateDict, read_checkpoint, summarize_keys
 
 _BACKBONE_NAMES = ('img_backbone', 'backbone')
 

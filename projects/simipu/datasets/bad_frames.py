@@ -3,7 +3,7 @@ import logging
 
 from mmengine.logging import print_log
 
-from .errors import DataError
+from ..errors import DataError
 
 NUM_LOGGED = 10
 NUM_BEFORE_VERDICT = 10

@@ -2,7 +2,7 @@
 import numpy as np
 from mmdet3d.registry import DATASETS
 
-from .errors import DataError
+from ..errors import DataError
 from .paired_dataset import PairedDataset
 
 

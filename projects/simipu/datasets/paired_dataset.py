@@ -1,6 +1,6 @@
 """Frames of one point cloud and V images, without labels."""
 import os.path as osp
-from typing import List, Optional, Sequence
+from collections.abc import Sequence
 
 import mmengine
 import numpy as np
@@ -8,10 +8,10 @@ from mmdet3d.registry import DATASETS
 from mmengine.dataset import BaseDataset
 from mmengine.utils import is_abs
 
-from ..engine.seeding import sample_seed
+from ..errors import ConfigError, DataError
 from ..geometry import check_invertible, to_4x4
+from ..seeding import sample_seed
 from .bad_frames import BadFrameCounter
-from .errors import DataError
 
 
 @DATASETS.register_module()
@@ -55,14 +55,14 @@ class PairedDataset(BaseDataset):
     def __init__(self,
                  ann_file: str,
                  data_root: str = '',
-                 data_prefix: Optional[dict] = None,
-                 cameras: Optional[Sequence[str]] = None,
-                 backend_args: Optional[dict] = None,
+                 data_prefix: dict | None = None,
+                 cameras: Sequence[str] | None = None,
+                 backend_args: dict | None = None,
                  on_bad_frame: str = 'error',
                  max_bad_share: float = 0.01,
                  **kwargs) -> None:
         if on_bad_frame not in ('error', 'skip'):
-            raise ValueError("PairedDataset: on_bad_frame must be 'error' or 'skip', not "
+            raise ConfigError("PairedDataset: on_bad_frame must be 'error' or 'skip', not "
                              f'{on_bad_frame!r}')
         self.cameras = cameras
         self.backend_args = backend_args
@@ -77,7 +77,7 @@ class PairedDataset(BaseDataset):
         self.data_prefix = {key: _join(self.data_root, prefix)
                             for key, prefix in self.data_prefix.items()}
 
-    def load_data_list(self) -> List[dict]:
+    def load_data_list(self) -> list[dict]:
         """Read the info file, and of each frame what pre-training needs."""
         infos = self.read_info_file()
         for key, value in infos.get('metainfo', {}).items():
@@ -166,7 +166,7 @@ def _join(folder: str, path: str) -> str:
     return path if is_abs(path) else osp.join(folder, path)
 
 
-def _image_size(image: dict) -> Optional[tuple]:
+def _image_size(image: dict) -> tuple | None:
     """(height, width), or None: mmdet3d's nuScenes info files lack it."""
     return (image['height'], image['width']) if 'height' in image and 'width' in image else None
 
@@ -179,7 +179,7 @@ def _lidar2img(image: dict, where: str) -> np.ndarray:
         elif 'cam2img' in image and 'lidar2cam' in image:
             matrix = to_4x4(image['cam2img'], 'cam2img') @ to_4x4(image['lidar2cam'], 'lidar2cam')
         else:
-            raise ValueError('expected lidar2img, or cam2img and lidar2cam; found '
+            raise ConfigError('expected lidar2img, or cam2img and lidar2cam; found '
                              + ', '.join(image))
         check_invertible(matrix, 'lidar2img')
     except ValueError as error:

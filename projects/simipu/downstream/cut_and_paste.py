@@ -7,18 +7,19 @@ them from colliding in the bird's eye view; this file adds the image.
 A pasted object keeps its place in the LiDAR frame (x forward, y left, z up, metres). Images are BGR, pixel
 centres are integers, and depth is along the camera's axis, all as in ``simipu.geometry``.
 """
-from typing import Callable, List, NamedTuple, Optional, Sequence, Tuple, Union
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
-
 from mmdet3d.datasets.transforms import ObjectSample
 from mmdet3d.registry import TRANSFORMS
 from mmdet3d.structures import Box3DMode, CameraInstance3DBoxes, LiDARInstance3DBoxes
 from mmdet3d.structures.points import BasePoints
-from ..datasets import DataError
+
+from ..errors import ConfigError, DataError
 from ..geometry import MIN_DEPTH, project, to_4x4, visible
 from .object_database import SourceView, labelled
 
@@ -66,7 +67,7 @@ def _area(boxes: np.ndarray) -> np.ndarray:
     return np.prod(np.maximum(boxes[..., 2:] - boxes[..., :2], 0), axis=-1)
 
 
-def _slices(box: np.ndarray) -> Tuple[slice, slice]:
+def _slices(box: np.ndarray) -> tuple[slice, slice]:
     """Rows and columns of a box of pixels."""
     return slice(box[1], box[3]), slice(box[0], box[2])
 
@@ -84,8 +85,8 @@ class _Object(NamedTuple):
     box: np.ndarray
     depth: float
     far: float
-    view: Optional[SourceView] = None
-    to_source: Optional[np.ndarray] = None
+    view: SourceView | None = None
+    to_source: np.ndarray | None = None
 
 
 class _Scene:
@@ -125,7 +126,7 @@ class _Scene:
         self.objects.append(new)
         return True
 
-    def _place(self, box: np.ndarray, view: SourceView) -> Optional[_Object]:
+    def _place(self, box: np.ndarray, view: SourceView) -> _Object | None:
         """An object (7,) in this image: its 2D box moves and scales as its projected 3D box does."""
         source = _project_boxes(box[None], view.lidar2img)
         target = _project_boxes(box[None], self.lidar2img)
@@ -147,7 +148,7 @@ class _Scene:
         common = np.append(np.maximum(front.box[:2], item.box[:2]), np.minimum(front.box[2:], item.box[2:]))
         return front.depth < item.depth and _area(common) > 0
 
-    def _covered(self, item: _Object, objects: List[_Object]) -> float:
+    def _covered(self, item: _Object, objects: list[_Object]) -> float:
         """Share of an object's box that the boxes of nearer objects cover together."""
         left, top, right, bottom = item.box
         mask = np.zeros((bottom - top, right - left), dtype=bool)
@@ -239,12 +240,12 @@ class MultiModalCutAndPaste(BaseTransform):
         DataError: A file of the database is missing or wrong.
     """
 
-    def __init__(self, db_sampler: dict, max_covered: Union[float, Sequence[float]] = 0.5,
+    def __init__(self, db_sampler: dict, max_covered: float | Sequence[float] = 0.5,
                  min_inside: float = 0.7, remove_hidden: bool = True) -> None:
         self.max_covered = np.atleast_1d(max_covered).tolist()
         for name, shares in (('max_covered', self.max_covered), ('min_inside', [min_inside])):
             if not shares or not all(0 <= share <= 1 for share in shares):
-                raise ValueError(f'MultiModalCutAndPaste: {name}: expected shares from 0 to 1, found '
+                raise ConfigError(f'MultiModalCutAndPaste: {name}: expected shares from 0 to 1, found '
                                  f'{shares}')
         self.min_inside, self.remove_hidden = min_inside, remove_hidden
         self.db_sampler = TRANSFORMS.build(dict(dict(type='DataBaseSamplerWithImages'), **db_sampler))
@@ -263,14 +264,14 @@ class MultiModalCutAndPaste(BaseTransform):
         return results
 
     @staticmethod
-    def _own_objects(results: dict) -> Tuple[np.ndarray, np.ndarray]:
+    def _own_objects(results: dict) -> tuple[np.ndarray, np.ndarray]:
         """3D boxes (N, 7) in the LiDAR frame and 2D boxes (N, 4) of all classes, trained for or not."""
         instances = labelled(results['instances'])
         boxes = CameraInstance3DBoxes(np.array([item['bbox_3d'] for item in instances]).reshape(-1, 7))
         boxes = boxes.convert_to(Box3DMode.LIDAR, np.linalg.inv(results['lidar2cam']))
         return boxes.numpy(), np.array([item['bbox'] for item in instances]).reshape(-1, 4)
 
-    def _paste_points(self, points: BasePoints, sampled: dict, infos: List[dict],
+    def _paste_points(self, points: BasePoints, sampled: dict, infos: list[dict],
                       scene: _Scene) -> BasePoints:
         """The cloud with the pasted objects' points, without those inside or behind them."""
         points = ObjectSample.remove_points_in_boxes(points, sampled['gt_bboxes_3d'])
@@ -286,7 +287,7 @@ class MultiModalCutAndPaste(BaseTransform):
         return points[~scene.hidden(points, owner)] if self.remove_hidden else points
 
     @staticmethod
-    def _paste_labels(results: dict, sampled: dict, pasted: List[_Object]) -> None:
+    def _paste_labels(results: dict, sampled: dict, pasted: list[_Object]) -> None:
         own, labels = results['gt_bboxes_3d'], sampled['gt_labels_3d']
         results['gt_bboxes_3d'] = own.new_box(np.concatenate([own.numpy(), sampled['gt_bboxes_3d']]))
         bboxes = np.array([item.box for item in pasted]) - [0, 0, 1, 1]
@@ -300,14 +301,14 @@ class MultiModalCutAndPaste(BaseTransform):
         name = 'MultiModalCutAndPaste'
         for key, loader in _REQUIRED.items():
             if key not in results:
-                raise ValueError(f'{name}: found no `{key}` in the frame; expected {loader} before it in the '
+                raise ConfigError(f'{name}: found no `{key}` in the frame; expected {loader} before it in the '
                                  'pipeline, put it there')
         for key in _OF_THE_DATASET:
             if results.get(key) is None:
-                raise ValueError(f'{name}: found no `{key}` in the frame; expected a KittiDataset for '
+                raise ConfigError(f'{name}: found no `{key}` in the frame; expected a KittiDataset for '
                                  'training with modality=dict(use_lidar=True, use_camera=True)')
         if not isinstance(results['img'], np.ndarray) or np.shape(results['lidar2img']) != (4, 4):
-            raise ValueError(f'{name}: expected one image and one lidar2img (4, 4), found `img` of type '
+            raise ConfigError(f'{name}: expected one image and one lidar2img (4, 4), found `img` of type '
                              f'{type(results["img"]).__name__} and lidar2img of shape '
                              f'{np.shape(results["lidar2img"])}; it is made for one camera, as in KITTI')
         moved = [key for key in _MOVED if key in results]
@@ -315,11 +316,11 @@ class MultiModalCutAndPaste(BaseTransform):
         size = results['img'].shape[:2]
         moved += [f'{key} {shape} of an image of {size}' for key, shape in shapes.items() if shape != size]
         if moved:
-            raise ValueError(f'{name}: expected a frame as it was loaded, found {moved[0]}; put it right '
+            raise ConfigError(f'{name}: expected a frame as it was loaded, found {moved[0]}; put it right '
                              'after LoadAnnotations3D, before all that resizes, turns, scales or flips')
         unknown = [key for key in _UNKNOWN if key in results]
         if unknown:
-            raise ValueError(f'{name}: found `{unknown[0]}`, which pasted objects do not have; set '
+            raise ConfigError(f'{name}: found `{unknown[0]}`, which pasted objects do not have; set '
                              'with_bbox_depth and with_attr_label of LoadAnnotations3D to False')
 
     def __repr__(self) -> str:

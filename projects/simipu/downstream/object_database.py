@@ -1,16 +1,17 @@
 """mmdet3d's database of objects, with the images that show them."""
 import os.path as osp
-from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import mmcv
 import mmengine
 import numpy as np
-from mmengine import fileio
-
 from mmdet3d.datasets.transforms import DataBaseSampler
 from mmdet3d.registry import TRANSFORMS
+from mmengine import fileio
+
 from ..compat import numpy_long
-from ..datasets import DataError
+from ..errors import DataError
 from ..geometry import to_4x4
 
 
@@ -45,7 +46,7 @@ class DataBaseSamplerWithImages(DataBaseSampler):
         DataError: A file or a class is missing, or info file and database do not belong together.
     """
 
-    def __init__(self, ann_file: str, img_prefix: str, prepare: Optional[dict] = None,
+    def __init__(self, ann_file: str, img_prefix: str, prepare: dict | None = None,
                  max_occlusion: int = 0, **kwargs) -> None:
         prepare = prepare or {}
         self.backend_args, self.info_path = kwargs.get('backend_args'), kwargs.get('info_path')
@@ -62,7 +63,7 @@ class DataBaseSamplerWithImages(DataBaseSampler):
                 raise DataError(f'{path}: no such file; expected the {what} of the training frames; write it '
                                 'with mmdet3d\'s create_data.py kitti, see docs/downstream.md')
 
-    def _check_classes(self, db_infos: Dict[str, List[dict]], classes: List[str]) -> Dict[str, List[dict]]:
+    def _check_classes(self, db_infos: dict[str, list[dict]], classes: list[str]) -> dict[str, list[dict]]:
         for name in classes:
             if name not in db_infos:
                 raise DataError(f'{self.info_path}: expected objects of the class {name!r}, found only '
@@ -70,7 +71,7 @@ class DataBaseSamplerWithImages(DataBaseSampler):
                                 'sample_groups and filter_by_min_points of the db_sampler')
         return db_infos
 
-    def _add_views(self, db_infos: Dict[str, List[dict]], _: None) -> Dict[str, List[dict]]:
+    def _add_views(self, db_infos: dict[str, list[dict]], _: None) -> dict[str, list[dict]]:
         """Give each database object its ``view``, and leave out those that are too occluded."""
         frames = mmengine.load(
             self.ann_file, file_format='pkl', backend_args=self.backend_args)['data_list']
@@ -83,7 +84,7 @@ class DataBaseSamplerWithImages(DataBaseSampler):
                     kept[name].append(dict(info, view=self._view(frame, instance)))
         return kept
 
-    def _label_of(self, info: dict, frames: List[dict]) -> Tuple[dict, dict]:
+    def _label_of(self, info: dict, frames: list[dict]) -> tuple[dict, dict]:
         """Frame and label of a database object.
 
         mmdet3d 1.4 counts: ``image_idx`` is the frame's place in the info file (not its number in KITTI),
@@ -117,7 +118,7 @@ class DataBaseSamplerWithImages(DataBaseSampler):
                            to_4x4(np.asarray(camera['lidar2img']), 'lidar2img'), np.asarray(instance['bbox']))
 
     def sample_accepted(self, boxes: np.ndarray, labels: np.ndarray,
-                        accept: Callable[[dict], bool]) -> Tuple[Optional[dict], List[dict]]:
+                        accept: Callable[[dict], bool]) -> tuple[dict | None, list[dict]]:
         """Draw objects that collide neither with ``boxes`` (N, 7) nor each other, and that ``accept`` takes.
 
         Args:
@@ -138,7 +139,7 @@ class DataBaseSamplerWithImages(DataBaseSampler):
         finally:
             self._accept = None
 
-    def sample_class_v2(self, name: str, num: int, gt_bboxes: np.ndarray) -> List[dict]:
+    def sample_class_v2(self, name: str, num: int, gt_bboxes: np.ndarray) -> list[dict]:
         """Of one class: called by :meth:`sample_all`, with all boxes that there are by then."""
         if not self.db_infos[name]:  # mmdet3d's fails then
             return []
@@ -159,7 +160,7 @@ class DataBaseSamplerWithImages(DataBaseSampler):
         return image
 
 
-def labelled(instances: List[dict]) -> List[dict]:
+def labelled(instances: list[dict]) -> list[dict]:
     """A frame's objects in the order of the file, without DontCare, which has no 3D box."""
     return [instance for instance in instances if instance['bbox_label_3d'] != -1]
 

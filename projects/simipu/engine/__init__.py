@@ -1,9 +1,9 @@
+from ..seeding import SeededIndex, sample_seed
 from .hybrid_optimizer import HybridOptimizer, HybridOptimWrapperConstructor
 from .mixture_sampler import MixtureSampler
 from .muon import ConvMuon
 from .resumable_sampler import ResumableSampler
 from .resume_hook import ResumeHook
-from .seeding import SeededIndex, sample_seed
 from .skip_empty_batch_hook import SkipEmptyBatchHook
 from .strict_checkpoint_hook import StrictCheckpointHook
 

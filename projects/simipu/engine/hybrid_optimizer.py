@@ -1,15 +1,17 @@
 """Several optimizers, each with its own parameters, that MMEngine sees as one."""
 import logging
-from typing import Any, Callable, Optional
+from collections.abc import Callable
+from typing import Any
 
 import torch
+from mmdet3d.registry import OPTIM_WRAPPER_CONSTRUCTORS
 from mmengine.logging import print_log
 from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
 from mmengine.registry import OPTIM_WRAPPERS, OPTIMIZERS
 from torch import nn
 
-from mmdet3d.registry import OPTIM_WRAPPER_CONSTRUCTORS
-from ..config_check import ConfigError, check_typed_dict
+from ..config import check_typed_dict
+from ..errors import ConfigError
 
 DEFAULT = 'default'
 
@@ -40,7 +42,7 @@ class HybridOptimizer(torch.optim.Optimizer):
         self._share_with_parts()
 
     @torch.no_grad()
-    def step(self, closure: Optional[Callable[[], Any]] = None) -> Any:
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Let every part update its parameters; ``closure`` recomputes the loss once, before."""
         loss = None
         if closure is not None:
@@ -66,7 +68,7 @@ class HybridOptimizer(torch.optim.Optimizer):
         own, loaded = ([group.get('part') for group in groups]
                        for groups in (self.param_groups, state_dict['param_groups']))
         if own != loaded:
-            raise ValueError(f'optimizer state of parts {loaded} does not fit this optimizer\'s parts '
+            raise ConfigError(f'optimizer state of parts {loaded} does not fit this optimizer\'s parts '
                              f'{own}; resume with the optim_wrapper it was trained with')
         super().load_state_dict(state_dict)
 
@@ -108,7 +110,7 @@ class HybridOptimWrapperConstructor:
             that fit no prefix where there is no ``default``.
     """
 
-    def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: Optional[dict] = None) -> None:
+    def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:
         self.wrapper_cfg = dict(optim_wrapper_cfg)
         self.paramwise_cfg = paramwise_cfg
         self.parts = self.wrapper_cfg.pop('optimizer', None)
@@ -187,7 +189,7 @@ class _OwnParameters(DefaultOptimWrapperConstructor):
         return [group for group in groups if id(group['params'][0]) in self.own]
 
     def add_params(self, params: list, module: nn.Module, prefix: str = '',
-                   is_dcn_module: Optional[bool] = None) -> None:
+                   is_dcn_module: bool | None = None) -> None:
         """As in the base class, but silent about modules of other parts."""
         if any(id(parameter) in self.own for parameter in module.parameters()):
             super().add_params(params, module, prefix, is_dcn_module)

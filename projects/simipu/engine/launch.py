@@ -2,8 +2,9 @@
 import os
 import sys
 from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Callable, Mapping
+from typing import Any
 
 from mmengine.config import Config, DictAction
 from mmengine.device import get_device
@@ -11,8 +12,8 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from .. import compat
-from ..config_check import ConfigError, check_config, read_config
-from ..errors import user_message
+from ..config import check_config, read_config
+from ..errors import ConfigError, user_message
 from .strict_checkpoint_hook import StrictCheckpointHook
 
 

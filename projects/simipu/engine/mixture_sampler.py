@@ -1,11 +1,12 @@
 """A sampler that mixes data sets of different sizes in given shares."""
-from typing import List, Optional, Sequence, Sized
+from collections.abc import Sequence, Sized
 
 import torch
 from mmdet3d.registry import DATA_SAMPLERS
 
+from ..errors import ConfigError
+from ..seeding import mix_seeds
 from .resumable_sampler import ResumableSampler
-from .seeding import mix_seeds
 
 
 @DATA_SAMPLERS.register_module()
@@ -27,13 +28,13 @@ class MixtureSampler(ResumableSampler):
         ValueError: The data set has no parts, or ``shares`` does not fit them.
     """
 
-    def __init__(self, dataset: Sized, shares: Optional[Sequence[float]] = None,
-                 infinite: bool = False, seed: Optional[int] = None) -> None:
+    def __init__(self, dataset: Sized, shares: Sequence[float] | None = None,
+                 infinite: bool = False, seed: int | None = None) -> None:
         super().__init__(dataset, shuffle=True, infinite=infinite, seed=seed)
         sizes = [len(part) for part in getattr(dataset, 'datasets', [])]
         shares = [1.0] * len(sizes) if shares is None else list(shares)
         if not sizes or len(shares) != len(sizes) or min(shares) < 0 or sum(shares) <= 0:
-            raise ValueError('MixtureSampler: expected a ConcatDataset and one share >= 0 for each '
+            raise ConfigError('MixtureSampler: expected a ConcatDataset and one share >= 0 for each '
                              f'of its parts, got {type(dataset).__name__} with {len(sizes)} parts '
                              f'and shares {shares}')
         self.sizes = sizes
@@ -42,7 +43,7 @@ class MixtureSampler(ResumableSampler):
     def __repr__(self) -> str:
         return f'MixtureSampler(counts={self.counts}, infinite={self.infinite}, seed={self.seed})'
 
-    def _order(self, epoch: int) -> List[int]:
+    def _order(self, epoch: int) -> list[int]:
         order, start = [], 0
         for part, (size, count) in enumerate(zip(self.sizes, self.counts)):
             order += [start + index for index in self._part(part, size, epoch * count, count)]
@@ -50,9 +51,9 @@ class MixtureSampler(ResumableSampler):
         generator = torch.Generator().manual_seed(mix_seeds(self.seed, epoch))
         return [order[place] for place in torch.randperm(len(order), generator=generator)]
 
-    def _part(self, part: int, size: int, first: int, count: int) -> List[int]:
+    def _part(self, part: int, size: int, first: int, count: int) -> list[int]:
         """``count`` indices from the ``first`` on in the endless shuffled rounds of a part."""
-        indices: List[int] = []
+        indices: list[int] = []
         while len(indices) < count:
             a_round, start = divmod(first + len(indices), size)
             generator = torch.Generator().manual_seed(mix_seeds(self.seed, part, a_round))
@@ -61,7 +62,7 @@ class MixtureSampler(ResumableSampler):
         return indices
 
 
-def _whole_numbers(shares: Sequence[float], total: int) -> List[int]:
+def _whole_numbers(shares: Sequence[float], total: int) -> list[int]:
     """Whole numbers in the ratios of ``shares``, as nearly as can be, that add up to ``total``."""
     exact = [share * total / sum(shares) for share in shares]
     counts = [int(number) for number in exact]

@@ -1,10 +1,13 @@
 """Muon: momentum updates made orthogonal, for the convolutions of an image backbone."""
 import math
-from typing import Any, Callable, Iterable, Optional
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from mmengine.registry import OPTIMIZERS
 from torch import Tensor
+
+from ..errors import ConfigError
 
 # Jordan et al., 2024 (kellerjordan.github.io/posts/muon): five steps bring singular values near 1.
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
@@ -33,13 +36,13 @@ class ConvMuon(torch.optim.Optimizer):
                  momentum: float = 0.95, betas: tuple[float, float] = (0.9, 0.999),
                  eps: float = 1e-8) -> None:
         if lr < 0 or weight_decay < 0 or not 0 <= momentum < 1:
-            raise ValueError('ConvMuon expects lr >= 0, weight_decay >= 0 and 0 <= momentum < 1, got '
+            raise ConfigError('ConvMuon expects lr >= 0, weight_decay >= 0 and 0 <= momentum < 1, got '
                              f'{lr}, {weight_decay} and {momentum}')
         super().__init__(params, dict(lr=lr, weight_decay=weight_decay, momentum=momentum,
                                       betas=betas, eps=eps))
 
     @torch.no_grad()
-    def step(self, closure: Optional[Callable[[], Any]] = None) -> Any:
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter that has a gradient; ``closure`` recomputes the loss first."""
         loss = None
         if closure is not None:

@@ -1,13 +1,14 @@
 """A sampler that can start anywhere in the training, and seeds each sample."""
 import math
-from typing import Iterator, Optional, Sized
+from collections.abc import Iterator, Sized
 
 import torch
+from mmdet3d.registry import DATA_SAMPLERS
 from mmengine.dist import get_dist_info, sync_random_seed
 from torch.utils.data import Sampler
 
-from mmdet3d.registry import DATA_SAMPLERS
-from .seeding import SeededIndex, mix_seeds
+from ..errors import ConfigError
+from ..seeding import SeededIndex, mix_seeds
 
 
 @DATA_SAMPLERS.register_module()
@@ -31,9 +32,9 @@ class ResumableSampler(Sampler):
     """
 
     def __init__(self, dataset: Sized, shuffle: bool = True, infinite: bool = False,
-                 seed: Optional[int] = None) -> None:
+                 seed: int | None = None) -> None:
         if len(dataset) == 0:
-            raise ValueError(f'{type(dataset).__name__} has no sample; check its info file and filters')
+            raise ConfigError(f'{type(dataset).__name__} has no sample; check its info file and filters')
         self.dataset = dataset
         self.shuffle = shuffle
         self.infinite = infinite

@@ -1,15 +1,16 @@
 """A resumed training goes on exactly as if it had never stopped."""
 import math
+from collections.abc import Sequence
 from itertools import chain, repeat
-from typing import Optional, Sequence
 
+from mmdet3d.registry import HOOKS
 from mmengine.hooks import Hook
 from mmengine.runner import IterBasedTrainLoop, Runner
 from torch.utils.data import DataLoader
 
-from mmdet3d.registry import HOOKS
+from ..errors import ConfigError
+from ..seeding import mix_seeds, seed_everything
 from .resumable_sampler import ResumableSampler
-from .seeding import mix_seeds, seed_everything
 
 _SEED = 'sampler_seed'
 _DRAWN = 'samples_drawn'
@@ -43,7 +44,7 @@ class ResumeHook(Hook):
         loop, sampler = runner.train_loop, runner.train_dataloader.sampler
         by_iteration = isinstance(loop, IterBasedTrainLoop)
         if not isinstance(sampler, ResumableSampler) or sampler.infinite != by_iteration:
-            raise ValueError(f'ResumeHook: with {type(loop).__name__} expected train_dataloader.sampler='
+            raise ConfigError(f'ResumeHook: with {type(loop).__name__} expected train_dataloader.sampler='
                              f"dict(type='ResumableSampler', infinite={by_iteration}), found {sampler!r}")
         if not by_iteration:
             _check_that_an_epoch_has_a_batch(loop.dataloader)
@@ -72,14 +73,14 @@ class ResumeHook(Hook):
         loop._max_iters = loop.iter + left_of_epoch + later_epochs * len(loader)
 
     def before_train_iter(self, runner: Runner, batch_idx: int,
-                          data_batch: Optional[Sequence[dict]] = None) -> None:
+                          data_batch: Sequence[dict] | None = None) -> None:
         """Seed what the model draws in this iteration, differently in each process."""
         seed = runner.train_dataloader.sampler.seed
         seed_everything(mix_seeds(seed, runner.iter, runner.rank))
 
     def after_train_iter(self, runner: Runner, batch_idx: int,
-                         data_batch: Optional[Sequence[dict]] = None,
-                         outputs: Optional[dict] = None) -> None:
+                         data_batch: Sequence[dict] | None = None,
+                         outputs: dict | None = None) -> None:
         """Count the samples drawn, before a checkpoint is saved."""
         loader = runner.train_dataloader
         self._set_drawn(runner, self._drawn + loader.batch_size * loader.sampler.world_size)
@@ -104,7 +105,7 @@ def _check_that_an_epoch_has_a_batch(loader: DataLoader) -> None:
     if len(loader) > 0:
         return
     sampler = loader.sampler
-    raise ValueError(
+    raise ConfigError(
         f'train_dataloader: an epoch has no batch, since drop_last=True leaves out incomplete ones: '
         f'{len(sampler.dataset)} frames over {sampler.world_size} process(es) are {len(sampler)} for '
         f'each, fewer than batch_size={loader.batch_size}. Set train_dataloader.batch_size to at most '

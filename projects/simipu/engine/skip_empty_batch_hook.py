@@ -1,13 +1,14 @@
 """No optimizer step where no pixel-point pair was seen."""
-from typing import Optional, Sequence
+from collections.abc import Sequence
 
+from mmdet3d.registry import HOOKS
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
 from torch.optim import Optimizer
 
-from mmdet3d.registry import HOOKS
+from ..errors import ConfigError
 
 _SKIPPED = 'skipped_steps'
 
@@ -29,7 +30,7 @@ class SkipEmptyBatchHook(Hook):
 
     def __init__(self) -> None:
         self.num_skipped = 0
-        self._model: Optional[nn.Module] = None
+        self._model: nn.Module | None = None
 
     def before_train(self, runner: Runner) -> None:
         """Watch the steps of the optimizer.
@@ -39,7 +40,7 @@ class SkipEmptyBatchHook(Hook):
         """
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         if not hasattr(model, 'pairs_since_step'):
-            raise ValueError(f'SkipEmptyBatchHook: {type(model).__name__} has no attribute '
+            raise ConfigError(f'SkipEmptyBatchHook: {type(model).__name__} has no attribute '
                              'pairs_since_step; remove the hook from custom_hooks, or let the model '
                              'count its pairs there')
         model.pairs_since_step = 0
@@ -48,13 +49,13 @@ class SkipEmptyBatchHook(Hook):
         runner.optim_wrapper.optimizer.register_step_pre_hook(self._drop_empty_gradients)
 
     def before_train_iter(self, runner: Runner, batch_idx: int,
-                          data_batch: Optional[Sequence[dict]] = None) -> None:
+                          data_batch: Sequence[dict] | None = None) -> None:
         """Remember the count, to tell afterwards whether this iteration skipped a step."""
         self._num_before = self.num_skipped
 
     def after_train_iter(self, runner: Runner, batch_idx: int,
-                         data_batch: Optional[Sequence[dict]] = None,
-                         outputs: Optional[dict] = None) -> None:
+                         data_batch: Sequence[dict] | None = None,
+                         outputs: dict | None = None) -> None:
         """Log a skipped step; start a new count of pairs after each step."""
         if runner.optim_wrapper.should_update():
             self._model.pairs_since_step = 0

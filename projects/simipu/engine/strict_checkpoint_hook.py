@@ -1,9 +1,10 @@
 """Refuses a checkpoint of another model."""
+from mmdet3d.registry import HOOKS
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
-from mmdet3d.registry import HOOKS
+from ..errors import CheckpointError
 
 
 @HOOKS.register_module()
@@ -28,7 +29,7 @@ class StrictCheckpointHook(Hook):
                        for name in sorted({*wanted, *found}) if wanted.get(name) != found.get(name)]
         if differences:
             shown = '\n  '.join(differences[:5] + ['...'] * (len(differences) > 5))
-            raise ValueError(f'the checkpoint is of another model: {len(differences)} of '
+            raise CheckpointError(f'the checkpoint is of another model: {len(differences)} of '
                              f'{len({*wanted, *found})} tensors differ from the config\'s; give the config '
                              f'it was trained with\n  {shown}')
 

@@ -1,9 +1,8 @@
-from .centre_distance import CentreDistanceAP
 from .comparison import compare_metrics
 from .depth_probe import DepthErrors, DepthProbeMetric, LinearDepthProbe, depth_errors
 from .retrieval import CrossModalRetrieval, retrieval_ranks
 
 __all__ = [
-    'CentreDistanceAP', 'CrossModalRetrieval', 'DepthErrors', 'DepthProbeMetric', 'LinearDepthProbe',
+    'CrossModalRetrieval', 'DepthErrors', 'DepthProbeMetric', 'LinearDepthProbe',
     'compare_metrics', 'depth_errors', 'retrieval_ranks'
 ]

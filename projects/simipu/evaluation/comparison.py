@@ -1,5 +1,5 @@
 """Metrics of two evaluations side by side."""
-from typing import Mapping
+from collections.abc import Mapping
 
 
 def compare_metrics(before: Mapping[str, float], after: Mapping[str, float]) -> str:

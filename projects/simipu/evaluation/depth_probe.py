@@ -1,12 +1,14 @@
 """How much depth a frozen feature map holds: a linear probe from pixel features to log depth."""
 import math
-from typing import NamedTuple, Optional, Sequence
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
+from mmdet3d.registry import METRICS
 from mmengine.evaluator import BaseMetric
 from torch import Tensor
 
-from mmdet3d.registry import METRICS
+from ..errors import ConfigError
 
 
 class DepthErrors(NamedTuple):
@@ -96,7 +98,7 @@ class DepthProbeMetric(BaseMetric):
     default_prefix = 'depth_probe'
 
     def __init__(self, depth_range: tuple[float, float] = (1.0, 60.0), rows_per_frame: int = 32,
-                 collect_device: str = 'cpu', prefix: Optional[str] = None) -> None:
+                 collect_device: str = 'cpu', prefix: str | None = None) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
         self.depth_range = depth_range
         self.rows_per_frame = rows_per_frame
@@ -110,7 +112,7 @@ class DepthProbeMetric(BaseMetric):
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         if len(results) < 2:
-            raise ValueError('DepthProbeMetric fits to every other frame and scores on the rest, so '
+            raise ConfigError('DepthProbeMetric fits to every other frame and scores on the rest, so '
                              f'the validation set needs at least 2 frames; it has {len(results)}')
         fitted, scored = ([torch.cat(part) for part in zip(*results[start::2])] for start in (0, 1))
         if len(fitted[0]) < 4 or not len(scored[0]):  # the probe holds out a quarter

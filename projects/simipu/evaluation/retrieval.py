@@ -1,13 +1,12 @@
 """How well pixels find their points: the pre-training task itself, as a validation metric."""
-from typing import Optional, Sequence
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
+from mmdet3d.registry import METRICS
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
 from torch import Tensor
-
-from mmdet3d.registry import METRICS
 
 
 def retrieval_ranks(query: Tensor, key: Tensor) -> Tensor:
@@ -42,7 +41,7 @@ class CrossModalRetrieval(BaseMetric):
     default_prefix = 'retrieval'
 
     def __init__(self, gallery_frames: int = 4, collect_device: str = 'cpu',
-                 prefix: Optional[str] = None) -> None:
+                 prefix: str | None = None) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
         self.gallery_frames = gallery_frames
 

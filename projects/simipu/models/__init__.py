@@ -1,2 +1,1 @@
-from . import (data_preprocessor, heads, losses, matchers, point_encoders, projection_mlp,  # noqa: F401
-               simipu)
+from . import data_preprocessor, heads, losses, matchers, point_encoders, projection_mlp, simipu  # noqa: F401

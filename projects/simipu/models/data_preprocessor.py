@@ -1,10 +1,12 @@
 """Stack frames of clouds and images into batches on the model's device."""
-from typing import List, Sequence
+from collections.abc import Sequence
 
 import torch
 from mmdet3d.registry import MODELS
 from mmengine.model import BaseDataPreprocessor
 from torch import Tensor
+
+from ..errors import ConfigError
 
 
 @MODELS.register_module()
@@ -55,10 +57,10 @@ class PairedDataPreprocessor(BaseDataPreprocessor):
         batch['imgs'] = self._stack_images(inputs['img'], samples)
         return dict(inputs=batch, data_samples=samples)
 
-    def _stack_images(self, cameras: List[Sequence[Tensor]], samples: list) -> Tensor:
+    def _stack_images(self, cameras: list[Sequence[Tensor]], samples: list) -> Tensor:
         counts = [len(sample.cam_names) for sample in samples]
         if set(counts) != {len(cameras)} or {len(images) for images in cameras} != {len(samples)}:
-            raise ValueError(f'the frames of a batch must have equally many cameras, found '
+            raise ConfigError(f'the frames of a batch must have equally many cameras, found '
                              f'{counts}; set `cameras` of each data set in the config')
         height = self._padded(max(image.shape[1] for images in cameras for image in images))
         width = self._padded(max(image.shape[2] for images in cameras for image in images))
@@ -77,7 +79,7 @@ def _stack_points(clouds: Sequence[Tensor], name: str, samples: list) -> Tensor:
     if len({cloud.shape for cloud in clouds}) > 1:
         found = '; '.join(f'{tuple(cloud.shape)} from {sample.lidar_path}'
                           for cloud, sample in zip(clouds, samples))
-        raise ValueError(f'all clouds of a batch must have the same shape, but {name} are {found}. '
+        raise ConfigError(f'all clouds of a batch must have the same shape, but {name} are {found}. '
                          'Add SamplePoints(num_points=...) to the pipeline of every data set, and '
                          'use the same use_dim in all of them')
     return torch.stack(list(clouds))

@@ -1,12 +1,13 @@
 """Which point of the second view is which point of the first."""
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from mmdet3d.registry import MODELS
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from mmdet3d.registry import MODELS
+from ..errors import ConfigError
 
 
 class Matches(NamedTuple):
@@ -24,7 +25,7 @@ def _distances(xyz_a: Tensor, xyz_b: Tensor) -> Tensor:
     return torch.cdist(xyz_a.double(), xyz_b.double(), compute_mode='donot_use_mm_for_euclid_dist')
 
 
-def _within(matches: Matches, xyz_a: Tensor, xyz_b: Tensor, max_distance: Optional[float]) -> Matches:
+def _within(matches: Matches, xyz_a: Tensor, xyz_b: Tensor, max_distance: float | None) -> Matches:
     """The matches whose points lie at most ``max_distance`` metres apart."""
     if max_distance is None:
         return matches
@@ -46,7 +47,7 @@ class HungarianMatcher:
         xyz_a (B, M, 3), xyz_b (B, N, 3) in one frame -> :class:`Matches`.
     """
 
-    def __init__(self, max_distance: Optional[float] = None) -> None:
+    def __init__(self, max_distance: float | None = None) -> None:
         self.max_distance = max_distance
 
     @torch.no_grad()
@@ -73,7 +74,7 @@ class MutualNearestMatcher:
         xyz_a (B, M, 3), xyz_b (B, N, 3) in one frame -> :class:`Matches`.
     """
 
-    def __init__(self, max_distance: Optional[float] = None) -> None:
+    def __init__(self, max_distance: float | None = None) -> None:
         self.max_distance = max_distance
 
     @torch.no_grad()
@@ -112,11 +113,11 @@ class IndexMatcher:
     @torch.no_grad()
     def __call__(self, xyz_a: Tensor, xyz_b: Tensor) -> Matches:
         if xyz_a.shape != xyz_b.shape:
-            raise ValueError(f'IndexMatcher expects views of the same points, got {tuple(xyz_a.shape)} '
+            raise ConfigError(f'IndexMatcher expects views of the same points, got {tuple(xyz_a.shape)} '
                              f'and {tuple(xyz_b.shape)}')
         apart = (xyz_a - xyz_b).norm(dim=-1)
         if (apart > self.tolerance).any():
-            raise ValueError(
+            raise ConfigError(
                 f'IndexMatcher: point i of both views should be the same, but they lie up to '
                 f'{apart.max():.2f} m apart; set shuffle=False in the second view\'s transform, or '
                 'use HungarianMatcher')

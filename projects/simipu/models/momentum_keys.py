@@ -1,5 +1,5 @@
 """Keys that change slowly: from moving averages of the modules that make them."""
-from typing import Sequence
+from collections.abc import Sequence
 
 import torch
 from mmengine.model import ExponentialMovingAverage

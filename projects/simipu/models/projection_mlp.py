@@ -1,15 +1,16 @@
 """The projection from an encoder's feature space to the space in which features are contrasted."""
-from typing import Callable, Optional
+from collections.abc import Callable
 
 import torch
 from mmcv.cnn import build_norm_layer
+from mmdet3d.registry import MODELS
 from mmengine.dist import get_world_size
 from mmengine.model import BaseModule
 from mmengine.registry import MODELS as ROOT_MODELS
 from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce
 
-from mmdet3d.registry import MODELS
+from ..errors import ConfigError
 
 
 @ROOT_MODELS.register_module()  # norm layers are looked up in the root registry
@@ -79,14 +80,14 @@ class ProjectionMLP(BaseModule):
 
     def __init__(self,
                  in_channels: int,
-                 hidden_channels: Optional[int] = None,
+                 hidden_channels: int | None = None,
                  out_channels: int = 128,
                  num_layers: int = 3,
                  norm_cfg: dict = dict(type='PairBatchNorm'),
-                 init_cfg: Optional[dict] = None) -> None:
+                 init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg)
         if num_layers < 1:
-            raise ValueError(f'ProjectionMLP: num_layers must be 1 or more, got {num_layers}')
+            raise ConfigError(f'ProjectionMLP: num_layers must be 1 or more, got {num_layers}')
         self.in_channels = in_channels
         self.out_channels = out_channels
         hidden = hidden_channels or in_channels
@@ -96,7 +97,7 @@ class ProjectionMLP(BaseModule):
             for width, next_width in zip(widths[:-1], widths[1:]))
         self.activation = nn.ReLU()
 
-    def forward(self, features: Tensor, sample: Optional[Callable[[Tensor], Tensor]] = None) -> Tensor:
+    def forward(self, features: Tensor, sample: Callable[[Tensor], Tensor] | None = None) -> Tensor:
         """Embeddings of ``features``, or of the rows that ``sample`` interpolates from feature maps.
 
         Interpolation commutes with a linear layer where its weights sum to one. So the first layer
@@ -108,7 +109,7 @@ class ProjectionMLP(BaseModule):
         """
         rows = features if sample is None else features.movedim(1, -1)
         if rows.ndim != (2 if sample is None else 4) or rows.shape[-1] != self.in_channels:
-            raise ValueError(
+            raise ConfigError(
                 f'ProjectionMLP expects features (K, {self.in_channels}) or maps '
                 f'(B, {self.in_channels}, h, w), got {tuple(features.shape)}; '
                 'set its in_channels to the width of the encoder that feeds it')

@@ -1,18 +1,19 @@
 """SimIPU: a camera backbone learns space from the LiDAR that drives beside it."""
+from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple, Optional, Sequence, Union
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from mmdet3d.registry import MODELS
+from mmdet3d.structures import Det3DDataSample
 from mmengine.dist import all_reduce
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
-from mmdet3d.registry import MODELS
-from mmdet3d.structures import Det3DDataSample
 from ..checkpoints.initialising import checked_initial_weights
-from ..geometry import (Occlusion, invert_matrix, project_to_cameras, sample_features,
-                        transform_points)
+from ..errors import ConfigError, DataError
+from ..geometry import Occlusion, invert_matrix, project_to_cameras, sample_features, transform_points
 from .momentum_keys import MomentumKeys
 from .point_encoders import PointFeatures
 
@@ -86,19 +87,19 @@ class SimIPU(BaseModel):
     def __init__(self,
                  img_backbone: dict,
                  point_encoder: dict,
-                 inter_head: Union[dict, Sequence[dict]],
-                 intra_head: Optional[dict] = None,
-                 matcher: Optional[dict] = None,
-                 img_neck: Optional[dict] = None,
-                 img_level: Union[int, Sequence[int]] = -1,
-                 key_momentum: Optional[float] = None,
-                 occlusion: Optional[dict] = None,
-                 max_pairs_per_frame: Optional[int] = None,
-                 data_preprocessor: Optional[dict] = None,
-                 init_cfg: Optional[dict] = None) -> None:
+                 inter_head: dict | Sequence[dict],
+                 intra_head: dict | None = None,
+                 matcher: dict | None = None,
+                 img_neck: dict | None = None,
+                 img_level: int | Sequence[int] = -1,
+                 key_momentum: float | None = None,
+                 occlusion: dict | None = None,
+                 max_pairs_per_frame: int | None = None,
+                 data_preprocessor: dict | None = None,
+                 init_cfg: dict | None = None) -> None:
         super().__init__(data_preprocessor, init_cfg)
         if (intra_head is None) != (matcher is None):
-            raise ValueError('SimIPU: intra_head and matcher go together; give both or neither')
+            raise ConfigError('SimIPU: intra_head and matcher go together; give both or neither')
         self.img_backbone = MODELS.build(img_backbone)
         self.img_neck = None if img_neck is None else MODELS.build(img_neck)
         self.point_encoder = MODELS.build(point_encoder)
@@ -113,12 +114,12 @@ class SimIPU(BaseModel):
         self.max_pairs_per_frame = max_pairs_per_frame
         self.pairs_since_step = 0
 
-    def _build_inter_heads(self, inter_head: Union[dict, Sequence[dict]]) -> nn.Module:
+    def _build_inter_heads(self, inter_head: dict | Sequence[dict]) -> nn.Module:
         one_level, one_head = isinstance(self.img_level, int), isinstance(inter_head, dict)
         if one_level and one_head:
             return MODELS.build(inter_head)
         if one_level or one_head or len(inter_head) != len(self.img_level):
-            raise ValueError('SimIPU: every level of img_level needs a head of its own in inter_head; '
+            raise ConfigError('SimIPU: every level of img_level needs a head of its own in inter_head; '
                              f'found img_level={self.img_level} and '
                              f'{1 if one_head else len(inter_head)} in inter_head')
         return nn.ModuleList(MODELS.build(head) for head in inter_head)
@@ -136,7 +137,7 @@ class SimIPU(BaseModel):
         trainable = any(weight.requires_grad for weight in self.point_encoder.parameters())
         detached = [head.detach_key for head in self.inter_heads]
         if self.intra_head is None and None not in detached and trainable:
-            raise ValueError(
+            raise ConfigError(
                 'SimIPU: without intra_head and with inter_head.detach_key='
                 f'{detached[0]!r} nothing trains the point encoder, and the images '
                 'would learn random features. Set detach_key=None in inter_head (in each where it is a list), '
@@ -154,8 +155,8 @@ class SimIPU(BaseModel):
 
     def forward(self,
                 inputs: dict[str, Tensor],
-                data_samples: Optional[Sequence[Det3DDataSample]] = None,
-                mode: str = 'tensor') -> Union[dict, list, Tensor]:
+                data_samples: Sequence[Det3DDataSample] | None = None,
+                mode: str = 'tensor') -> dict | list | Tensor:
         """Losses (``mode='loss'``), data samples with embeddings of the pixel-point pairs
         (``'predict'``), or feature maps (B * V, C, h, w) (``'tensor'``)."""
         if mode == 'loss':
@@ -164,7 +165,7 @@ class SimIPU(BaseModel):
             return self.predict(inputs, data_samples)
         if mode == 'tensor':
             return self.extract_image_features(inputs['imgs'])
-        raise ValueError(f"SimIPU: mode must be 'loss', 'predict' or 'tensor', got {mode!r}")
+        raise ConfigError(f"SimIPU: mode must be 'loss', 'predict' or 'tensor', got {mode!r}")
 
     def loss(self, inputs: dict[str, Tensor],
              data_samples: Sequence[Det3DDataSample]) -> dict[str, Tensor]:
@@ -207,7 +208,7 @@ class SimIPU(BaseModel):
         return [f'inter_level{level}' for level in self.img_level]
 
     def _momentum_features(self, pairs: PixelPointPairs, points: PointFeatures,
-                           clouds: Tensor) -> Optional[Tensor]:
+                           clouds: Tensor) -> Tensor | None:
         """(K, C) features of the paired points by the moving average of the point encoder."""
         if self.momentum_keys is None:
             return None
@@ -321,7 +322,7 @@ def _stack(data_samples: Sequence[Det3DDataSample], name: str) -> Tensor:
     """The field of all frames as one tensor, on the CPU and in double precision."""
     missing = [index for index, sample in enumerate(data_samples) if name not in sample.metainfo]
     if missing:
-        raise KeyError(f'SimIPU needs {name} in the data samples, but frame {missing[0]} of the batch '
+        raise DataError(f'SimIPU needs {name} in the data samples, but frame {missing[0]} of the batch '
                        'has none; end the pipeline with PackPairedInputs')
     return torch.from_numpy(np.stack([np.asarray(sample.metainfo[name], dtype=np.float64)
                                       for sample in data_samples]))

@@ -2,7 +2,6 @@
 
 Functions and symbols are those of ``_batch_norm_torch``.
 """
-from typing import Tuple
 
 import numpy as np
 import torch
@@ -32,7 +31,7 @@ def normalize_relu(rows: Tensor, mean: Tensor, inverse: Tensor, scale: Tensor,
 
 
 def gradient_sums(rows: Tensor, grad: Tensor, mean: Tensor, inverse: Tensor, scale: Tensor,
-                  shift: Tensor) -> Tuple[Tensor, Tensor]:
+                  shift: Tensor) -> tuple[Tensor, Tensor]:
     """(C,) sums of g and of g x^: the gradients of shift and scale; g is ``grad`` past the ReLU."""
     sums = _column_sums(_gradient_sums, rows, grad, mean, inverse, scale, shift)
     return sums[:rows.shape[1]], sums[rows.shape[1]:]

@@ -3,7 +3,6 @@
 Rows x (R, C), weights w (R,) and statistics (C,); x^ is the standardised row (x - mean) * inverse.
 ``_batch_norm_numba`` holds the same functions for CPU.
 """
-from typing import Tuple
 
 from torch import Tensor
 
@@ -25,7 +24,7 @@ def normalize_relu(rows: Tensor, mean: Tensor, inverse: Tensor, scale: Tensor,
 
 
 def gradient_sums(rows: Tensor, grad: Tensor, mean: Tensor, inverse: Tensor, scale: Tensor,
-                  shift: Tensor) -> Tuple[Tensor, Tensor]:
+                  shift: Tensor) -> tuple[Tensor, Tensor]:
     """(C,) sums of g and of g x^: the gradients of shift and scale; g is ``grad`` past the ReLU."""
     standard = (rows - mean).mul_(inverse)
     grad = grad * (standard * scale + shift > 0)

@@ -1,5 +1,5 @@
 """What a point operation runs on: numba (CPU), mmcv (CUDA) or else plain torch (CUDA)."""
-from functools import lru_cache
+from functools import cache
 
 import numba
 import numpy as np
@@ -11,7 +11,7 @@ from torch import Tensor
 MAX_BLOCK_ELEMENTS = 1 << 26
 
 
-@lru_cache(maxsize=None)
+@cache
 def mmcv_has_cuda_ops() -> bool:
     """Whether the installed mmcv was compiled with CUDA (a CPU build imports, but cannot run)."""
     from mmcv.ops import get_compiling_cuda_version

@@ -1,13 +1,13 @@
 """Ball query: the first points of a cloud, in row order, within a distance of each centre."""
-from typing import List, Sequence, Tuple
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from numba import njit, prange
 from torch import Tensor
 
-from .backend import (MAX_BLOCK_ELEMENTS, at_least_float32, mmcv_has_cuda_ops, to_numpy,
-                      use_torch_threads)
+from ..errors import DataError
+from .backend import MAX_BLOCK_ELEMENTS, at_least_float32, mmcv_has_cuda_ops, to_numpy, use_torch_threads
 
 # Centres that one numba task works through with the same scratch memory.
 CENTERS_PER_TASK = 128
@@ -41,8 +41,8 @@ def ball_query(min_radius: float, max_radius: float, num_samples: int, points: T
 
 
 @torch.no_grad()
-def multi_ball_query(shells: Sequence[Tuple[float, float]], num_samples: Sequence[int],
-                     points: Tensor, centers: Tensor) -> List[Tensor]:
+def multi_ball_query(shells: Sequence[tuple[float, float]], num_samples: Sequence[int],
+                     points: Tensor, centers: Tensor) -> list[Tensor]:
     """:func:`ball_query` for several shells around the same centres in one pass.
 
     Args:
@@ -65,8 +65,8 @@ def multi_ball_query(shells: Sequence[Tuple[float, float]], num_samples: Sequenc
     return multi_ball_query_torch(shells, num_samples, points, centers)
 
 
-def multi_ball_query_torch(shells: Sequence[Tuple[float, float]], num_samples: Sequence[int],
-                           points: Tensor, centers: Tensor) -> List[Tensor]:
+def multi_ball_query_torch(shells: Sequence[tuple[float, float]], num_samples: Sequence[int],
+                           points: Tensor, centers: Tensor) -> list[Tensor]:
     """:func:`multi_ball_query` in plain torch: all pairs, in chunks of centres."""
     batch, num_points = points.shape[:2]
     chunk = max(1, MAX_BLOCK_ELEMENTS // max(1, batch * num_points))
@@ -97,13 +97,13 @@ def _first_true_columns(mask: Tensor, count: int) -> Tensor:
     return columns
 
 
-def _squared_limits(shells: Sequence[Tuple[float, float]]) -> np.ndarray:
+def _squared_limits(shells: Sequence[tuple[float, float]]) -> np.ndarray:
     """(S, 2) squared radii, rounded to float32 before and after squaring as mmcv's kernel does."""
     return np.square(np.array(shells, np.float32).reshape(-1, 2))
 
 
-def _multi_ball_query_numba(shells: Sequence[Tuple[float, float]], num_samples: Sequence[int],
-                            points: Tensor, centers: Tensor) -> List[Tensor]:
+def _multi_ball_query_numba(shells: Sequence[tuple[float, float]], num_samples: Sequence[int],
+                            points: Tensor, centers: Tensor) -> list[Tensor]:
     use_torch_threads()
     offsets = np.concatenate([[0], np.cumsum(num_samples)])
     rows = np.zeros((*centers.shape[:2], offsets[-1]), np.int64)
@@ -120,12 +120,12 @@ def _multi_ball_query_numba(shells: Sequence[Tuple[float, float]], num_samples: 
             for first, last in zip(offsets[:-1], offsets[1:])]
 
 
-def _grid_of(points: np.ndarray, width: float) -> Tuple[np.ndarray, np.ndarray, float]:
+def _grid_of(points: np.ndarray, width: float) -> tuple[np.ndarray, np.ndarray, float]:
     """Origin, number of cells per axis and edge length of a grid over (N, 3) points."""
     low = points.min(0).astype(np.float64)
     extent = points.max(0) - low
     if not np.isfinite(extent).all():
-        raise ValueError('points must be finite to be grouped, but some coordinates are NaN or '
+        raise DataError('points must be finite to be grouped, but some coordinates are NaN or '
                          'infinite: filter the cloud before the model')
     while True:
         shape = np.floor(extent / width) + 1

@@ -1,11 +1,12 @@
 """Furthest point sampling, by coordinates (D-FPS), by features (F-FPS) or by both (FS)."""
-from typing import Optional, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from numba import njit, prange
 from torch import Tensor
 
+from ..errors import ConfigError
 from .backend import at_least_float32, mmcv_has_cuda_ops, to_numpy, use_torch_threads
 
 # Points in a bucket of the CPU implementation.
@@ -88,7 +89,7 @@ def _furthest_rows_of(vectors: Tensor, num_points: int) -> Tensor:
 
 
 @torch.no_grad()
-def sample_points(points: Tensor, features: Optional[Tensor], num_points: Sequence[int],
+def sample_points(points: Tensor, features: Tensor | None, num_points: Sequence[int],
                   fps_mods: Sequence[str], sample_ranges: Sequence[int]) -> Tensor:
     """Samples consecutive ranges of a cloud, each by its own method, like mmcv's ``PointsSampler``.
 
@@ -117,13 +118,13 @@ def sample_points(points: Tensor, features: Optional[Tensor], num_points: Sequen
     return torch.cat(parts, dim=1)
 
 
-def _sample_by(mod: str, points: Tensor, features: Optional[Tensor], count: int) -> Tensor:
+def _sample_by(mod: str, points: Tensor, features: Tensor | None, count: int) -> Tensor:
     if mod == 'D-FPS':
         return furthest_point_sample(points, count)
     if mod not in ('F-FPS', 'FS'):
-        raise ValueError(f"fps_mod must be 'D-FPS', 'F-FPS' or 'FS', not {mod!r}")
+        raise ConfigError(f"fps_mod must be 'D-FPS', 'F-FPS' or 'FS', not {mod!r}")
     if features is None:
-        raise ValueError(f'fps_mod {mod!r} samples by features, but the points have none: '
+        raise ConfigError(f'fps_mod {mod!r} samples by features, but the points have none: '
                          "use 'D-FPS' or give the points more than 3 channels")
     by_feature = furthest_feature_sample(points, features, count)
     if mod == 'F-FPS':

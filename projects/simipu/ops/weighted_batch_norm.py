@@ -1,5 +1,4 @@
 """Batch normalisation of rows that each stand for several equal rows."""
-from typing import Optional
 
 import torch
 import torch.distributed as dist
@@ -36,7 +35,7 @@ def weighted_batch_norm_relu(rows: Tensor, weights: Tensor, norm: nn.Module) -> 
     return normed
 
 
-def _process_group(norm: nn.Module) -> Optional[dist.ProcessGroup]:
+def _process_group(norm: nn.Module) -> dist.ProcessGroup | None:
     """The group over which statistics are summed, None for this process alone."""
     if not (isinstance(norm, nn.SyncBatchNorm) and norm.training and dist.is_initialized()):
         return None
@@ -57,7 +56,7 @@ def _kernels_for(rows: Tensor):
     return _batch_norm_numba if rows.device.type == 'cpu' else _batch_norm_torch
 
 
-def _sum_over(group: Optional[dist.ProcessGroup], *sums: Tensor) -> Tensor:
+def _sum_over(group: dist.ProcessGroup | None, *sums: Tensor) -> Tensor:
     """Concatenated ``sums``, added up over the processes of ``group``."""
     joined = torch.cat([value.reshape(-1) for value in sums])
     if group is not None:

@@ -1,5 +1,6 @@
 """What augmentation did to a frame, read from its matrices alone."""
-from typing import NamedTuple, Sequence
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 

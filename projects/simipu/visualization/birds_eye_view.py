@@ -1,5 +1,5 @@
 """Point clouds from above."""
-from typing import Optional, Sequence, Tuple
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -7,7 +7,7 @@ import numpy as np
 from .overlays import draw_dots
 from .sheets import GREY, draw_text
 
-Interval = Tuple[float, float]
+Interval = tuple[float, float]
 UNSEEN = (190, 190, 190)
 
 
@@ -68,7 +68,7 @@ class BirdsEyeView:
         return ((pixels >= -0.5) & (pixels < np.array([self.width, self.height]) - 0.5)).all(axis=1)
 
     def draw(self, points: np.ndarray, colours: np.ndarray = UNSEEN, radius: int = 1,
-             canvas: Optional[np.ndarray] = None) -> np.ndarray:
+             canvas: np.ndarray | None = None) -> np.ndarray:
         """Draw points (N, 2 or more), colours (N, 3) or (3,), on a canvas, by default a new one."""
         canvas = self.canvas() if canvas is None else canvas
         return draw_dots(canvas, self.pixels(points), colours, radius)

@@ -1,5 +1,5 @@
 """What colour a number gets; colours are (N, 3) BGR uint8."""
-from typing import Callable, Sequence
+from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np

@@ -2,14 +2,14 @@
 import json
 import os
 from pathlib import Path
-from typing import NamedTuple, Union
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from ..datasets import DataError
+from ..errors import DataError
 
 Scalars = dict[str, tuple[list, list]]
 """For each logged name its iterations and its values."""
@@ -31,7 +31,7 @@ PANELS = (
 )
 
 
-def read_scalars(work_dir: Union[str, os.PathLike]) -> Scalars:
+def read_scalars(work_dir: str | os.PathLike) -> Scalars:
     """Read every ``vis_data/scalars.json`` of a work folder, a resumed training as one.
 
     MMEngine logs validation under the epoch where training is by epoch; here it stands at the last

@@ -1,5 +1,5 @@
 """Feature maps as pictures: principal components as colours, similarities as heat."""
-from typing import Sequence
+from collections.abc import Sequence
 
 import cv2
 import numpy as np

@@ -1,11 +1,12 @@
 """A frame as the model will see it: images with LiDAR, and both views of the cloud from above."""
-from typing import Callable, NamedTuple, Optional
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from mmdet3d.structures import Det3DDataSample
 from torch import Tensor
 
-from mmdet3d.structures import Det3DDataSample
 from ..geometry import invert_matrix, project_to_cameras, transform_points
 from ..ops import furthest_point_sample
 from .augmentations import describe_image_augmentation, describe_point_augmentation
@@ -59,7 +60,7 @@ def to_images(packed: dict) -> list[np.ndarray]:
             for image in packed['inputs']['img']]
 
 
-def draw_frame(packed: dict, matcher: Optional[Callable] = None, num_points: int = 256,
+def draw_frame(packed: dict, matcher: Callable | None = None, num_points: int = 256,
                width: int = 1000) -> FramePicture:
     """Draw one frame as the pipeline packed it.
 
@@ -97,7 +98,7 @@ def _draw_cameras(packed: dict, pixels: np.ndarray, depth: np.ndarray, visible: 
     return contact_sheet(overlays, titles, columns, cell_width)
 
 
-def _draw_clouds(inputs: dict, sample: Det3DDataSample, matcher: Optional[Callable],
+def _draw_clouds(inputs: dict, sample: Det3DDataSample, matcher: Callable | None,
                  num_points: int, width: int) -> np.ndarray:
     points = inputs['points'][:, :3]
     caption = f'{len(points)} points\ncoloured by depth where a camera sees them'

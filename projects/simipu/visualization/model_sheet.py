@@ -1,17 +1,18 @@
 """What a model has learnt, on one frame: its features, what it confuses, the depth it knows."""
-from typing import Iterable, NamedTuple, Optional, Sequence
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
+from ..errors import ConfigError
 from ..evaluation import LinearDepthProbe, depth_errors, retrieval_ranks
 from ..geometry import visible as in_image
 from .colours import FAR, colour_bar, depth_bar, depth_colours, share_colours
 from .features import PCAColours, cosine_similarity, upsample_to_image
 from .model_views import FrameFeatures
-from .overlays import (blend_heat_map, draw_cross, draw_dots, draw_lidar_overlay, draw_segments,
-                       fade, zoom)
+from .overlays import blend_heat_map, draw_cross, draw_dots, draw_lidar_overlay, draw_segments, fade, zoom
 from .sheets import GAP, captioned, contact_sheet, hstack, vstack
 
 DEPTH_RANGE = (1.0, FAR)
@@ -41,7 +42,7 @@ def fit_depth_probe(frames: Iterable[FrameFeatures]) -> LinearDepthProbe:
     features, depth = torch.cat(features), torch.from_numpy(np.concatenate(depth))
     keep = (depth >= DEPTH_RANGE[0]) & (depth <= DEPTH_RANGE[1])
     if keep.sum() < 4:
-        raise ValueError(f'the depth probe finds {int(keep.sum())} visible points; '
+        raise ConfigError(f'the depth probe finds {int(keep.sum())} visible points; '
                          'check the calibration with tools/browse_dataset.py')
     return LinearDepthProbe().fit(features[keep], depth[keep])
 
@@ -53,8 +54,8 @@ def fit_pca_colours(frames: Sequence[FrameFeatures]) -> PCAColours:
     return PCAColours(torch.cat(cells))
 
 
-def choose_query(frame: FrameFeatures, camera: int, pixel: Optional[Sequence[float]] = None,
-                 point: Optional[int] = None) -> Query:
+def choose_query(frame: FrameFeatures, camera: int, pixel: Sequence[float] | None = None,
+                 point: int | None = None) -> Query:
     """Complete what the user named: a pixel gets the visible point next to it, a point its pixel.
 
     Where neither is named, it is the point next to the middle of the image.
@@ -65,15 +66,15 @@ def choose_query(frame: FrameFeatures, camera: int, pixel: Optional[Sequence[flo
     height, width = frame.images[camera].shape[:2]
     name, seen = frame.cam_names[camera], frame.visible[camera]
     if not seen.any():
-        raise ValueError(f'{name} sees none of the sampled points of {frame.name}; choose another '
+        raise ConfigError(f'{name} sees none of the sampled points of {frame.name}; choose another '
                          'camera, or check the calibration with tools/browse_dataset.py')
     if point is not None and not (0 <= point < len(seen) and seen[point]):
-        raise ValueError(f'--point {point}: {name} sees no such point of {frame.name}; it sees '
+        raise ConfigError(f'--point {point}: {name} sees no such point of {frame.name}; it sees '
                          f'{_listed(seen.nonzero()[0])}')
     if pixel is not None:
         place = torch.tensor(pixel, dtype=torch.float64)[None]
         if not in_image(place, torch.ones(1), torch.tensor([height, width])).item():
-            raise ValueError(f'--pixel {pixel[0]:g} {pixel[1]:g}: the input image of {name} is '
+            raise ConfigError(f'--pixel {pixel[0]:g} {pixel[1]:g}: the input image of {name} is '
                              f'{width} x {height} pixels')
     if point is None:
         target = np.array([(width - 1) / 2, (height - 1) / 2] if pixel is None else pixel)
@@ -84,7 +85,7 @@ def choose_query(frame: FrameFeatures, camera: int, pixel: Optional[Sequence[flo
 
 
 def draw_model_frame(frame: FrameFeatures, colours: PCAColours, query: Query, camera: int = 0,
-                     probe: Optional[LinearDepthProbe] = None, width: int = 1100) -> np.ndarray:
+                     probe: LinearDepthProbe | None = None, width: int = 1100) -> np.ndarray:
     """Draw everything about one frame; all cameras' features, the rest for one camera.
 
     Args:

@@ -1,11 +1,13 @@
 """What a model makes of one frame: features, embeddings and places of its pixels and points."""
-from typing import Callable, NamedTuple, Optional
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from mmengine.dataset import pseudo_collate
 from torch import Tensor, nn
 
+from ..errors import ConfigError
 from ..geometry import sample_features
 from .frame_sheet import project_sample, to_images
 
@@ -44,14 +46,14 @@ class FrameFeatures(NamedTuple):
     lidar_depth: list
     embed_query: Callable[[Tensor], Tensor]
 
-    def camera_index(self, name: Optional[str]) -> int:
+    def camera_index(self, name: str | None) -> int:
         """Which camera has this name; the first one for ``None``.
 
         Raises:
             ValueError: There is none of this name.
         """
         if name is not None and name not in self.cam_names:
-            raise ValueError(f'no camera {name!r} in {self.name}; there are '
+            raise ConfigError(f'no camera {name!r} in {self.name}; there are '
                              f'{", ".join(self.cam_names)}')
         return 0 if name is None else self.cam_names.index(name)
 

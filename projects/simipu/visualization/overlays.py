@@ -1,5 +1,4 @@
 """Dots, lines and heat maps over images. Pixels are (u, v); whole numbers are centres of pixels."""
-from typing import Optional, Tuple
 
 import cv2
 import numpy as np
@@ -41,7 +40,7 @@ def draw_lidar_overlay(image: np.ndarray,
                        pixels: np.ndarray,
                        depth: np.ndarray,
                        max_depth: float = FAR,
-                       radius: Optional[int] = None) -> np.ndarray:
+                       radius: int | None = None) -> np.ndarray:
     """Draw points over an image, coloured by depth, near ones on top.
 
     Args:
@@ -84,7 +83,7 @@ def _grey(image: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
 
 
-def zoom(image: np.ndarray, pixels: np.ndarray, width: int) -> Tuple[np.ndarray, np.ndarray]:
+def zoom(image: np.ndarray, pixels: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
     """Scale an image to a width, and the pixels (..., 2) in it along.
 
     What is drawn afterwards has lines and dots of the same size on every image.

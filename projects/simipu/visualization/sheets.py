@@ -1,8 +1,8 @@
 """Several pictures on one sheet, with text that can be read."""
 import os
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Sequence, Union
 
 import cv2
 import numpy as np
@@ -89,7 +89,7 @@ def contact_sheet(images: Sequence[np.ndarray],
     return vstack([hstack(cells[i:i + columns]) for i in range(0, len(cells), columns)])
 
 
-def write_png(image: np.ndarray, path: Union[str, os.PathLike]) -> Path:
+def write_png(image: np.ndarray, path: str | os.PathLike) -> Path:
     """Write ``image`` (H, W, 3), making its folder if need be, and return the path.
 
     Raises:

@@ -1,22 +1,23 @@
 """Frames and models from a config, without a runner."""
-from typing import Callable, Optional, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
+from mmdet3d.registry import MODELS
 from mmengine.config import Config
 from torch import nn
 
-from mmdet3d.registry import MODELS
 from ..building import initialise_weights, registry_scope
-from ..checkpoints import CheckpointError, read_state_dict
+from ..checkpoints import read_state_dict
+from ..errors import CheckpointError, ConfigError
 
 
-def build_matcher(cfg: Config) -> Optional[Callable]:
+def build_matcher(cfg: Config) -> Callable | None:
     """The matcher of the config's model, or None if it has none."""
     with registry_scope(cfg):
         return MODELS.build(cfg.model.matcher) if cfg.model.get('matcher') else None
 
 
-def build_model(cfg: Config, checkpoint: Optional[str] = None) -> nn.Module:
+def build_model(cfg: Config, checkpoint: str | None = None) -> nn.Module:
     """The model in evaluation mode, on the CPU, with the weights of a file or else untrained.
 
     Raises:
@@ -42,7 +43,7 @@ def _load(model: nn.Module, checkpoint: str) -> None:
                               ) from error
 
 
-def choose_frames(total: int, count: int, first: Optional[int] = None) -> list[int]:
+def choose_frames(total: int, count: int, first: int | None = None) -> list[int]:
     """``count`` of ``total`` frames: from ``first`` on, or else spread evenly.
 
     Raises:
@@ -50,7 +51,7 @@ def choose_frames(total: int, count: int, first: Optional[int] = None) -> list[i
     """
     if count < 1 or count > total - (first or 0) or (first or 0) < 0:
         start = '' if first is None else f' from index {first} on'
-        raise ValueError(f'{count} frames{start} are asked for, but the split has {total}, indices '
+        raise ConfigError(f'{count} frames{start} are asked for, but the split has {total}, indices '
                          f'0 to {total - 1}; correct --num-frames or --frame-index')
     if first is not None:
         return list(range(first, first + count))

@@ -5,7 +5,8 @@ agreement of depth edges and image edges is compared between the given calibrati
 perturbed ones, so that no absolute level needs to be known.
 """
 import itertools
-from typing import NamedTuple, Optional, Sequence
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -89,10 +90,10 @@ class CalibrationVerdict(NamedTuple):
     score: float
     advantage: float
     best: Perturbation
-    wrong: Optional[bool]
+    wrong: bool | None
 
 
-def agreement(points: np.ndarray, image: np.ndarray, lidar2img: np.ndarray) -> Optional[np.ndarray]:
+def agreement(points: np.ndarray, image: np.ndarray, lidar2img: np.ndarray) -> np.ndarray | None:
     """Agreement of depth edges and image edges under each of ``PERTURBATIONS``.
 
     Args:
@@ -117,7 +118,7 @@ def standardise(values: np.ndarray) -> np.ndarray:
     return (values - others.mean()) / max(others.std(), 1e-12)
 
 
-def judge(agreements: Sequence[Optional[np.ndarray]],
+def judge(agreements: Sequence[np.ndarray | None],
           min_images: int = MIN_IMAGES) -> CalibrationVerdict:
     """Verdict of several images, given :func:`agreement` of each."""
     known = [values for values in agreements if values is not None]

@@ -1,18 +1,17 @@
 """Check an info file and the files it names."""
 from collections import defaultdict
-from typing import Optional, Sequence, Union
+from collections.abc import Sequence
 
 import mmengine
 import numpy as np
 import torch
 
+from ...errors import DataError
 from ...geometry import project, visible
-from ..errors import DataError
 from ..paired_dataset import PairedDataset
 from ..transforms import LoadPairedImages, LoadPairedPoints
 from .calibration_score import MIN_IMAGES, CalibrationVerdict, agreement, judge
-from .info_checks import (check_calibration, check_duplicates, check_intrinsics_and_sizes,
-                          check_time_stamps)
+from .info_checks import check_calibration, check_duplicates, check_intrinsics_and_sizes, check_time_stamps
 from .report import Finding, Report
 
 MIN_VISIBLE_SHARE = 0.005
@@ -21,11 +20,11 @@ ALL_CAMERAS = 'all cameras'
 
 def check_dataset(ann_file: str,
                   data_root: str = '',
-                  data_prefix: Optional[dict] = None,
-                  cameras: Optional[Sequence[str]] = None,
-                  sample: Union[int, str] = 50,
+                  data_prefix: dict | None = None,
+                  cameras: Sequence[str] | None = None,
+                  sample: int | str = 50,
                   load_dim: int = 4,
-                  backend_args: Optional[dict] = None) -> Report:
+                  backend_args: dict | None = None) -> Report:
     """Check all frames of an info file, and the files of some.
 
     Args:
@@ -64,7 +63,7 @@ class _Measurements:
         self.agreement = defaultdict(list)
 
 
-def _spread(frames: list[int], sample: Union[int, str]) -> list[int]:
+def _spread(frames: list[int], sample: int | str) -> list[int]:
     if sample == 'all' or sample >= len(frames):
         return frames
     return [frames[i] for i in np.linspace(0, len(frames) - 1, sample).round().astype(int)]
@@ -83,7 +82,7 @@ def _check_infos(infos: list[dict], frames: dict[int, dict], report: Report) -> 
         report.notes.append('the info file names no sequences, so that no gaps were looked for')
 
 
-def _check_frame(index: int, frame: dict, load_dim: int, backend_args: Optional[dict],
+def _check_frame(index: int, frame: dict, load_dim: int, backend_args: dict | None,
                  measured: _Measurements, report: Report) -> None:
     """Open the files of a frame; measure each camera of which both cloud and image can be used."""
     loader = LoadPairedPoints(load_dim=frame['num_pts_feats'] or load_dim, use_dim=3,
@@ -97,7 +96,7 @@ def _check_frame(index: int, frame: dict, load_dim: int, backend_args: Optional[
                      frame['lidar2img'][i], measured)
 
 
-def _load(loader, frame: dict, index: int, camera: Optional[str], report: Report) -> Optional[dict]:
+def _load(loader, frame: dict, index: int, camera: str | None, report: Report) -> dict | None:
     try:
         return loader(dict(frame))
     except DataError as error:

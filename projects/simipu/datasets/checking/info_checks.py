@@ -1,6 +1,6 @@
 """Checks of an info file alone: calibration matrices, duplicate frames, time stamps."""
 from collections import defaultdict
-from typing import Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 

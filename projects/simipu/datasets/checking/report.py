@@ -1,6 +1,5 @@
 """What a check of a data set found, as text and as JSON."""
 from dataclasses import dataclass, field
-from typing import Optional
 
 MAX_LINES = 10
 """Findings of one kind that the text report lists; the JSON report has all."""
@@ -18,8 +17,8 @@ class Finding:
     """
     kind: str
     message: str
-    frame: Optional[int] = None
-    camera: Optional[str] = None
+    frame: int | None = None
+    camera: str | None = None
 
 
 @dataclass

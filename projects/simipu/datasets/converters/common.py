@@ -6,18 +6,19 @@ import os
 import pickle
 import shutil
 import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import NamedTuple
 
 import mmengine
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from ...errors import DataError
 from ...geometry import check_invertible, to_4x4
-from ..errors import DataError
 
-PathLike = Union[str, Path]
+PathLike = str | Path
 FRAMES_PER_CHUNK = 16
 
 
@@ -26,7 +27,7 @@ class ConvertedSplit(NamedTuple):
     info_file: Path
     num_frames: int
     clouds: str  # folder the clouds are in, relative to the data root
-    left_out: Tuple[str, ...] = ()  # of the whole data set: what it lists but lacks, in words
+    left_out: tuple[str, ...] = ()  # of the whole data set: what it lists but lacks, in words
 
 
 class Subset:
@@ -44,16 +45,16 @@ class Subset:
         self.every = every
         self.scenes = scenes
 
-    def of_frames(self, frames: Sequence) -> List:
+    def of_frames(self, frames: Sequence) -> list:
         """The frames to take of one scene."""
         return list(frames[::self.every])
 
-    def of_scenes(self, scenes: Sequence) -> List:
+    def of_scenes(self, scenes: Sequence) -> list:
         """The scenes to take."""
         return spread(scenes, self.scenes)
 
 
-def spread(items: Sequence, share: float) -> List:
+def spread(items: Sequence, share: float) -> list:
     """``share`` of the items, rounded up and evenly spread, the first one among them."""
     count = math.ceil(share * len(items) - 1e-9)
     return [items[i * len(items) // count] for i in range(count)]
@@ -63,7 +64,7 @@ def write_split(info_file: PathLike,
                 convert: Callable[..., dict],
                 frames: Sequence,
                 clouds: str,
-                num_workers: Optional[int] = None,
+                num_workers: int | None = None,
                 **metainfo) -> ConvertedSplit:
     """Write the info file of ``convert(frame)`` for all frames, in order.
 
@@ -114,7 +115,7 @@ def _claim_parts(parts: Path, key: str) -> None:
     key_file.write_text(key)
 
 
-def _chunks(frames: Sequence) -> Iterator[Tuple[int, Sequence]]:
+def _chunks(frames: Sequence) -> Iterator[tuple[int, Sequence]]:
     for start in range(0, len(frames), FRAMES_PER_CHUNK):
         yield start, frames[start:start + FRAMES_PER_CHUNK]
 
@@ -123,14 +124,14 @@ def _part(parts: Path, number: int) -> Path:
     return parts / f'{number:09d}.pkl'
 
 
-def _convert_chunk(convert: Callable, parts: Path, chunk: Tuple[int, Sequence]) -> int:
+def _convert_chunk(convert: Callable, parts: Path, chunk: tuple[int, Sequence]) -> int:
     number, frames = chunk
     dump_whole([convert(frame) for frame in frames], _part(parts, number))
     return len(frames)
 
 
 def _convert_chunks(convert_chunk: Callable, parts: Path, frames: Sequence,
-                    num_workers: Optional[int]) -> None:
+                    num_workers: int | None) -> None:
     todo = [chunk for chunk in _chunks(frames) if not _part(parts, chunk[0]).is_file()]
     progress = mmengine.ProgressBar(len(frames))
     finished = len(frames) - sum(len(chunk) for _, chunk in todo)
@@ -196,7 +197,7 @@ def camera_info(img_path: str, size: dict, cam2img: np.ndarray, lidar2cam: np.nd
                 **{name: matrix.tolist() for name, matrix in matrices.items()})
 
 
-def read_key_values(path: PathLike, named_by: str) -> Dict[str, str]:
+def read_key_values(path: PathLike, named_by: str) -> dict[str, str]:
     """Lines ``key: value`` of a calibration file.
 
     Raises:
@@ -207,7 +208,7 @@ def read_key_values(path: PathLike, named_by: str) -> Dict[str, str]:
     return {key.strip(): value.strip() for key, separator, value in lines if separator}
 
 
-def read_numbers(values: Dict[str, str], key: str, shape: tuple, path: PathLike) -> np.ndarray:
+def read_numbers(values: dict[str, str], key: str, shape: tuple, path: PathLike) -> np.ndarray:
     """The numbers after a key of ``read_key_values``, as float64 array of that shape.
 
     Raises:
@@ -228,7 +229,7 @@ def read_numbers(values: Dict[str, str], key: str, shape: tuple, path: PathLike)
     return numbers.reshape(shape)
 
 
-def read_matrix(values: Dict[str, str], key: str, shape: tuple, path: PathLike) -> np.ndarray:
+def read_matrix(values: dict[str, str], key: str, shape: tuple, path: PathLike) -> np.ndarray:
     """A 3x3 or 3x4 matrix of ``read_key_values`` as an invertible 4x4.
 
     Raises:

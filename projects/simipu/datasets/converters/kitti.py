@@ -1,13 +1,24 @@
 """KITTI object data set (and whatever has its layout) to info files, without reading labels."""
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import List, NamedTuple, Optional, Sequence, Tuple
+from typing import NamedTuple
 
 import numpy as np
 
-from ..errors import DataError
-from .common import (ConvertedSplit, PathLike, Subset, camera_info, check_point_file, image_size,
-                     read_key_values, read_matrix, require_folder, write_split)
+from ...errors import DataError
+from .common import (
+    ConvertedSplit,
+    PathLike,
+    Subset,
+    camera_info,
+    check_point_file,
+    image_size,
+    read_key_values,
+    read_matrix,
+    require_folder,
+    write_split,
+)
 
 NUM_POINT_FEATS = 4  # x, y, z, intensity
 CLOUD_FOLDERS = ('velodyne', 'velodyne_reduced')
@@ -15,10 +26,10 @@ CLOUD_FOLDERS = ('velodyne', 'velodyne_reduced')
 
 def create_kitti_infos(root_path: PathLike,
                        out_dir: PathLike,
-                       splits: Optional[Sequence[str]] = None,
-                       clouds: Optional[str] = None,
+                       splits: Sequence[str] | None = None,
+                       clouds: str | None = None,
                        subset: Subset = Subset(),
-                       num_workers: Optional[int] = None) -> List[ConvertedSplit]:
+                       num_workers: int | None = None) -> list[ConvertedSplit]:
     """Write ``out_dir/simipu_infos_<split>.pkl`` for each split.
 
     Reads ``{training,testing}/{image_2,calib,velodyne or velodyne_reduced}`` and the lists in
@@ -71,7 +82,7 @@ def kitti_calibration(path: PathLike, named_by: str = 'the data set') -> KittiCa
     return KittiCalibration(read_matrix(values, 'P2', (3, 4), path), lidar2cam)
 
 
-def _split_files(root_path: Path, splits: Optional[Sequence[str]]) -> List[Path]:
+def _split_files(root_path: Path, splits: Sequence[str] | None) -> list[Path]:
     folder = root_path / 'ImageSets'
     if splits is None:
         files = sorted(file for file in folder.glob('*.txt') if file.read_text().strip())
@@ -88,7 +99,7 @@ def _split_files(root_path: Path, splits: Optional[Sequence[str]]) -> List[Path]
     return files
 
 
-def _with_folder(root_path: Path, split_files: List[Path]) -> Tuple[List[Path], Tuple[str, ...]]:
+def _with_folder(root_path: Path, split_files: list[Path]) -> tuple[list[Path], tuple[str, ...]]:
     """The lists whose folder is there, and in words those whose is not."""
     present = [file for file in split_files if (root_path / _part(file)).is_dir()]
     if not present:
@@ -104,8 +115,8 @@ def _part(split_file: Path) -> str:
     return 'testing' if split_file.stem.startswith('test') else 'training'
 
 
-def _create_split(root_path: Path, out_dir: Path, split_file: Path, clouds: Optional[str],
-                  subset: Subset, num_workers: Optional[int]) -> ConvertedSplit:
+def _create_split(root_path: Path, out_dir: Path, split_file: Path, clouds: str | None,
+                  subset: Subset, num_workers: int | None) -> ConvertedSplit:
     frames = subset.of_frames(split_file.read_text().split())
     if not frames:
         raise DataError(f'{split_file} is empty; expected one frame number per line')
@@ -117,7 +128,7 @@ def _create_split(root_path: Path, out_dir: Path, split_file: Path, clouds: Opti
                        cloud_folder, num_workers, dataset='kitti', split=split_file.stem)
 
 
-def _cloud_folder(root_path: Path, part: str, clouds: Optional[str]) -> str:
+def _cloud_folder(root_path: Path, part: str, clouds: str | None) -> str:
     candidates = [clouds] if clouds else CLOUD_FOLDERS
     for candidate in candidates:
         if (root_path / part / candidate).is_dir():

@@ -4,17 +4,30 @@ Both are rectified: ``lidar2img = P_rect @ R_rect_00 @ Tr_velo_to_cam`` (Geiger 
 Robotics: The KITTI Dataset, IJRR 2013). The devkit's odometry files hold ``P`` and ``Tr``, in
 which the rotation is contained.
 """
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Optional, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from ..errors import DataError
-from .common import (ConvertedSplit, PathLike, Subset, camera_info, check_point_file, image_size,
-                     read_key_values, read_matrix, read_numbers, require_file, require_folder,
-                     spread, write_split)
+from ...errors import DataError
+from .common import (
+    ConvertedSplit,
+    PathLike,
+    Subset,
+    camera_info,
+    check_point_file,
+    image_size,
+    read_key_values,
+    read_matrix,
+    read_numbers,
+    require_file,
+    require_folder,
+    spread,
+    write_split,
+)
 
 CAMERAS = ('CAM2', 'CAM3')  # the colour cameras, left and right
 NUM_POINT_FEATS = 4  # x, y, z, intensity
@@ -23,7 +36,7 @@ VAL_SCENES = 0.1  # share of the scenes for validation; KITTI has no official sp
 
 class Calibration(NamedTuple):
     """(4, 4) matrices; the pixel of a point is ``cam2img @ lidar2cam @ point``."""
-    cam2img: Dict[str, np.ndarray]  # by camera
+    cam2img: dict[str, np.ndarray]  # by camera
     lidar2cam: np.ndarray  # to the rectified frame of camera 0
 
 
@@ -31,9 +44,9 @@ class Scene(NamedTuple):
     """A drive or sequence: folders below the data root, and what its frames share."""
     name: str
     cloud_folder: str
-    image_folders: Dict[str, str]  # by camera
+    image_folders: dict[str, str]  # by camera
     calibration: Calibration
-    timestamps: List[float]  # seconds, by frame number
+    timestamps: list[float]  # seconds, by frame number
 
 
 class KittiFrame(NamedTuple):
@@ -47,7 +60,7 @@ def create_kitti_raw_infos(root_path: PathLike,
                            cameras: Sequence[str] = CAMERAS,
                            val_scenes: float = VAL_SCENES,
                            subset: Subset = Subset(),
-                           num_workers: Optional[int] = None) -> List[ConvertedSplit]:
+                           num_workers: int | None = None) -> list[ConvertedSplit]:
     """Write ``out_dir/simipu_infos_{train,val}.pkl`` of KITTI's raw data.
 
     Reads ``<date>/{calib_cam_to_cam,calib_velo_to_cam}.txt`` and of each
@@ -80,7 +93,7 @@ def create_kitti_odometry_infos(root_path: PathLike,
                                 cameras: Sequence[str] = CAMERAS,
                                 val_scenes: float = VAL_SCENES,
                                 subset: Subset = Subset(),
-                                num_workers: Optional[int] = None) -> List[ConvertedSplit]:
+                                num_workers: int | None = None) -> list[ConvertedSplit]:
     """Write ``out_dir/simipu_infos_{train,val}.pkl`` of KITTI's odometry sequences.
 
     Reads ``sequences/NN/{calib.txt,times.txt,image_2,image_3,velodyne}``; see
@@ -105,7 +118,7 @@ def _known(cameras: Sequence[str]) -> Sequence[str]:
 
 def _create_infos(scenes: list, root_path: Path, out_dir: PathLike, dataset: str,
                   val_scenes: float, subset: Subset,
-                  num_workers: Optional[int]) -> List[ConvertedSplit]:
+                  num_workers: int | None) -> list[ConvertedSplit]:
     """``scenes`` are functions that read a Scene, so that only those that are taken are read."""
     if not 0 <= val_scenes < 1:
         raise DataError(f'expected 0 <= --val-scenes < 1, got {val_scenes}')
@@ -181,7 +194,7 @@ def _raw_calibration(date: Path, cameras: Sequence[str]) -> Calibration:
                        read_matrix(cam_to_cam, 'R_rect_00', (3, 3), cam_path) @ velo2cam)
 
 
-def _date_times(path: Path, named_by: str) -> List[float]:
+def _date_times(path: Path, named_by: str) -> list[float]:
     """Seconds of lines such as '2011-09-26 13:02:25.951199337'."""
     require_file(path, named_by)
     times = []
@@ -209,7 +222,7 @@ def _sequence(folder: Path, root_path: Path, cameras: Sequence[str]) -> Scene:
         timestamps=_seconds(folder / 'times.txt', f'sequence {folder.name}'))
 
 
-def _seconds(path: Path, named_by: str) -> List[float]:
+def _seconds(path: Path, named_by: str) -> list[float]:
     require_file(path, named_by)
     try:
         return [float(number) for number in path.read_text().split()]

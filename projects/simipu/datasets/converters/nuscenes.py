@@ -4,15 +4,26 @@ The vehicle moves between the time stamps of LiDAR and cameras. ``lidar2img`` ta
 by the ego poses of both: LiDAR -> ego at the sweep's time -> global -> ego at the image's time ->
 camera -> image.
 """
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import NamedTuple
 
 import numpy as np
 
-from ..errors import DataError
-from .common import (ConvertedSplit, PathLike, Subset, camera_info, check_point_file,
-                     invertible_4x4, require_file, require_folder, spread, write_split)
+from ...errors import DataError
+from .common import (
+    ConvertedSplit,
+    PathLike,
+    Subset,
+    camera_info,
+    check_point_file,
+    invertible_4x4,
+    require_file,
+    require_folder,
+    spread,
+    write_split,
+)
 
 LIDAR = 'LIDAR_TOP'
 CAMERAS = ('CAM_FRONT', 'CAM_FRONT_RIGHT', 'CAM_FRONT_LEFT', 'CAM_BACK', 'CAM_BACK_LEFT',
@@ -32,7 +43,7 @@ class Recording(NamedTuple):
     timestamp: float  # seconds
     size: dict  # height and width; of images
     sensor_to_global: np.ndarray  # (4, 4)
-    intrinsics: Optional[np.ndarray]  # (3, 3); of cameras
+    intrinsics: np.ndarray | None  # (3, 3); of cameras
 
 
 class NuscenesFrame(NamedTuple):
@@ -41,7 +52,7 @@ class NuscenesFrame(NamedTuple):
     scene: str
     token: str  # of the sample, for a key frame; else of the sweep
     lidar: Recording
-    images: Dict[str, Recording]  # by camera
+    images: dict[str, Recording]  # by camera
 
 
 def create_nuscenes_infos(root_path: PathLike,
@@ -50,7 +61,7 @@ def create_nuscenes_infos(root_path: PathLike,
                           cameras: Sequence[str] = CAMERAS,
                           sweeps: int = 0,
                           subset: Subset = Subset(),
-                          num_workers: Optional[int] = None) -> List[ConvertedSplit]:
+                          num_workers: int | None = None) -> list[ConvertedSplit]:
     """Write ``out_dir/simipu_infos_{train,val}.pkl``, or ``..._test.pkl``, by the official splits.
 
     Scenes that the tables list but whose files are not there (nuScenes comes in parts) are left out
@@ -100,7 +111,7 @@ def _load_tables(root_path: PathLike, version: str):
     return NuScenes(version=version, dataroot=str(root_path), verbose=False)
 
 
-def _scene_names(version: str) -> Dict[str, List[str]]:
+def _scene_names(version: str) -> dict[str, list[str]]:
     from nuscenes.utils import splits
     return {split: getattr(splits, name) for split, name in VERSIONS[version].items()}
 
@@ -114,7 +125,7 @@ class _FrameReader:
         self.sweeps = sweeps
         self.subset = subset
 
-    def read(self, scenes: List[dict]) -> Tuple[List[NuscenesFrame], List[str]]:
+    def read(self, scenes: list[dict]) -> tuple[list[NuscenesFrame], list[str]]:
         """Frames of the scenes that are there, and a line for each scene that is not."""
         frames, left_out, present = [], [], []
         for scene in scenes:
@@ -151,9 +162,9 @@ class _FrameReader:
                 yield None, sweep, {name: recorded.nearest(sweep['timestamp'])
                                     for name, recorded in images.items()}
 
-    def _sweeps_between(self, scene: dict) -> Dict[str, List[dict]]:
+    def _sweeps_between(self, scene: dict) -> dict[str, list[dict]]:
         """By key sweep: those that follow it, before the next one."""
-        following: Dict[str, List[dict]] = {}
+        following: dict[str, list[dict]] = {}
         for sweep in self._chain('sample_data', self._first_recording(scene, LIDAR)['token']):
             if sweep['is_key_frame']:
                 current = following.setdefault(sweep['token'], [])
@@ -162,7 +173,7 @@ class _FrameReader:
         return {token: spread(sweeps, min(1, self.sweeps / len(sweeps)))
                 for token, sweeps in following.items() if sweeps}
 
-    def _chain(self, table: str, token: str) -> List[dict]:
+    def _chain(self, table: str, token: str) -> list[dict]:
         """The record and all that follow it."""
         records = []
         while token:
@@ -182,7 +193,7 @@ class _FrameReader:
 class _ByTime:
     """Recordings of one sensor, to be found by time."""
 
-    def __init__(self, records: List[dict]) -> None:
+    def __init__(self, records: list[dict]) -> None:
         self.records = records
         self.times = np.array([record['timestamp'] for record in records])
 

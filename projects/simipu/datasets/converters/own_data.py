@@ -4,13 +4,22 @@ A frame is what docs/data_format.md describes; image sizes may be left out, and 
 ``cam2img`` and ``lidar2cam`` are given.
 """
 import json
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
-from typing import Dict, Iterable, List, NamedTuple, Optional
+from typing import NamedTuple
 
-from ..errors import DataError
-from .common import (ConvertedSplit, PathLike, Subset, check_point_file, image_size, invertible_4x4,
-                     require_folder, write_split)
+from ...errors import DataError
+from .common import (
+    ConvertedSplit,
+    PathLike,
+    Subset,
+    check_point_file,
+    image_size,
+    invertible_4x4,
+    require_folder,
+    write_split,
+)
 
 _MATRICES = ('cam2img', 'lidar2cam', 'lidar2img')
 
@@ -24,7 +33,7 @@ class OwnFrame(NamedTuple):
 def write_infos(frames: Iterable[dict],
                 out_file: PathLike,
                 root_path: PathLike = '',
-                num_workers: Optional[int] = None,
+                num_workers: int | None = None,
                 **metainfo) -> ConvertedSplit:
     """Write the info file of your own frames, after checking each and completing its sizes.
 
@@ -55,7 +64,7 @@ def create_jsonl_infos(frames_file: PathLike,
                        root_path: PathLike,
                        out_dir: PathLike,
                        subset: Subset = Subset(),
-                       num_workers: Optional[int] = None) -> List[ConvertedSplit]:
+                       num_workers: int | None = None) -> list[ConvertedSplit]:
     """Write ``out_dir/simipu_infos_<split>.pkl`` from a file with one frame per line, as JSON.
 
     Args:
@@ -69,7 +78,7 @@ def create_jsonl_infos(frames_file: PathLike,
     Raises:
         DataError: As :func:`write_infos`, or a line is no JSON object.
     """
-    splits: Dict[str, Dict[str, List[OwnFrame]]] = {}
+    splits: dict[str, dict[str, list[OwnFrame]]] = {}
     for line in _read_lines(Path(frames_file)):
         sequences = splits.setdefault(str(line.frame.get('split', 'train')), {})
         sequences.setdefault(str(line.frame.get('sequence')), []).append(line)
@@ -82,7 +91,7 @@ def create_jsonl_infos(frames_file: PathLike,
     return written
 
 
-def _read_lines(path: Path) -> List[OwnFrame]:
+def _read_lines(path: Path) -> list[OwnFrame]:
     if not path.is_file():
         raise DataError(f'no file {path}; expected one frame per line, as JSON object')
     frames = []
@@ -102,8 +111,8 @@ def _read_lines(path: Path) -> List[OwnFrame]:
     return frames
 
 
-def _write(frames: List[OwnFrame], out_file: Path, root_path: PathLike,
-           num_workers: Optional[int], metainfo: dict) -> ConvertedSplit:
+def _write(frames: list[OwnFrame], out_file: Path, root_path: PathLike,
+           num_workers: int | None, metainfo: dict) -> ConvertedSplit:
     if not frames:
         raise DataError(f'no frames for {out_file}; expected at least one')
     root_path = require_folder(root_path or '.', 'the folder of your data, to which the paths of '

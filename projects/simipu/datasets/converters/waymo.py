@@ -5,36 +5,48 @@ to version 1.3, ``calib`` (P0 to P4, R0_rect, Tr_velo_to_cam_0 to 4) and ``times
 writes no calibration files: it is in ``waymo_infos_{train,val,test}.pkl`` beside those folders, and
 taken from there.
 """
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import NamedTuple
 
 import mmengine
 import numpy as np
 
-from ..errors import DataError
-from .common import (ConvertedSplit, PathLike, Subset, camera_info, check_point_file, image_size,
-                     invertible_4x4, read_key_values, read_matrix, require_folder, write_split)
+from ...errors import DataError
+from .common import (
+    ConvertedSplit,
+    PathLike,
+    Subset,
+    camera_info,
+    check_point_file,
+    image_size,
+    invertible_4x4,
+    read_key_values,
+    read_matrix,
+    require_folder,
+    write_split,
+)
 
 CAMERAS = ('CAM_FRONT', 'CAM_FRONT_LEFT', 'CAM_FRONT_RIGHT', 'CAM_SIDE_LEFT', 'CAM_SIDE_RIGHT')
 NUM_POINT_FEATS = 6  # x, y, z, intensity, elongation, place in the range image
 SPLITS = {'train': 'training', 'val': 'validation', 'test': 'testing'}
 _SEQUENCE_DIGITS = 4  # a frame is named PSSSFFF: split, sequence (with split: 4 digits) and frame
 
-Matrices = Tuple[np.ndarray, np.ndarray]  # cam2img and lidar2cam, (4, 4)
+Matrices = tuple[np.ndarray, np.ndarray]  # cam2img and lidar2cam, (4, 4)
 
 
 class WaymoFrame(NamedTuple):
     """A frame by its number in file names, and what mmdet3d 1.4 says about it, else None."""
     name: str
-    info: Optional[dict]
+    info: dict | None
 
 
 def create_waymo_infos(root_path: PathLike,
                        out_dir: PathLike,
                        cameras: Sequence[str] = CAMERAS,
                        subset: Subset = Subset(),
-                       num_workers: Optional[int] = None) -> List[ConvertedSplit]:
+                       num_workers: int | None = None) -> list[ConvertedSplit]:
     """Write ``out_dir/simipu_infos_{train,val,test}.pkl``, one for each folder that is there.
 
     Args:
@@ -62,8 +74,8 @@ def create_waymo_infos(root_path: PathLike,
 
 
 def _create_split(split: str, part: str, root_path: Path, out_dir: Path, cameras: Sequence[str],
-                  subset: Subset, num_workers: Optional[int]) -> ConvertedSplit:
-    sequences: Dict[str, List[str]] = {}
+                  subset: Subset, num_workers: int | None) -> ConvertedSplit:
+    sequences: dict[str, list[str]] = {}
     for path in sorted((root_path / part / 'velodyne').glob('*.bin')):
         sequences.setdefault(path.stem[:_SEQUENCE_DIGITS], []).append(path.stem)
     names = [name for sequence in subset.of_scenes(list(sequences))
@@ -75,7 +87,7 @@ def _create_split(split: str, part: str, root_path: Path, out_dir: Path, cameras
                        num_workers, dataset='waymo', split=split)
 
 
-def _mmdet3d_infos(root_path: Path, split: str) -> Dict[str, dict]:
+def _mmdet3d_infos(root_path: Path, split: str) -> dict[str, dict]:
     """mmdet3d 1.4's info of each frame, by its name: of that only calibration and time stamp."""
     path = root_path / f'waymo_infos_{split}.pkl'
     if not path.is_file():
@@ -113,7 +125,7 @@ def _image_path(name: str, number: int, root_path: Path, part: str) -> str:
     return png if (root_path / png).is_file() else path
 
 
-def _calib_file(frame: WaymoFrame, root_path: Path, part: str) -> Dict[str, Matrices]:
+def _calib_file(frame: WaymoFrame, root_path: Path, part: str) -> dict[str, Matrices]:
     path = root_path / part / 'calib' / f'{frame.name}.txt'
     values = read_key_values(path, f'{root_path / part}/velodyne')
     rectify = read_matrix(values, 'R0_rect', (3, 3), path)
@@ -122,12 +134,12 @@ def _calib_file(frame: WaymoFrame, root_path: Path, part: str) -> Dict[str, Matr
             for number, camera in enumerate(CAMERAS)}
 
 
-def _time_file(frame: WaymoFrame, root_path: Path, part: str) -> Optional[int]:
+def _time_file(frame: WaymoFrame, root_path: Path, part: str) -> int | None:
     path = root_path / part / 'timestamp' / f'{frame.name}.txt'
     return int(path.read_text()) if path.is_file() else None
 
 
-def _info_calibration(frame: WaymoFrame, root_path: Path, part: str) -> Dict[str, Matrices]:
+def _info_calibration(frame: WaymoFrame, root_path: Path, part: str) -> dict[str, Matrices]:
     if frame.info is None:
         raise DataError(f'{root_path}: mmdet3d\'s waymo_infos has no frame {frame.name}, but there '
                         f'is {part}/velodyne/{frame.name}.bin; let mmdet3d\'s create_data.py waymo '
@@ -138,5 +150,5 @@ def _info_calibration(frame: WaymoFrame, root_path: Path, part: str) -> Dict[str
                           for key in ('cam2img', 'lidar2cam')) for camera in CAMERAS}
 
 
-def _info_time(frame: WaymoFrame, root_path: Path, part: str) -> Optional[int]:
+def _info_time(frame: WaymoFrame, root_path: Path, part: str) -> int | None:
     return frame.info['timestamp']

@@ -3,7 +3,7 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmdet3d.registry import TRANSFORMS
 
-from ..errors import DataError
+from ...errors import ConfigError, DataError
 
 
 @TRANSFORMS.register_module()
@@ -28,7 +28,7 @@ class SampleCameras(BaseTransform):
     def transform(self, results: dict) -> dict:
         names = results['cam_names']
         if 'img' in results:
-            raise ValueError('SampleCameras must come before LoadPairedImages in the pipeline')
+            raise ConfigError('SampleCameras must come before LoadPairedImages in the pipeline')
         if len(names) < self.num_cameras:
             raise DataError(f'{results["lidar_path"]}: SampleCameras wants {self.num_cameras} '
                             f'cameras, but this frame has {len(names)} ({", ".join(names)}); '

@@ -4,19 +4,19 @@ Each transform changes ``img`` (V arrays (H, W, 3), BGR, uint8) and ``img_shape`
 what it did to pixels into ``img_aug_matrix`` (V, 4, 4); nothing else needs to know. Sizes are
 (width, height) in arguments, as in mmcv, and (height, width) in ``img_shape``.
 """
-from typing import Sequence, Tuple, Union
+from collections.abc import Sequence
 
 import cv2
 import mmcv
 import numpy as np
 from mmcv.transforms import BaseTransform
-from mmdet3d.registry import TRANSFORMS
 from mmdet.datasets.transforms import PhotoMetricDistortion
+from mmdet3d.registry import TRANSFORMS
 
-from ...geometry import (crop_matrix, flip_matrix, image_rotation_matrix, invert_matrix,
-                         resize_matrix)
+from ...errors import ConfigError
+from ...geometry import crop_matrix, flip_matrix, image_rotation_matrix, invert_matrix, resize_matrix
 
-Size = Tuple[int, int]
+Size = tuple[int, int]
 
 
 class _ImageTransform(BaseTransform):
@@ -34,7 +34,7 @@ class _ImageTransform(BaseTransform):
     def draw_parameters(self):
         """Random parameters that all images of a frame share."""
 
-    def transform_image(self, image: np.ndarray, parameters) -> Tuple[np.ndarray, np.ndarray]:
+    def transform_image(self, image: np.ndarray, parameters) -> tuple[np.ndarray, np.ndarray]:
         """The new image, and the (4, 4) matrix from its old pixels to its new ones."""
         raise NotImplementedError
 
@@ -55,7 +55,7 @@ class ResizeImages(_ImageTransform):
     """
 
     def __init__(self,
-                 scale: Union[Size, Sequence[Size]],
+                 scale: Size | Sequence[Size],
                  keep_ratio: bool = True,
                  interpolation: str = 'bilinear') -> None:
         self.scale = np.broadcast_to(scale, (2, 2)).tolist()
@@ -67,7 +67,7 @@ class ResizeImages(_ImageTransform):
         width, height = np.rint(smallest + np.random.rand() * (largest - smallest)).astype(int)
         return int(width), int(height)
 
-    def transform_image(self, image: np.ndarray, parameters: Size) -> Tuple[np.ndarray, np.ndarray]:
+    def transform_image(self, image: np.ndarray, parameters: Size) -> tuple[np.ndarray, np.ndarray]:
         height, width = image.shape[:2]
         size = mmcv.rescale_size((width, height), _as_scale(parameters, (width, height))) \
             if self.keep_ratio else parameters
@@ -92,16 +92,16 @@ class CropImages(_ImageTransform):
 
     def __init__(self, size: Size, mode: str = 'random') -> None:
         if mode not in ('random', 'center'):
-            raise ValueError(f"CropImages: mode must be 'random' or 'center', not {mode!r}")
+            raise ConfigError(f"CropImages: mode must be 'random' or 'center', not {mode!r}")
         self.size = size
         self.mode = mode
 
-    def transform_image(self, image: np.ndarray, parameters: None) -> Tuple[np.ndarray, np.ndarray]:
+    def transform_image(self, image: np.ndarray, parameters: None) -> tuple[np.ndarray, np.ndarray]:
         x0, width = self._interval(image.shape[1], self.size[0])
         y0, height = self._interval(image.shape[0], self.size[1])
         return image[y0:y0 + height, x0:x0 + width], crop_matrix(x0, y0)
 
-    def _interval(self, length: int, wanted: int) -> Tuple[int, int]:
+    def _interval(self, length: int, wanted: int) -> tuple[int, int]:
         """Start and length of the crop along one side."""
         slack = max(length - wanted, 0)
         start = np.random.randint(slack + 1) if self.mode == 'random' else slack // 2
@@ -119,7 +119,7 @@ class FlipImages(_ImageTransform):
     def __init__(self, prob: float = 0.5) -> None:
         self.prob = prob
 
-    def transform_image(self, image: np.ndarray, parameters: None) -> Tuple[np.ndarray, np.ndarray]:
+    def transform_image(self, image: np.ndarray, parameters: None) -> tuple[np.ndarray, np.ndarray]:
         if np.random.rand() >= self.prob:
             return image, np.eye(4)
         return mmcv.imflip(image), flip_matrix(image.shape[1])
@@ -144,7 +144,7 @@ class RotateImages(_ImageTransform):
             _check_not_cropped(*args)
         return super().transform(results)
 
-    def transform_image(self, image: np.ndarray, parameters: None) -> Tuple[np.ndarray, np.ndarray]:
+    def transform_image(self, image: np.ndarray, parameters: None) -> tuple[np.ndarray, np.ndarray]:
         height, width = image.shape[:2]
         angle = np.deg2rad(np.random.uniform(-self.max_angle, self.max_angle))
         matrix = image_rotation_matrix(angle, height, width)
@@ -158,7 +158,7 @@ def _check_not_cropped(img_aug_matrix: np.ndarray, ori_shape: Size, img_shape: S
     corners = corners @ invert_matrix(img_aug_matrix, 'img_aug_matrix').T
     extent = np.abs(corners[1, :2] - corners[0, :2])
     if not np.allclose(extent, ori_shape[::-1], atol=1):
-        raise ValueError('RotateImages needs the whole original image, or points could lie in the '
+        raise ConfigError('RotateImages needs the whole original image, or points could lie in the '
                          'black corners it makes: put it before CropImages in the pipeline, and '
                          'only once')
 
@@ -176,6 +176,6 @@ class PhotometricDistortImages(_ImageTransform):
     def __init__(self, **kwargs) -> None:
         self.distortion = PhotoMetricDistortion(**kwargs)
 
-    def transform_image(self, image: np.ndarray, parameters: None) -> Tuple[np.ndarray, np.ndarray]:
+    def transform_image(self, image: np.ndarray, parameters: None) -> tuple[np.ndarray, np.ndarray]:
         distorted = self.distortion.transform(dict(img=image))['img']
         return np.rint(distorted).clip(0, 255).astype(np.uint8), np.eye(4)

@@ -1,5 +1,5 @@
 """Load the cloud and the images of a frame, and refuse what is broken."""
-from typing import Optional, Sequence, Union
+from collections.abc import Sequence
 
 import mmcv
 import numpy as np
@@ -8,10 +8,10 @@ from mmdet3d.datasets.transforms import LoadPointsFromFile
 from mmdet3d.registry import TRANSFORMS
 from mmengine.fileio import get
 
-from ..errors import DataError
+from ...errors import DataError
 
 
-def _read(path: str, backend_args: Optional[dict]) -> bytes:
+def _read(path: str, backend_args: dict | None) -> bytes:
     try:
         return get(path, backend_args=backend_args)
     except (FileNotFoundError, IsADirectoryError):
@@ -40,10 +40,10 @@ class LoadPairedPoints(LoadPointsFromFile):
 
     def __init__(self,
                  load_dim: int = 4,
-                 use_dim: Union[int, Sequence[int]] = 4,
+                 use_dim: int | Sequence[int] = 4,
                  norm_intensity: bool = False,
                  norm_elongation: bool = False,
-                 backend_args: Optional[dict] = None) -> None:
+                 backend_args: dict | None = None) -> None:
         super().__init__(coord_type='LIDAR', load_dim=load_dim, use_dim=use_dim,
                          norm_intensity=norm_intensity, norm_elongation=norm_elongation,
                          backend_args=backend_args)
@@ -92,7 +92,7 @@ class LoadPairedImages(BaseTransform):
         DataError: An image is missing, cannot be decoded, or is not of the info file's size.
     """
 
-    def __init__(self, imdecode_backend: str = 'cv2', backend_args: Optional[dict] = None) -> None:
+    def __init__(self, imdecode_backend: str = 'cv2', backend_args: dict | None = None) -> None:
         self.imdecode_backend = imdecode_backend
         self.backend_args = backend_args
 
@@ -105,7 +105,7 @@ class LoadPairedImages(BaseTransform):
         results['img_aug_matrix'] = np.stack([np.eye(4)] * len(images))
         return results
 
-    def _load(self, path: str, size: Optional[tuple]) -> np.ndarray:
+    def _load(self, path: str, size: tuple | None) -> np.ndarray:
         content = _read(path, self.backend_args)
         image = None
         if content:

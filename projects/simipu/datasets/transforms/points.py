@@ -1,5 +1,5 @@
 """Choose the points of a cloud, and make its second view."""
-from typing import Sequence, Union
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -7,9 +7,16 @@ from mmcv.transforms import BaseTransform
 from mmdet3d.datasets.transforms import PointsRangeFilter
 from mmdet3d.registry import TRANSFORMS
 
-from ...geometry import (about_centre, mirror_matrix, project_to_cameras, rotation_matrix,
-                         scaling_matrix, transform_points, translation_matrix)
-from ..errors import DataError
+from ...errors import ConfigError, DataError
+from ...geometry import (
+    about_centre,
+    mirror_matrix,
+    project_to_cameras,
+    rotation_matrix,
+    scaling_matrix,
+    transform_points,
+    translation_matrix,
+)
 
 
 @TRANSFORMS.register_module()
@@ -58,7 +65,7 @@ class SamplePoints(BaseTransform):
 
     def __init__(self, num_points: int, visible_share: float = 0.0) -> None:
         if not 0 <= visible_share <= 1:
-            raise ValueError(f'SamplePoints: visible_share must be in 0..1, not {visible_share}')
+            raise ConfigError(f'SamplePoints: visible_share must be in 0..1, not {visible_share}')
         self.num_points = num_points
         self.visible_share = visible_share
 
@@ -118,8 +125,8 @@ class PointCloudSecondView(BaseTransform):
     def __init__(self,
                  rot_range: Sequence[float] = (-np.pi / 2, np.pi / 2),
                  scale_range: Sequence[float] = (0.75, 1.25),
-                 flip_prob: Union[float, Sequence[float]] = 0.5,
-                 translation_std: Union[float, Sequence[float]] = 0.0,
+                 flip_prob: float | Sequence[float] = 0.5,
+                 translation_std: float | Sequence[float] = 0.0,
                  centre: Sequence[float] = (35.2, 0.0, -1.0),
                  shuffle: bool = True) -> None:
         self.rot_range = rot_range

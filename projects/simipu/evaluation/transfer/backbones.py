@@ -1,15 +1,15 @@
 """The backbones that are compared: random weights, or those of a checkpoint."""
-from typing import Optional
 
+from mmdet3d.registry import MODELS
 from mmengine.config import Config
 from mmengine.device import get_device
 from torch import nn
 
-from mmdet3d.registry import MODELS
 from ...building import initialise_weights, registry_scope
-from ...checkpoints import CheckpointError, read_state_dict
+from ...checkpoints import read_state_dict
 from ...checkpoints.exporting import backbone_prefix, take_prefix
-from ...engine.seeding import seed_everything
+from ...errors import CheckpointError
+from ...seeding import seed_everything
 
 
 def feature_level(cfg: Config) -> int:
@@ -29,7 +29,7 @@ def has_own_random_weights(cfg: Config) -> bool:
     return init_cfg is not None and not (isinstance(init_cfg, dict) and init_cfg.get('type') == 'Pretrained')
 
 
-def build_backbone(cfg: Config, checkpoint: Optional[str] = None, seed: int = 0,
+def build_backbone(cfg: Config, checkpoint: str | None = None, seed: int = 0,
                    class_init: bool = False) -> nn.Module:
     """The config's ``model.img_backbone``, on the GPU if there is one.
 

@@ -1,8 +1,9 @@
 """The protocol: which frames, which seeds, how the learning rate is chosen, what is measured."""
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, Optional, Sequence
+from typing import NamedTuple
 
 import torch
 from mmengine.config import Config
@@ -10,9 +11,8 @@ from mmengine.dataset import BaseDataset
 from torch import nn
 
 from ...building import build_split
-from ...config_check import ConfigError
-from ...datasets import DataError
-from ...engine.seeding import mix_seeds
+from ...errors import ConfigError, DataError
+from ...seeding import mix_seeds
 from ..depth_probe import DepthErrors
 from .backbones import build_backbone, feature_level
 from .controls import calibrate_batch_norm, position_features
@@ -88,13 +88,13 @@ class Measurement:
         return min(self.tuning, key=self.tuning.get)
 
 
-def parse_backbones(arguments: Sequence[str]) -> dict[str, Optional[list[str]]]:
+def parse_backbones(arguments: Sequence[str]) -> dict[str, list[str] | None]:
     """``NAME=CHECKPOINT`` of a command line -> checkpoints by name, random weights (None) first.
 
     Raises:
         ConfigError: An argument is not of that form, or takes the name of a control.
     """
-    backbones: dict[str, Optional[list[str]]] = {SCRATCH: None}
+    backbones: dict[str, list[str] | None] = {SCRATCH: None}
     for argument in arguments:
         name, _, checkpoint = argument.partition('=')
         if not name or not checkpoint or name in CONTROLS:
@@ -171,7 +171,7 @@ class TransferBenchmark:
         self.pool = load_depth_frames(cfg, self._needed_frames())
         self.scored = load_depth_frames(cfg, self.split.scored)
 
-    def probe(self, seed: int, checkpoints: Optional[list[str]] = None,
+    def probe(self, seed: int, checkpoints: list[str] | None = None,
               calibrated: bool = False) -> DepthErrors:
         """Errors of the frozen probe on the labelled frames of a seed.
 
@@ -199,14 +199,14 @@ class TransferBenchmark:
         return probe_errors(position_features(labelled), labelled.depth,
                             position_features(self.scored), self.scored.depth)
 
-    def fine_tune(self, seed: int, checkpoints: Optional[list[str]], learning_rate: float,
+    def fine_tune(self, seed: int, checkpoints: list[str] | None, learning_rate: float,
                   long: bool = False) -> DepthErrors:
         """Errors after fine-tuning on the labelled frames of a seed, four times as long if ``long``."""
         steps = self.settings.steps * (4 if long else 1)
         labelled = self._draw(self.settings.finetune_frames, seed)
         return self._fine_tune(seed, checkpoints, labelled, self.scored, learning_rate, steps)
 
-    def tune(self, checkpoints: Optional[list[str]]) -> dict[float, float]:
+    def tune(self, checkpoints: list[str] | None) -> dict[float, float]:
         """AbsRel for each learning rate, on labelled frames that were held out.
 
         The last quarter of the frames that may be labelled, at most 64, are held out; the first seed
@@ -219,7 +219,7 @@ class TransferBenchmark:
         # A rate at which training diverges is never the best.
         return {rate: float('inf') if math.isnan(error) else error for rate, error in errors.items()}
 
-    def _fine_tune(self, seed: int, checkpoints: Optional[list[str]], labelled: DepthFrames,
+    def _fine_tune(self, seed: int, checkpoints: list[str] | None, labelled: DepthFrames,
                    scored: DepthFrames, learning_rate: float, steps: int) -> DepthErrors:
         recipe = FineTuning(steps, self.settings.batch_size, learning_rate)
         backbone = self._backbone(seed, checkpoints)
@@ -249,6 +249,6 @@ class TransferBenchmark:
         drawn = [self._drawn_frames(most, seed) for seed in range(self.settings.num_seeds)]
         return sorted(set().union(*drawn, *self._tuning_frames()))
 
-    def _backbone(self, seed: int, checkpoints: Optional[list[str]]) -> nn.Module:
+    def _backbone(self, seed: int, checkpoints: list[str] | None) -> nn.Module:
         checkpoint = checkpoints[seed % len(checkpoints)] if checkpoints else None
         return build_backbone(self.cfg, checkpoint, seed)

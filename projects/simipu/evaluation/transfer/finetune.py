@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ...engine.seeding import seed_everything
+from ...seeding import seed_everything
 from ..depth_probe import DepthErrors, depth_errors
 from .frames import DepthFrames, DepthImage
 from .probe import sample_labelled_pixels

@@ -1,19 +1,20 @@
 """Images labelled with depth by the LiDAR beside the camera, kept in memory."""
-from typing import Iterator, NamedTuple, Optional, Sequence
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from mmdet3d.registry import MODELS
+from mmdet3d.structures import Det3DDataSample
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 from mmengine.device import get_device
 from torch import Tensor, nn
 
-from mmdet3d.registry import MODELS
-from mmdet3d.structures import Det3DDataSample
 from ...building import build_split, registry_scope
-from ...datasets import DataError
-from ...engine.seeding import SeededIndex, mix_seeds
+from ...errors import DataError
 from ...geometry import project_to_cameras
+from ...seeding import SeededIndex, mix_seeds
 
 
 class DepthImage(NamedTuple):
@@ -73,7 +74,7 @@ class DepthFrames:
 
 
 def load_depth_frames(cfg: Config,
-                      frames: Optional[Sequence[int]] = None,
+                      frames: Sequence[int] | None = None,
                       depth_range: tuple[float, float] = (1.0, 60.0),
                       rows_per_image: int = 256) -> DepthFrames:
     """Load frames of a config's validation set; no annotation is read.

@@ -1,19 +1,20 @@
 """Carries out the protocol for several backbones, in this process or in some that share the work."""
 import multiprocessing
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from typing import Any, Callable, Collection, Iterator, Mapping, NamedTuple, Optional, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.logging import print_log
 
-from ...config_check import ConfigError
+from ...errors import ConfigError
 from .backbones import build_backbone, has_own_random_weights
 from .benchmark import CALIBRATED, CLASS_INIT, POSITION, Measurement, Settings, TransferBenchmark
 
-Backbones = Mapping[str, Optional[list[str]]]
+Backbones = Mapping[str, list[str] | None]
 """Checkpoints by name, as :func:`parse_backbones` returns them."""
 
 
@@ -27,11 +28,11 @@ class Job(NamedTuple):
 Run = Callable[[Sequence[Job]], list]
 """Results of jobs, in their order."""
 
-_benchmark: Optional[TransferBenchmark] = None  # of a worker process
+_benchmark: TransferBenchmark | None = None  # of a worker process
 
 
 def measure_all(cfg: Config, backbones: Backbones, settings: Settings = Settings(), num_workers: int = 1,
-                finetuned: Optional[Collection[str]] = None,
+                finetuned: Collection[str] | None = None,
                 finetuned_long: Collection[str] = ()) -> dict[str, Measurement]:
     """Measure backbones, and the controls.
 

@@ -1,5 +1,5 @@
 """A linear probe on a frozen backbone: how much depth do its features hold as they are?"""
-from typing import Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn

@@ -1,7 +1,8 @@
 """Measurements of several backbones as a table, a JSON file and a plot."""
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Mapping, NamedTuple, Sequence, Union
+from typing import NamedTuple
 
 import mmengine
 from matplotlib.figure import Figure
@@ -26,7 +27,7 @@ def ratio(errors: Sequence[DepthErrors], baseline: Sequence[DepthErrors]) -> Rat
     return Ratio(seeds, mean(seeds), max(seeds))
 
 
-def write_report(folder: Union[str, Path], measurements: Measurements, settings: Settings,
+def write_report(folder: str | Path, measurements: Measurements, settings: Settings,
                  split: FrameSplit) -> str:
     """Write ``transfer.txt``, ``transfer.json`` and ``transfer.png``, and return the text.
 
@@ -90,7 +91,7 @@ def format_tables(measurements: Measurements, titles: Mapping[str, str]) -> str:
     return '\n\n'.join(tables)
 
 
-def draw_bars(path: Union[str, Path], measurements: Measurements, titles: Mapping[str, str]) -> None:
+def draw_bars(path: str | Path, measurements: Measurements, titles: Mapping[str, str]) -> None:
     """A panel for each task: mean AbsRel of each backbone as a bar, every seed as a dot."""
     tasks = {task: title for task, title in titles.items()
              if getattr(measurements[SCRATCH], task)}

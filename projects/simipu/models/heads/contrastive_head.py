@@ -1,11 +1,12 @@
 """Contrast of two sets of paired features, after a projection of each."""
-from typing import Callable, Optional
+from collections.abc import Callable
 
 import torch
+from mmdet3d.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from mmdet3d.registry import MODELS
+from ...errors import ConfigError
 from ..losses import KeyQueue
 
 
@@ -31,15 +32,15 @@ class ContrastiveHead(BaseModule):
 
     def __init__(self,
                  query_projector: dict,
-                 key_projector: Optional[dict] = None,
+                 key_projector: dict | None = None,
                  loss: dict = dict(type='InfoNCELoss', temperature=0.07),
-                 detach_key: Optional[str] = 'feature',
-                 queue_size: Optional[int] = None,
+                 detach_key: str | None = 'feature',
+                 queue_size: int | None = None,
                  loss_weight: float = 1.0,
-                 init_cfg: Optional[dict] = None) -> None:
+                 init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg)
         if detach_key not in (None, 'feature', 'projection'):
-            raise ValueError("ContrastiveHead: detach_key must be None, 'feature' or 'projection', "
+            raise ConfigError("ContrastiveHead: detach_key must be None, 'feature' or 'projection', "
                              f'got {detach_key!r}')
         self.query_projector = MODELS.build(query_projector)
         self.key_projector = None if key_projector is None else MODELS.build(key_projector)
@@ -57,7 +58,7 @@ class ContrastiveHead(BaseModule):
         return self.query_projector if self.key_projector is None else self.key_projector
 
     def embed_query(self, features: Tensor,
-                    sample: Optional[Callable[[Tensor], Tensor]] = None) -> Tensor:
+                    sample: Callable[[Tensor], Tensor] | None = None) -> Tensor:
         """(K, C) features, or ``sample(features)`` -> (K, D) embeddings."""
         return self.query_projector(features, sample)
 
@@ -69,8 +70,8 @@ class ContrastiveHead(BaseModule):
             return self.projector_of_keys(features)
 
     def loss(self, query_features: Tensor, key_features: Tensor,
-             momentum_keys: Optional[Tensor] = None,
-             sample: Optional[Callable[[Tensor], Tensor]] = None,
+             momentum_keys: Tensor | None = None,
+             sample: Callable[[Tensor], Tensor] | None = None,
              **place: Tensor) -> dict[str, Tensor]:
         """Loss and accuracies of paired features.
 

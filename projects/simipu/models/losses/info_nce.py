@@ -1,13 +1,15 @@
 """InfoNCE over pairs of embeddings, with memory linear in the number of pairs."""
 import math
-from typing import Callable, NamedTuple, Optional
+from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
+from mmdet3d.registry import MODELS
 from mmengine.dist import get_rank, get_world_size
 from torch import Tensor, nn
 
-from mmdet3d.registry import MODELS
+from ...errors import ConfigError
 from .gather import gather_row_counts, gather_rows
 
 # On CPU no slab of logits has more rows: 256 rows of some thousand keys stay in the cache.
@@ -107,13 +109,13 @@ class InfoNCELoss(nn.Module):
                  temperature: float = 0.07,
                  learn_temperature: bool = False,
                  symmetric: bool = False,
-                 false_negative_radius: Optional[float] = None,
+                 false_negative_radius: float | None = None,
                  mask_same_cell: bool = True,
                  gather: bool = False,
                  max_logits: int = 2**22) -> None:
         super().__init__()
         if temperature <= 0:
-            raise ValueError(f'InfoNCELoss: temperature must be positive, got {temperature}')
+            raise ConfigError(f'InfoNCELoss: temperature must be positive, got {temperature}')
         self.symmetric = symmetric
         self.false_negative_radius = false_negative_radius
         self.mask_same_cell = mask_same_cell
@@ -126,10 +128,10 @@ class InfoNCELoss(nn.Module):
     def forward(self,
                 query: Tensor,
                 key: Tensor,
-                frame: Optional[Tensor] = None,
-                position: Optional[Tensor] = None,
-                cell: Optional[Tensor] = None,
-                extra_keys: Optional[Tensor] = None) -> InfoNCEResult:
+                frame: Tensor | None = None,
+                position: Tensor | None = None,
+                cell: Tensor | None = None,
+                extra_keys: Tensor | None = None) -> InfoNCEResult:
         """Contrast pairs; row i of ``query`` and row i of ``key`` belong together.
 
         Args:
@@ -147,7 +149,7 @@ class InfoNCELoss(nn.Module):
             :class:`InfoNCEResult`; 0 with gradients of zero where there is no pair.
         """
         if query.shape != key.shape or query.ndim != 2:
-            raise ValueError('InfoNCELoss expects query and key of one shape (K, D), got '
+            raise ConfigError('InfoNCELoss expects query and key of one shape (K, D), got '
                              f'{tuple(query.shape)} and {tuple(key.shape)}')
         with torch.autocast(query.device.type, enabled=False):
             precision = torch.promote_types(query.dtype, torch.float32)
@@ -163,7 +165,7 @@ class InfoNCELoss(nn.Module):
         return InfoNCEResult(loss, rank)
 
     def _contrast(self, query: Tensor, key: Tensor, counts: list[int],
-                  exclude: Optional[Callable], extra_keys: Optional[Tensor] = None
+                  exclude: Callable | None, extra_keys: Tensor | None = None
                   ) -> tuple[Tensor, Tensor]:
         """Mean over the pairs of all processes in ``counts``, times their number (DDP averages)."""
         query = query / self.temperature if self.log_scale is None else query * self.log_scale.exp()
@@ -174,15 +176,15 @@ class InfoNCELoss(nn.Module):
         total, rank = _ChunkedInfoNCE.apply(query, key, first_positive, exclude, self.max_logits)
         return total * (len(counts) / max(sum(counts), 1)), rank
 
-    def _exclusion(self, counts: list[int], frame: Optional[Tensor], position: Optional[Tensor],
-                   cell: Optional[Tensor]) -> Optional[Callable[[slice], Tensor]]:
+    def _exclusion(self, counts: list[int], frame: Tensor | None, position: Tensor | None,
+                   cell: Tensor | None) -> Callable[[slice], Tensor] | None:
         """Function from a slab of rows to the (rows, pairs) mask of pairs that are no negatives."""
         radius = self.false_negative_radius
         cell = cell if self.mask_same_cell else None
         if radius is None and cell is None:
             return None
         if frame is None or (radius is not None and position is None):
-            raise ValueError('InfoNCELoss: false_negative_radius needs the frame and position of '
+            raise ConfigError('InfoNCELoss: false_negative_radius needs the frame and position of '
                              'every pair, and cell needs its frame')
         # Frames of different processes are different frames, whatever their numbers.
         frame = frame * get_world_size() + get_rank() if len(counts) > 1 else frame

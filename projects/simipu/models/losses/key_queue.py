@@ -3,6 +3,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ...errors import ConfigError
 from .gather import gather_row_counts, gather_rows
 
 
@@ -21,7 +22,7 @@ class KeyQueue(nn.Module):
     def __init__(self, size: int, width: int) -> None:
         super().__init__()
         if size < 1:
-            raise ValueError(f'KeyQueue: size must be positive, got {size}; None has no queue')
+            raise ConfigError(f'KeyQueue: size must be positive, got {size}; None has no queue')
         self.register_buffer('rows', torch.zeros(size, width))
         self.register_buffer('num_enqueued', torch.zeros((), dtype=torch.long))
 

@@ -1,5 +1,5 @@
 """What every point encoder returns."""
-from typing import NamedTuple, Tuple
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -23,4 +23,4 @@ class PointFeatures(NamedTuple):
     xyz: Tensor
     features: Tensor
     indices: Tensor
-    sampling: Tuple[Tensor, ...]
+    sampling: tuple[Tensor, ...]

@@ -1,5 +1,5 @@
 """The paper's point encoder: PointNet++ with multi-scale grouping."""
-from typing import Optional, Sequence, Tuple
+from collections.abc import Sequence
 
 import torch
 from mmcv.cnn import ConvModule
@@ -8,7 +8,8 @@ from mmdet3d.registry import MODELS
 from torch import Tensor
 from torch.nn.functional import linear
 
-from simipu.ops import weighted_batch_norm_relu
+from ...errors import ConfigError
+from ...ops import weighted_batch_norm_relu
 from .base import PointFeatures
 
 
@@ -45,13 +46,13 @@ class PointNet2Encoder(PointNet2SAMSG):
     def __init__(self,
                  in_channels: int = 4,
                  num_points: Sequence = (4096, 1024, (512, 512)),
-                 radii: Sequence[Tuple] = ((0.2, 0.4, 0.8), (0.4, 0.8, 1.6), (1.6, 3.2, 4.8)),
-                 num_samples: Sequence[Tuple] = ((32, 32, 64), (32, 32, 64), (16, 16, 16)),
-                 sa_channels: Sequence[Tuple] = (((32, 32, 64), (32, 32, 64), (64, 64, 128)),
+                 radii: Sequence[tuple] = ((0.2, 0.4, 0.8), (0.4, 0.8, 1.6), (1.6, 3.2, 4.8)),
+                 num_samples: Sequence[tuple] = ((32, 32, 64), (32, 32, 64), (16, 16, 16)),
+                 sa_channels: Sequence[tuple] = (((32, 32, 64), (32, 32, 64), (64, 64, 128)),
                                                  ((64, 64, 128), (64, 64, 128), (128, 128, 256)),
                                                  ((128, 128, 256), (128, 128, 256),
                                                   (256, 256, 512))),
-                 aggregation_channels: Optional[Sequence[int]] = (128, 256, 1024),
+                 aggregation_channels: Sequence[int] | None = (128, 256, 1024),
                  fps_mods: Sequence = ('D-FPS', 'FS', ('F-FPS', 'D-FPS')),
                  fps_sample_range_lists: Sequence = (-1, -1, (512, -1)),
                  dilated_group: bool = True,
@@ -59,9 +60,9 @@ class PointNet2Encoder(PointNet2SAMSG):
                  use_xyz: bool = False,
                  normalize_xyz: bool = False,
                  pool_mod: str = 'max',
-                 init_cfg: Optional[dict] = None) -> None:
+                 init_cfg: dict | None = None) -> None:
         if in_channels == 3 and not use_xyz:
-            raise ValueError('points of 3 channels have no features: set use_xyz=True or give the '
+            raise ConfigError('points of 3 channels have no features: set use_xyz=True or give the '
                              'points more channels (in_channels > 3)')
         num_levels = len(sa_channels)
         super().__init__(
@@ -85,7 +86,7 @@ class PointNet2Encoder(PointNet2SAMSG):
                              sum(widths[-1] for widths in sa_channels[-1]))
 
     def forward(self, points: Tensor,
-                sampling: Optional[Sequence[Tensor]] = None) -> PointFeatures:
+                sampling: Sequence[Tensor] | None = None) -> PointFeatures:
         """Features of the last level's points.
 
         Args:
@@ -100,7 +101,7 @@ class PointNet2Encoder(PointNet2SAMSG):
             ValueError: ``points`` has not ``in_channels`` channels or no point at all.
         """
         if points.shape[-1] != self.in_channels or points.shape[1] == 0:
-            raise ValueError(f'PointNet2Encoder expects (B, N > 0, {self.in_channels}) points, got '
+            raise ConfigError(f'PointNet2Encoder expects (B, N > 0, {self.in_channels}) points, got '
                              f'{tuple(points.shape)}: check in_channels and the point pipeline')
         xyz, features = self._split_point_feats(points)
         indices, sampled = None, []

@@ -1,5 +1,5 @@
 """PointNet++ set abstraction that runs on every device and does no arithmetic twice."""
-from typing import NamedTuple, Optional, Tuple
+from typing import NamedTuple
 
 import torch
 from mmdet3d.models.layers.pointnet_modules import PointSAModuleMSG
@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from simipu.ops import (gather_max, gather_points, multi_ball_query, sample_points,
-                        weighted_batch_norm_relu)
+from ...errors import ConfigError
+from ...ops import gather_max, gather_points, multi_ball_query, sample_points, weighted_batch_norm_relu
 
 
 class _Pairs(NamedTuple):
@@ -51,18 +51,18 @@ class PortableSAModuleMSG(PointSAModuleMSG):
 
     def __init__(self, num_point: int, *args, **kwargs) -> None:
         if num_point is None:
-            raise ValueError('PortableSAModuleMSG needs num_point: grouping all points into one '
+            raise ConfigError('PortableSAModuleMSG needs num_point: grouping all points into one '
                              'group is not supported')
         super().__init__(num_point, *args, **kwargs)
         for mlp in self.mlps:
             for layer in mlp:
                 if not (layer.with_norm and isinstance(layer.norm, _BatchNorm)):
-                    raise TypeError("PortableSAModuleMSG needs batch normalisation, "
+                    raise ConfigError("PortableSAModuleMSG needs batch normalisation, "
                                     "norm_cfg=dict(type='BN2d') or 'SyncBN', after every layer")
 
-    def forward(self, points_xyz: Tensor, features: Optional[Tensor] = None,
-                indices: Optional[Tensor] = None, target_xyz: Optional[Tensor] = None
-                ) -> Tuple[Tensor, Tensor, Optional[Tensor]]:
+    def forward(self, points_xyz: Tensor, features: Tensor | None = None,
+                indices: Tensor | None = None, target_xyz: Tensor | None = None
+                ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Samples centres, groups points around them and pools their features.
 
         Args:
@@ -88,9 +88,9 @@ class PortableSAModuleMSG(PointSAModuleMSG):
         # Transposed only in name: the next level and the aggregation work on rows again.
         return centers, torch.cat(pooled, dim=2).transpose(1, 2), indices
 
-    def _sample_points(self, points_xyz: Tensor, features: Optional[Tensor],
-                       indices: Optional[Tensor], target_xyz: Optional[Tensor]
-                       ) -> Tuple[Tensor, Optional[Tensor]]:
+    def _sample_points(self, points_xyz: Tensor, features: Tensor | None,
+                       indices: Tensor | None, target_xyz: Tensor | None
+                       ) -> tuple[Tensor, Tensor | None]:
         if indices is None and target_xyz is not None:
             return target_xyz, None
         if indices is None:
@@ -99,7 +99,7 @@ class PortableSAModuleMSG(PointSAModuleMSG):
         return gather_points(points_xyz.transpose(1, 2), indices).transpose(1, 2), indices
 
     def _abstract_points(self, grouper: nn.Module, mlp: nn.Sequential, groups: Tensor,
-                         xyz: Tensor, centers: Tensor, features: Optional[Tensor]) -> Tensor:
+                         xyz: Tensor, centers: Tensor, features: Tensor | None) -> Tensor:
         """Pooled features where the shared MLP sees features only: one row per source point."""
         weights = torch.bincount(groups.flatten(), minlength=len(xyz))
         conv = mlp[0].conv
@@ -107,7 +107,7 @@ class PortableSAModuleMSG(PointSAModuleMSG):
         return self._pool(_shared_mlp(mlp, first, weights), groups)
 
     def _abstract_pairs(self, grouper: nn.Module, mlp: nn.Sequential, groups: Tensor,
-                        xyz: Tensor, centers: Tensor, features: Optional[Tensor]) -> Tensor:
+                        xyz: Tensor, centers: Tensor, features: Tensor | None) -> Tensor:
         """Pooled features where the shared MLP also sees offsets: one row per pair."""
         pairs = _distinct_pairs(groups)
         offsets = xyz[pairs.points] - centers[pairs.centers]

@@ -1,12 +1,13 @@
 """A point encoder of sparse 3D convolutions, linear in the number of points."""
-from typing import List, Optional, Sequence, Tuple
+from collections.abc import Sequence
 
 import torch
 from mmdet3d.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from simipu.ops import furthest_point_sample
+from ...errors import ConfigError, DependencyError
+from ...ops import furthest_point_sample
 from .base import PointFeatures
 
 try:
@@ -46,9 +47,9 @@ class SparseConvEncoder(BaseModule):
                  voxel_size: float = 0.2,
                  channels: Sequence[int] = (32, 64, 128, 128),
                  out_channels: int = 256,
-                 init_cfg: Optional[dict] = None) -> None:
+                 init_cfg: dict | None = None) -> None:
         if spconv is None:
-            raise ImportError('SparseConvEncoder needs spconv: pip install spconv-cu120')
+            raise DependencyError('SparseConvEncoder needs spconv: pip install spconv-cu120')
         super().__init__(init_cfg)
         self.in_channels = in_channels
         self.num_points = num_points
@@ -65,7 +66,7 @@ class SparseConvEncoder(BaseModule):
                                   nn.BatchNorm1d(out_channels), nn.ReLU(inplace=True))
 
     def forward(self, points: Tensor,
-                sampling: Optional[Sequence[Tensor]] = None) -> PointFeatures:
+                sampling: Sequence[Tensor] | None = None) -> PointFeatures:
         """Features of sampled points.
 
         Args:
@@ -81,10 +82,10 @@ class SparseConvEncoder(BaseModule):
                 that are not finite.
         """
         if points.shape[-1] != self.in_channels or points.shape[1] == 0:
-            raise ValueError(f'SparseConvEncoder expects (B, N > 0, {self.in_channels}) points, '
+            raise ConfigError(f'SparseConvEncoder expects (B, N > 0, {self.in_channels}) points, '
                              f'got {tuple(points.shape)}: check in_channels and the point pipeline')
         if not torch.isfinite(points).all():
-            raise ValueError('points must be finite to be put into voxels, but some are NaN or '
+            raise ConfigError('points must be finite to be put into voxels, but some are NaN or '
                              'infinite: filter the cloud before the model')
         xyz = points[..., :3].contiguous()
         rows = sampling[0] if sampling else furthest_point_sample(xyz, self.num_points)
@@ -100,7 +101,7 @@ class SparseConvEncoder(BaseModule):
         sampled_xyz = xyz.gather(1, rows[..., None].expand(-1, -1, 3))
         return PointFeatures(sampled_xyz, features, rows, (rows, ))
 
-    def _voxelize(self, points: Tensor) -> Tuple['spconv.SparseConvTensor', Tensor]:
+    def _voxelize(self, points: Tensor) -> tuple['spconv.SparseConvTensor', Tensor]:
         """Mean features of the occupied voxels, and (B, N, 4) batch index and cell of each point.
 
         Voxel borders of every level lie at multiples of its voxel size, whatever the cloud.
@@ -122,13 +123,13 @@ class SparseConvEncoder(BaseModule):
         return voxels, cells
 
 
-def _same_voxels(in_channels: int, out_channels: int, neighbourhood: str) -> List[nn.Module]:
+def _same_voxels(in_channels: int, out_channels: int, neighbourhood: str) -> list[nn.Module]:
     convolution = spconv.SubMConv3d(in_channels, out_channels, 3, bias=False,
                                     indice_key=neighbourhood, algo=ConvAlgo.Native)
     return [convolution, nn.BatchNorm1d(out_channels), nn.ReLU(inplace=True)]
 
 
-def _down(in_channels: int, out_channels: int) -> List[nn.Module]:
+def _down(in_channels: int, out_channels: int) -> list[nn.Module]:
     convolution = spconv.SparseConv3d(in_channels, out_channels, 2, stride=2, bias=False,
                                       algo=ConvAlgo.Native)
     return [convolution, nn.BatchNorm1d(out_channels), nn.ReLU(inplace=True)]

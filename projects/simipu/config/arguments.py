@@ -1,0 +1,54 @@
+"""Which keyword arguments a class or function takes."""
+import ast
+import inspect
+import textwrap
+from typing import Any
+
+from torch import nn
+
+
+def accepted_arguments(kind: Any) -> list[str] | None:
+    """Names that a class (or function) takes as keyword arguments; ``None`` if they cannot be told.
+
+    ``**kwargs`` that a constructor hands to ``super().__init__`` stand for its base class's arguments.
+    """
+    if not inspect.isclass(kind):
+        return _function_arguments(kind)
+    names = []
+    for base in kind.__mro__:
+        if '__init__' not in vars(base):
+            continue
+        if base in (nn.Module, object):
+            break
+        parameters = list(inspect.signature(base.__init__).parameters.values())[1:]
+        names += [item.name for item in parameters if item.kind in
+                  (item.POSITIONAL_OR_KEYWORD, item.KEYWORD_ONLY) and item.name not in names]
+        rest = [item.name for item in parameters if item.kind is item.VAR_KEYWORD]
+        if not rest:
+            break
+        if not _only_passed_to_super(base.__init__, rest[0]):
+            return None
+    return names
+
+
+def _function_arguments(function: Any) -> list[str] | None:
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return None
+    if any(item.kind is item.VAR_KEYWORD for item in parameters):
+        return None
+    return [item.name for item in parameters]
+
+
+def _only_passed_to_super(constructor: Any, kwargs: str) -> bool:
+    """Whether the one use of ``**kwargs`` in a constructor is ``super().__init__(..., **kwargs)``."""
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(constructor)))
+    except (OSError, TypeError, SyntaxError):
+        return False
+    uses = sum(isinstance(node, ast.Name) and node.id == kwargs for node in ast.walk(tree))
+    passed = sum(isinstance(node, ast.Call) and 'super(' in ast.unparse(node.func)
+                 and any(word.arg is None and ast.unparse(word.value) == kwargs
+                         for word in node.keywords) for node in ast.walk(tree))
+    return uses == passed == 1

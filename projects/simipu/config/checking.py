@@ -1,0 +1,157 @@
+"""Finds misspelt types and keys in a config before anything is built from it.
+
+OpenMMLab builds objects from dicts, so a wrong key surfaces late, as the ``TypeError`` of some
+constructor, without its place in the config; and a class that takes ``**kwargs`` may swallow it.
+"""
+from collections.abc import Iterator
+from difflib import get_close_matches
+from typing import Any, NamedTuple
+
+from mmdet3d import registry as registries
+from mmdet3d.models.layers.pointnet_modules.builder import SA_MODULES
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.registry import FUNCTIONS, DefaultScope, Registry
+
+from ..errors import ConfigError
+from .arguments import accepted_arguments
+
+# What a dict with ``type`` may stand for, by its place in the config.
+_SECTIONS = dict(
+    model=(registries.MODELS, registries.TASK_UTILS, registries.WEIGHT_INITIALIZERS, SA_MODULES),
+    train_dataloader=(registries.DATASETS, registries.TRANSFORMS, registries.DATA_SAMPLERS,
+                      FUNCTIONS),
+    optim_wrapper=(registries.OPTIM_WRAPPERS, registries.OPTIMIZERS))
+_SECTIONS['val_dataloader'] = _SECTIONS['test_dataloader'] = _SECTIONS['train_dataloader']
+# Keys that the registry itself takes out of a dict.
+_REGISTRY_KEYS = {'type', '_scope_'}
+# And those that the Runner takes out of ``optim_wrapper``.
+_WRAPPER_KEYS = {'constructor', 'paramwise_cfg'}
+# Dicts of these names are completed or partly used up by the class around them: only types are checked.
+_PARTIAL = {'conv_cfg', 'norm_cfg', 'act_cfg', 'init_cfg', 'dcn'}
+# And the ``type`` of these is no registered class.
+_OPTIONS = {'nms', 'nms_cfg', 'roi_layer'}
+# Types that run on a GPU only, and why.
+_GPU_ONLY = dict(
+    DynamicVFE='mmcv 2.1 has no CPU version of the scatter that its voxels need',
+    KittiMetric='mmdet3d 1.4 computes the overlaps of its 3D boxes with numba.cuda; docs/downstream.md '
+                'tells what to do on a CPU')
+
+
+class _Entry(NamedTuple):
+    """A dict with ``type`` at a place such as ``model.inter_head.loss``, and the ``_scope_`` around it."""
+    path: str
+    value: dict
+    scope: str | None = None
+
+
+def check_config(cfg: Config) -> None:
+    """Check every dict with ``type`` in the model, the data loaders and the optimizer of ``cfg``.
+
+    Raises:
+        ConfigError: Lists every type that no registry knows and every key that its class does not take.
+    """
+    with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmengine')):
+        problems = [problem for section, allowed in _SECTIONS.items() if section in cfg
+                    for entry in _entries(cfg[section], section)
+                    for problem in _problems(entry, allowed)]
+    if problems:
+        raise ConfigError('\n'.join(problems))
+
+
+def check_device(cfg: Config, *sections: str) -> None:
+    """Refuse what runs on a GPU only, where there is none.
+
+    Args:
+        sections: Parts of the config that are about to be used, such as ``model``.
+
+    Raises:
+        ConfigError: Names each such type, and why it needs a GPU.
+    """
+    if get_device() != 'cpu':
+        return
+    found = [(entry.path, str(entry.value['type']).rpartition('.')[2])
+             for section in sections for entry in _entries(cfg.get(section), section)]
+    problems = [f'{path}.type: {kind} needs a GPU, and there is none here: {_GPU_ONLY[kind]}'
+                for path, kind in found if kind in _GPU_ONLY]
+    if problems:
+        raise ConfigError('\n'.join(problems))
+
+
+def check_typed_dict(value: Any, registry: Registry, path: str) -> None:
+    """Check a single dict that ``registry`` shall build.
+
+    Raises:
+        ConfigError: It is not a dict with ``type``, or type or keys are wrong.
+    """
+    if not isinstance(value, dict) or 'type' not in value:
+        raise ConfigError(f'{path}: expected a dict with `type`, found {value!r}')
+    problems = _problems(_Entry(path, value), (registry,))
+    if problems:
+        raise ConfigError('\n'.join(problems))
+
+
+def _entries(value: Any, path: str, scope: str | None = None) -> Iterator[_Entry]:
+    """All dicts with ``type`` in ``value``, outermost first."""
+    if isinstance(value, dict):
+        scope = value.get('_scope_', scope)
+        if 'type' in value:
+            yield _Entry(path, value, scope)
+        for key, item in value.items():
+            yield from _entries(item, f'{path}.{key}', scope)
+    elif isinstance(value, (list, tuple)):
+        for index, item in enumerate(value):
+            yield from _entries(item, f'{path}[{index}]', scope)
+
+
+def _problems(entry: _Entry, allowed: tuple[Registry, ...]) -> list[str]:
+    kind = entry.value['type']
+    name = entry.path.rpartition('.')[2]
+    if name in _OPTIONS:
+        return []
+    if isinstance(kind, str):
+        known = [_registered(kind, registry, entry.scope) for registry in allowed]
+        kind = next((item for item in known if item is not None), None)
+        if kind is None:
+            return [_unknown_type(entry, allowed)]
+    if not callable(kind):
+        return [f'{entry.path}.type: expected the name of a registered type, found {kind!r}']
+    names = accepted_arguments(kind)
+    if names is None or name in _PARTIAL:
+        return []
+    known = _REGISTRY_KEYS.union(names, _WRAPPER_KEYS if name == 'optim_wrapper' else ())
+    return [f'{entry.path}.{key}: unknown key; {kind.__name__} takes '
+            f'{", ".join(names)}{_suggestion(key, names)}' for key in entry.value if key not in known]
+
+
+def _registered(name: str, registry: Registry, scope: str | None) -> Any:
+    """The class of that name as ``registry.build`` finds it: in ``scope``, else the default one, first."""
+    if registry.parent is None and not registry.children:  # has no scopes
+        return registry.get(name)
+    with registry.switch_scope_and_registry(scope) as scoped:
+        return scoped.get(name)
+
+
+def _unknown_type(entry: _Entry, allowed: tuple[Registry, ...]) -> str:
+    kind = entry.value['type']
+    names = [name for registry in allowed for name in _registered_names(registry)]
+    return (f'{entry.path}.type: no {" or ".join(registry.name for registry in allowed)} is called '
+            f'{kind!r}{_suggestion(kind, names)}')
+
+
+def _registered_names(registry: Registry) -> set[str]:
+    """All names that a registry and its relatives know, with scope where one is needed."""
+    own = set(registry.module_dict)
+    if registry.parent is None:
+        return own
+    siblings = {f'{scope}.{name}' for scope, child in registry.parent.children.items()
+                for name in child.module_dict}
+    return own | siblings | set(registry.parent.module_dict)
+
+
+def _suggestion(name: str, names: Any) -> str:
+    """The closest names; first those that differ only in scope (``mmdet.``) or capitals."""
+    bare = name.rpartition('.')[2].lower()
+    close = [other for other in names if other.rpartition('.')[2].lower() == bare]
+    close += get_close_matches(name, names, cutoff=0.7)
+    return f'; did you mean {" or ".join(map(repr, dict.fromkeys(close[:3])))}?' if close else ''
