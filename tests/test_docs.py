@@ -27,13 +27,12 @@ PAGES = sorted(path.relative_to(PROJECT).as_posix()
 FENCE = re.compile(r'(?:^<!-- test: (?P<mode>skip|compile only) because (?P<reason>[^>]+) -->\n+)?'
                    r'^```(?P<language>\w*)[^\n]*\n(?P<code>.*?)^```$', re.MULTILINE | re.DOTALL)
 LINK = re.compile(r'\]\((?!https?:|mailto:)([^)\s#]*)(?:#([^)\s]+))?\)')
-INLINE_COMMAND = re.compile(r'`((?:python |bash )?(?:tools|benchmarks)/\w+\.(?:py|sh)\b[^`]*|simipu [^`]+)`')
+INLINE_COMMAND = re.compile(r'`((?:python |bash )?(?:tools|benchmarks)/\w+\.(?:py|sh)\s[^`]+|simipu [^`]+)`')
 PROJECT_PATH = re.compile(r'`((?:configs|docs|projects|tools|tests|benchmarks|requirements)/[\w./-]+)`')
 ASSIGNMENT = re.compile(r'([A-Z_]+)=(.*)', re.DOTALL)
 # What a reader has from the system, and whose options are no matter of this project.
-SYSTEM_COMMANDS = {'apt-get', 'cat', 'cd', 'cp', 'docker', 'du', 'echo', 'export', 'git', 'head', 'ls', 'mkdir', 'ln',
-                   'mim', 'mkdocs', 'nvidia-smi', 'pip', 'pre-commit', 'pytest', 'python3.11', 'ruff', 'source', 'tail',
-                   'tar', 'tensorboard', 'unzip'}
+SYSTEM_COMMANDS = set('apt-get cat cd cp docker export git ls mkdir mim pip pre-commit pytest python python3.11 ruff '
+                      'source tensorboard'.split())
 
 
 class Block(NamedTuple):
@@ -120,11 +119,12 @@ def command_lines(code: str) -> Iterator[list[str]]:
 def check_command(command: list[str]) -> None:
     """Raises ValueError if there is no such tool, or it does not take these arguments."""
     program, *arguments = command
-    if program in ('python', 'bash') and arguments:
+    program = program.removeprefix('.venv/bin/')
+    if program in ('python', 'bash') and arguments and not arguments[0].startswith('-'):
         program, *arguments = arguments
     if program == 'simipu':
         parse_with('projects/simipu/__main__.py', arguments)
-    elif program == '-m' or program in SYSTEM_COMMANDS:
+    elif program in SYSTEM_COMMANDS:
         check_paths(arguments)
     elif not (PROJECT / program).is_file():
         raise ValueError(f'{program}: no such tool, and none of the system commands that pages use')
