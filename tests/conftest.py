@@ -16,6 +16,15 @@ def _shared_folder(variable: str, default: Path) -> Path:
     return folder
 
 
+@pytest.fixture
+def mmdet3d_scope():
+    """Look types up in mmdet3d's registry, as a config's ``default_scope`` does."""
+    from mmengine.registry import DefaultScope
+
+    with DefaultScope.overwrite_default_scope('mmdet3d'):
+        yield
+
+
 @pytest.fixture(scope='session')
 def real_data() -> Path:
     """Folder with real frames: ``kitti/`` (four frames) and ``nuscenes/`` (one keyframe)."""

@@ -5,7 +5,7 @@ import pytest
 from mmengine.registry import Registry
 from torch.utils.data import DataLoader
 
-from simipu import config_check, errors
+from simipu import config, errors
 from simipu.datasets import PairedDataset
 from simipu.datasets.transforms import LoadPairedPoints
 from simipu.errors import ConfigError
@@ -18,7 +18,7 @@ def caught(function, *args, **kwargs):
 
 
 def raise_ours(*args, **kwargs):
-    config_check.check_typed_dict(5, None, 'model')
+    config.check_typed_dict(5, None, 'model')
 
 
 class Refuses:
@@ -46,7 +46,18 @@ def test_own_errors():
     assert errors.user_message(caught(raise_ours)) == MESSAGE
 
 
-def test_own_errors_that_a_registry_raises_anew():
+def raise_from_ours():
+    try:
+        raise_ours()
+    except ConfigError as error:
+        raise RuntimeError('in other words') from error
+
+
+def test_own_errors_that_a_library_raises_anew():
+    assert errors.user_message(caught(raise_from_ours)) == MESSAGE
+
+
+def test_own_errors_in_a_constructor_that_a_registry_calls():
     registry = Registry('things', scope='simipu')
     registry.register_module(module=Refuses)
     assert errors.user_message(caught(registry.build, dict(type='Refuses'))) == MESSAGE
@@ -72,9 +83,9 @@ def test_a_bad_frame_is_one_message_though_raised_from_another_error(tmp_path, w
 
 
 @pytest.mark.parametrize('function, args', [
-    (config_check.accepted_arguments, ()),  # a call of ours that is wrong
+    (config.accepted_arguments, ()),  # a call of ours that is wrong
     (int, ('x',)),  # an error of others
-    (config_check.check_config, (None,)),  # a fault within our code
+    (config.check_config, (None,)),  # a fault within our code
 ])
 def test_faults_of_the_program_keep_their_traceback(function, args):
     assert errors.user_message(caught(function, *args)) is None

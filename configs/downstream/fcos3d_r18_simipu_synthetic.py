@@ -8,7 +8,7 @@ _base_ = [
     'mmdet3d::_base_/models/fcos3d.py', 'mmdet3d::_base_/datasets/kitti-mono3d.py',
     'mmdet3d::_base_/default_runtime.py'
 ]
-custom_imports = dict(imports=['simipu'], allow_failed_imports=False)
+custom_imports = dict(imports=['simipu', 'simipu.downstream'], allow_failed_imports=False)
 
 class_names = ['Pedestrian', 'Cyclist', 'Car']  # those that mmdet3d prepares for monocular detection
 model = dict(

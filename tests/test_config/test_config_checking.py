@@ -11,7 +11,7 @@ from mmengine.registry import Registry
 from simipu.config import accepted_arguments, check_config, check_typed_dict
 from simipu.errors import ConfigError
 
-CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
+CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 WHEEL_CONFIGS = Path(mmdet3d.__file__).parent / '.mim' / 'configs'
 
 

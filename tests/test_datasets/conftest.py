@@ -1,10 +1,9 @@
-"""A tiny data set in KITTI's layout, and the registry scope of pipelines."""
+"""A tiny data set in KITTI's layout."""
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from mmengine.registry import DefaultScope
 
 CALIBRATION = """P2: 40 0 20 4 0 40 10 0 0 0 1 0.005
 R0_rect: 1 0 0 0 1 0 0 0 1
@@ -13,10 +12,8 @@ Tr_velo_to_cam: 0 -1 0 0 0 0 -1 -0.1 1 0 0 -0.3
 
 
 @pytest.fixture(autouse=True)
-def mmdet3d_scope():
-    """Look transforms up in mmdet3d's registry, as a config's ``default_scope`` does."""
-    with DefaultScope.overwrite_default_scope('mmdet3d'):
-        yield
+def registry_scope(mmdet3d_scope):
+    """Every test here builds transforms or data sets."""
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from nuscenes.eval.detection.algo import accumulate, calc_ap
 from nuscenes.eval.detection.data_classes import DetectionBox
 from pyquaternion import Quaternion
 
-from simipu.evaluation import CentreDistanceAP
+from simipu.downstream import CentreDistanceAP
 
 THRESHOLDS = (0.5, 1.0, 2.0, 4.0)
 NAMES = ('car', 'pedestrian', 'bicycle')

@@ -27,6 +27,7 @@ from simipu.engine.launch import with_data_root
 from simipu.errors import DataError, user_message
 from simipu.scenes import generate_dataset
 
+pytestmark = pytest.mark.usefixtures('mmdet3d_scope')
 CONFIG = Path(__file__).parents[2] / 'configs' / 'downstream' / 'mvxnet_r50_{}_kitti-3d-3class.py'
 CLASSES = ['Pedestrian', 'Cyclist', 'Car']
 VAN, DONT_CARE, CAR = 3, -1, 2  # as mmdet3d numbers them in its info files
