@@ -29,7 +29,7 @@ def test_training_checkpoint_of_mmengine_is_read_with_its_meta(training_checkpoi
 
 
 def test_missing_file_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match='no checkpoint .*nothing.pth; check the path'):
+    with pytest.raises(CheckpointError, match='no checkpoint .*nothing.pth; check the path'):
         read_state_dict(tmp_path / 'nothing.pth')
 
 

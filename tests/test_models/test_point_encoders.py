@@ -8,6 +8,7 @@ import torch
 from mmdet3d.models.backbones import PointNet2SAMSG
 from mmdet3d.registry import MODELS
 
+from simipu.errors import ConfigError
 from simipu.models.point_encoders import PointNet2Encoder, PortableSAModuleMSG
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / 'benchmarks'))
@@ -159,7 +160,7 @@ def test_wrong_points_are_an_error(points):
 def test_settings_that_cannot_work_are_errors():
     with pytest.raises(ValueError, match='no features: set use_xyz=True'):
         PointNet2Encoder(3, **SMALL)
-    with pytest.raises(TypeError, match='batch normalisation'):
+    with pytest.raises(ConfigError, match='batch normalisation'):
         PortableSAModuleMSG(8, [1.0], [4], [[3, 8]], norm_cfg=dict(type='GN', num_groups=2))
     with pytest.raises(ValueError, match='num_point'):
         PortableSAModuleMSG(None, [1.0], [4], [[3, 8]])

@@ -6,6 +6,7 @@ from mmdet3d.registry import MODELS
 from mmdet3d.structures import Det3DDataSample
 from mmengine.registry import init_default_scope
 
+from simipu.errors import DataError
 from simipu.models.point_encoders import PointFeatures
 from simipu.models.simipu import feature_cell, features_at_pixels
 
@@ -167,7 +168,7 @@ def test_missing_matrix_names_the_transform_that_writes_it():
     model = build()
     inputs, samples = frames()
     bare = [Det3DDataSample() for _ in samples]
-    with pytest.raises(KeyError, match='lidar2img.*PackPairedInputs'):
+    with pytest.raises(DataError, match='lidar2img.*PackPairedInputs'):
         model(inputs, bare, mode='loss')
 
 

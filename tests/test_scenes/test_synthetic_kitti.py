@@ -7,6 +7,7 @@ import mmdet3d
 import numpy as np
 import pytest
 
+from simipu.errors import DataError
 from simipu.scenes import generate_dataset
 
 SIZE = (96, 48)
@@ -67,7 +68,7 @@ def test_stopped_or_shorter_run_is_completed(made, tmp_path):
 
 def test_foreign_folder_and_other_settings_are_refused(made, tmp_path):
     (tmp_path / 'mine.txt').write_text('precious')
-    with pytest.raises(FileExistsError, match='not made by this generator'):
+    with pytest.raises(DataError, match='not made by this generator'):
         generate_dataset(tmp_path, 1, image_size=SIZE)
     assert [path.name for path in tmp_path.iterdir()] == ['mine.txt']
     with pytest.raises(ValueError, match='other|asked'):

@@ -8,7 +8,7 @@ import cv2
 import pytest
 import torch
 
-from simipu.errors import ConfigError, DataError
+from simipu.errors import CheckpointError, ConfigError, DataError
 from simipu.evaluation import DepthErrors
 from simipu.evaluation.transfer import (
     CALIBRATED,
@@ -128,7 +128,7 @@ def test_names_of_controls_and_missing_files_are_refused(bright_cfg, tmp_path):
             parse_backbones([argument])
     with pytest.raises(ConfigError, match='ours: 3 checkpoints, but 2 seeds'):
         measure_all(bright_cfg, dict(scratch=None, ours=['a.pth', 'b.pth', 'c.pth']), SMALL)
-    with pytest.raises(FileNotFoundError, match='nowhere.pth'):
+    with pytest.raises(CheckpointError, match='nowhere.pth'):
         measure_all(bright_cfg, dict(scratch=None, ours=[str(tmp_path / 'nowhere.pth')]), SMALL)
 
 
