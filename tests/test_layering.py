@@ -10,6 +10,7 @@ ROWS = (
     {'config', 'checkpoints', 'building'},
     {'models', 'datasets', 'scenes', 'engine', 'downstream'},
     {'evaluation', 'visualization'},
+    {'cli'},
 )
 ROW_OF = {name: number for number, row in enumerate(ROWS) for name in row}
 
