@@ -2,8 +2,9 @@
 
     python benchmarks/ablations.py --out work_dirs/ablations
 
-Each row of configs/ablations is one change of the original's settings; ``original`` has its projection
-errors, too, ``reference`` has them mended, ``recommended`` is configs/simipu_synthetic.py. All have the same
+Each row of configs/ablations is one change of the original's settings, made here of the small reference in
+that folder in place of KITTI's; ``original`` has the original's projection errors, too, ``reference`` has them
+mended, ``recommended`` is configs/simipu_synthetic.py. All have the same
 small model, optimizer and number of iterations, whole images at 288 x 96 (the reference: of several sizes,
 as in the original, with as many pixels on average). Prints a table with mean and deviation over seeds. What
 is in the folder already is not trained again.
@@ -25,9 +26,11 @@ from simipu.engine import launch
 
 PROJECT = Path(__file__).resolve().parents[1]
 ABLATIONS = PROJECT / 'configs' / 'ablations'
-NO_INTRA = 'recommended_without_intra_loss'
-ROWS = ('original', 'reference', 'recommended', NO_INTRA, 'distance_limit', 'mutual_nearest', 'exact_index',
-        'detach_feature', 'mask_same_cell', 'use_xyz', 'sparse_encoder', 'backbone_init')
+KITTI_REFERENCE = './simipu_r50-reference_8xb4-100e_kitti.py'
+SMALL_REFERENCE = ABLATIONS / 'simipu_r18-reference_1xb4-500iters_synthetic.py'
+NO_INTRA = 'recommended-without-intra-loss'
+ROWS = ('original', 'reference', 'recommended', NO_INTRA, 'distance-limit', 'mutual-nearest', 'exact-index',
+        'detach-feature', 'mask-same-cell', 'use-xyz', 'sparse-encoder', 'backbone-init')
 NUM_TRAIN, NUM_VAL = 1000, 256
 SIZE, SEVERAL_SIZES = (288, 96), [(240, 80), (336, 112)]
 
@@ -35,8 +38,8 @@ SIZE, SEVERAL_SIZES = (288, 96), [(240, 80), (336, 112)]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--out', type=Path, default=Path('work_dirs/ablations'))
-    parser.add_argument('--rows', nargs='+', default=ROWS, help='names of files in configs/ablations '
-                        f'without .py, original, reference, recommended, {NO_INTRA}')
+    parser.add_argument('--rows', nargs='+', default=ROWS, help='rows of configs/ablations/README.md, '
+                        f'original, reference, recommended, {NO_INTRA}')
     parser.add_argument('--seeds', type=int, default=3)
     parser.add_argument('--iterations', type=int, default=150)
     parser.add_argument('--num-workers', type=int, default=2,
@@ -79,7 +82,6 @@ def train(folder: Path, data: Path, iterations: int, row: str, seed: int) -> dic
 
 def load_config(row: str, data: Path, iterations: int, seed: int) -> Config:
     """The row's config, at the size and length of this benchmark."""
-    os.environ['SIMIPU_ABLATION'] = 'synthetic'
     if row in ('recommended', NO_INTRA):
         cfg = Config.fromfile(PROJECT / 'configs' / 'simipu_synthetic.py')
         if row == NO_INTRA:
@@ -87,9 +89,9 @@ def load_config(row: str, data: Path, iterations: int, seed: int) -> Config:
             for head in cfg.model.inter_head:
                 head.detach_key = None  # else nothing trains the point encoder
     elif row in ('original', 'reference'):
-        cfg = Config.fromfile(ABLATIONS / 'simipu_synthetic_reference.py')
+        cfg = Config.fromfile(SMALL_REFERENCE)
     else:
-        cfg = Config.fromfile(ABLATIONS / f'{row}.py')
+        cfg = on_small_reference(row)
     if row == 'original':
         cfg.model.type = 'OriginalProjectionSimIPU'
         cfg.custom_imports.imports = [*cfg.custom_imports.imports, 'original_projection']
@@ -106,6 +108,12 @@ def load_config(row: str, data: Path, iterations: int, seed: int) -> Config:
     cfg.default_hooks.checkpoint = dict(type='CheckpointHook', by_epoch=False, interval=iterations)
     cfg.randomness = dict(seed=seed)
     return cfg
+
+
+def on_small_reference(row: str) -> Config:
+    """The change that a row's file makes of KITTI's reference, made of the small one."""
+    text = (ABLATIONS / f'simipu_r50-{row}_8xb4-100e_kitti.py').read_text()
+    return Config.fromstring(text.replace(KITTI_REFERENCE, str(SMALL_REFERENCE)), '.py')
 
 
 def table(results: dict[str, list[dict]]) -> str:

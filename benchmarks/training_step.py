@@ -30,7 +30,8 @@ from naive_points import NaiveEncoder
 from point_encoder import PAPER
 
 ABLATIONS = Path(__file__).resolve().parents[1] / 'configs' / 'ablations'
-CONFIGS = dict(PointNet2Encoder='simipu_kitti_reference.py', SparseConvEncoder='sparse_encoder.py')
+CONFIGS = dict(PointNet2Encoder='simipu_r50-reference_8xb4-100e_kitti.py',
+               SparseConvEncoder='simipu_r50-sparse-encoder_8xb4-100e_kitti.py')
 
 
 class Step(NamedTuple):

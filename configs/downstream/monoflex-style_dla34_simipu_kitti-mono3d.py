@@ -1,6 +1,6 @@
-"""A detector in the style of MonoFlex on KITTI, from the DLA-34 of ``backbones/simipu_dla34_kitti.py``.
+"""A detector in the style of MonoFlex on KITTI, from the DLA-34 of ``backbones/simipu_dla34_8xb4-100e_kitti.py``.
 
-    python tools/export_backbone.py CHECKPOINT work_dirs/simipu_dla34_kitti/backbone.pth
+    python tools/export_backbone.py CHECKPOINT work_dirs/simipu_dla34_8xb4-100e_kitti/backbone.pth
 
 MonoFlex (Zhang et al., CVPR 2021) itself cannot be had: mmdet3d 1.4 ships no config of it, and its
 ``MonoFlexHead`` neither trains nor predicts (its ``loss`` calls itself with other arguments). This
@@ -22,7 +22,7 @@ model = dict(
         type='DLANet',
         depth=34,
         norm_cfg=group_norm,
-        init_cfg=dict(type='Pretrained', checkpoint='work_dirs/simipu_dla34_kitti/backbone.pth')),
+        init_cfg=dict(type='Pretrained', checkpoint='work_dirs/simipu_dla34_8xb4-100e_kitti/backbone.pth')),
     neck=dict(
         _delete_=True,
         type='DLANeck',

@@ -1,6 +1,6 @@
-"""PGD on nuScenes from the ResNet-50 of ``simipu_nuscenes.py``.
+"""PGD on nuScenes from the ResNet-50 of ``simipu_r50_16xb2-100e_nuscenes.py``.
 
-    python tools/export_backbone.py CHECKPOINT work_dirs/simipu_nuscenes/backbone.pth
+    python tools/export_backbone.py CHECKPOINT work_dirs/simipu_r50_16xb2-100e_nuscenes/backbone.pth
 
 As in ``fcos3d_r50_simipu_nus-mono3d.py``, the normalisation is that of the pre-training, and the
 backbone trains as a whole.
@@ -13,4 +13,4 @@ model = dict(
     data_preprocessor=_base_.simipu_images,
     backbone=dict(
         **_base_.simipu_resnet50,
-        init_cfg=dict(type='Pretrained', checkpoint='work_dirs/simipu_nuscenes/backbone.pth')))
+        init_cfg=dict(type='Pretrained', checkpoint='work_dirs/simipu_r50_16xb2-100e_nuscenes/backbone.pth')))

@@ -1,6 +1,6 @@
-"""SMOKE on KITTI from the DLA-34 of ``backbones/simipu_dla34_kitti.py``.
+"""SMOKE on KITTI from the DLA-34 of ``backbones/simipu_dla34_8xb4-100e_kitti.py``.
 
-    python tools/export_backbone.py CHECKPOINT work_dirs/simipu_dla34_kitti/backbone.pth
+    python tools/export_backbone.py CHECKPOINT work_dirs/simipu_dla34_8xb4-100e_kitti/backbone.pth
 
 The base's normalisation is that of the pre-training, and its DLA-34 trains as a whole.
 """
@@ -10,4 +10,4 @@ custom_imports = dict(imports=['simipu'], allow_failed_imports=False)
 
 model = dict(
     backbone=dict(
-        init_cfg=dict(type='Pretrained', checkpoint='work_dirs/simipu_dla34_kitti/backbone.pth')))
+        init_cfg=dict(type='Pretrained', checkpoint='work_dirs/simipu_dla34_8xb4-100e_kitti/backbone.pth')))

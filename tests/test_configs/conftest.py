@@ -1,7 +1,9 @@
-"""Weights that the tests of downstream configs load."""
-from collections.abc import Callable
+"""Weights that the tests of downstream configs load, and the benchmark of the ablations."""
+import importlib.util
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -10,7 +12,8 @@ from mmengine.registry import MODELS, DefaultScope
 
 from simipu.checkpoints import export_backbone
 
-CONFIGS = Path(__file__).parents[2] / 'configs'
+PROJECT = Path(__file__).resolve().parents[2]
+CONFIGS = PROJECT / 'configs'
 
 
 @pytest.fixture(scope='session')
@@ -32,3 +35,15 @@ def pretrained(tmp_path_factory) -> Callable[[str], Path]:
         return folder / 'backbone.pth'
 
     return export
+
+
+@pytest.fixture(scope='session')
+def ablations() -> Iterator[ModuleType]:
+    """benchmarks/ablations.py, which imports its neighbours."""
+    file = PROJECT / 'benchmarks' / 'ablations.py'
+    spec = importlib.util.spec_from_file_location('ablations_of_benchmarks', file)
+    module = importlib.util.module_from_spec(spec)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(file.parent))
+        spec.loader.exec_module(module)
+        yield module

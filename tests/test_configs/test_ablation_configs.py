@@ -1,6 +1,7 @@
 """Every config of configs/ablations: what it changes of its reference, and one training step."""
 import copy
 import functools
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,39 +16,39 @@ from simipu.config import check_config
 from simipu.datasets.converters import create_kitti_infos
 from simipu.scenes import generate_dataset
 
-CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
+ABLATIONS = Path(__file__).resolve().parents[2] / 'configs' / 'ablations'
 LEVELS = {'model.img_backbone.out_indices', 'model.img_level', 'model.inter_head'}
 # What each changes; the last part of the pipeline's place is the number of the transform.
-CHANGES = dict(
-    without_intra_loss={'model.matcher', 'model.intra_head', 'model.inter_head.detach_key'},
-    distance_limit={'model.matcher.max_distance'},
-    mutual_nearest={'model.matcher.type'},
-    exact_index={'model.matcher.type', 'train_dataloader.dataset.pipeline.shuffle'},
-    detach_feature={'model.inter_head.detach_key'},
-    no_detach={'model.inter_head.detach_key'},
-    false_negative_radius={'model.intra_head.loss.false_negative_radius',
-                           'model.inter_head.loss.false_negative_radius'},
-    mask_same_cell={'model.inter_head.loss.mask_same_cell'},
-    gather={'model.intra_head.loss.gather', 'model.inter_head.loss.gather'},
-    symmetric={'model.intra_head.loss.symmetric', 'model.inter_head.loss.symmetric'},
-    learned_temperature={'model.intra_head.loss.learn_temperature',
-                         'model.inter_head.loss.learn_temperature'},
-    inter_temperature={'model.inter_head.loss.temperature'},
-    linear_projection={'model.inter_head.query_projector.num_layers'},
-    queue={'model.inter_head.queue_size'},
-    momentum_queue={'model.inter_head.queue_size', 'model.key_momentum'},
-    use_xyz={'model.point_encoder.use_xyz'},
-    sparse_encoder={'model.point_encoder'},
-    half_stride={'model.img_backbone.num_stages', 'model.img_backbone.strides',
-                 'model.img_backbone.dilations', 'model.img_backbone.out_indices',
-                 'model.inter_head.query_projector.in_channels'},
-    several_levels=LEVELS,
-    several_levels_fpn=LEVELS | {'model.img_neck'},
-    occlusion={'model.occlusion'},
-    backbone_init={'model.img_backbone.init_cfg'},
-    simipu_kitti_imagenet={'model.img_backbone.init_cfg'})
+CHANGES = {
+    'without-intra-loss': {'model.matcher', 'model.intra_head', 'model.inter_head.detach_key'},
+    'distance-limit': {'model.matcher.max_distance'},
+    'mutual-nearest': {'model.matcher.type'},
+    'exact-index': {'model.matcher.type', 'train_dataloader.dataset.pipeline.shuffle'},
+    'detach-feature': {'model.inter_head.detach_key'},
+    'no-detach': {'model.inter_head.detach_key'},
+    'false-negative-radius': {'model.intra_head.loss.false_negative_radius',
+                              'model.inter_head.loss.false_negative_radius'},
+    'mask-same-cell': {'model.inter_head.loss.mask_same_cell'},
+    'gather': {'model.intra_head.loss.gather', 'model.inter_head.loss.gather'},
+    'symmetric': {'model.intra_head.loss.symmetric', 'model.inter_head.loss.symmetric'},
+    'learned-temperature': {'model.intra_head.loss.learn_temperature',
+                            'model.inter_head.loss.learn_temperature'},
+    'inter-temperature': {'model.inter_head.loss.temperature'},
+    'linear-projection': {'model.inter_head.query_projector.num_layers'},
+    'queue': {'model.inter_head.queue_size'},
+    'momentum-queue': {'model.inter_head.queue_size', 'model.key_momentum'},
+    'use-xyz': {'model.point_encoder.use_xyz'},
+    'sparse-encoder': {'model.point_encoder'},
+    'half-stride': {'model.img_backbone.num_stages', 'model.img_backbone.strides',
+                    'model.img_backbone.dilations', 'model.img_backbone.out_indices',
+                    'model.inter_head.query_projector.in_channels'},
+    'several-levels': LEVELS,
+    'several-levels-fpn': LEVELS | {'model.img_neck'},
+    'occlusion': {'model.occlusion'},
+    'backbone-init': {'model.img_backbone.init_cfg'},
+    'imagenet': {'model.img_backbone.init_cfg'}}
 CASES = [(name, data) for name in CHANGES for data in ('kitti', 'synthetic')
-         if (name, data) != ('simipu_kitti_imagenet', 'synthetic')]
+         if (name, data) != ('imagenet', 'synthetic')]
 
 
 @pytest.fixture(scope='module')
@@ -58,11 +59,18 @@ def data_root(tmp_path_factory):
     return root
 
 
-@functools.cache
-def load(name: str, data: str) -> Config:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv('SIMIPU_ABLATION', data)
-        return Config.fromfile(CONFIGS / 'ablations' / f'{name}.py')
+@pytest.fixture(scope='module')
+def load(ablations) -> Callable[[str, str], Config]:
+    """Reads a row's own file, or makes its change of the small reference as benchmarks/ablations.py does."""
+
+    @functools.cache
+    def read(row: str, data: str) -> Config:
+        if data == 'synthetic' and row != 'reference':
+            return ablations.on_small_reference(row)
+        size, schedule = ('r50', '8xb4-100e') if data == 'kitti' else ('r18', '1xb4-500iters')
+        return Config.fromfile(ABLATIONS / f'simipu_{size}-{row}_{schedule}_{data}.py')
+
+    return read
 
 
 def changed_places(ours, reference, place: str) -> set[str]:
@@ -77,13 +85,16 @@ def changed_places(ours, reference, place: str) -> set[str]:
 
 
 def test_every_row_is_listed():
-    files = {path.stem for path in (CONFIGS / 'ablations').glob('*.py')}
-    assert files == {*CHANGES, 'simipu_kitti_reference', 'simipu_synthetic_reference'}
+    files = {path.name for path in ABLATIONS.glob('*.py')}
+    assert files == {f'simipu_r50-{row}_8xb4-100e_kitti.py' for row in (*CHANGES, 'reference')} | {
+        'simipu_r18-reference_1xb4-500iters_synthetic.py'}
+    readme = (ABLATIONS / 'README.md').read_text()
+    assert {row for row in CHANGES if f'| `{row}` |' not in readme} == set()
 
 
 @pytest.mark.parametrize('name, data', CASES)
-def test_a_row_changes_what_it_says_and_no_more(name, data):
-    ours, reference = (load(stem, data) for stem in (name, f'simipu_{data}_reference'))
+def test_a_row_changes_what_it_says_and_no_more(name, data, load):
+    ours, reference = (load(row, data) for row in (name, 'reference'))
     places = set()
     for section in ('model', 'train_dataloader', 'val_dataloader', 'val_evaluator', 'optim_wrapper',
                     'train_cfg', 'param_scheduler', 'custom_hooks'):
@@ -92,10 +103,10 @@ def test_a_row_changes_what_it_says_and_no_more(name, data):
     check_config(ours)
 
 
-def test_both_references_make_the_original_s_choices():
+def test_both_references_make_the_original_s_choices(load):
     """Whatever the default configs say, which may change."""
     for data in ('kitti', 'synthetic'):
-        cfg = load(f'simipu_{data}_reference', data)
+        cfg = load('reference', data)
         model = cfg.model
         assert model.matcher == dict(type='HungarianMatcher')
         assert model.img_backbone.init_cfg == [] and model.point_encoder.use_xyz is False
@@ -143,25 +154,25 @@ def shrink(cfg: Config) -> None:
 
 # In the small model, those rows alone that are computed from the reference's sizes or pipeline.
 STEPS = [(name, data) for name, data in CASES if data == 'kitti' or name in (
-    'exact_index', 'queue', 'sparse_encoder', 'half_stride', 'several_levels', 'several_levels_fpn')]
+    'exact-index', 'queue', 'sparse-encoder', 'half-stride', 'several-levels', 'several-levels-fpn')]
 
 
 @pytest.mark.parametrize('name, data', STEPS)
-def test_one_training_step(name, data, data_root, tmp_path):
+def test_one_training_step(name, data, load, data_root, tmp_path):
     cfg = copy.deepcopy(load(name, data))
     cfg.data_root = data_root
     shrink(cfg)
-    if name == 'sparse_encoder':
+    if name == 'sparse-encoder':
         pytest.importorskip('spconv', reason='the sparse encoder needs spconv')
     with DefaultScope.overwrite_default_scope('mmdet3d'):
         dataset = DATASETS.build(cfg.train_dataloader.dataset)
-        if name == 'simipu_kitti_imagenet':
+        if name == 'imagenet':
             weights = MODELS.build(dict(cfg.model.img_backbone, init_cfg=None)).state_dict()
             cfg.model.img_backbone.init_cfg.checkpoint = str(tmp_path / 'imagenet.pth')
             torch.save(weights, tmp_path / 'imagenet.pth')
         model = MODELS.build(cfg.model)
         optimizer = build_optim_wrapper(model, cfg.optim_wrapper)
-    if name == 'simipu_kitti_imagenet':
+    if name == 'imagenet':
         model.init_weights()
         torch.testing.assert_close(dict(model.img_backbone.state_dict()), dict(weights))
     batch = model.data_preprocessor(pseudo_collate([dataset[0], dataset[1]]), training=True)

@@ -44,18 +44,18 @@ def retinanet(depth, style=''):
 # Name: config of the pre-training, what is changed of its image backbone, config of the detector. The
 # plain ResNet-50 has a test of its own, with the downstream configs.
 CASES = {
-    'resnet18': ('backbones/simipu_r18_kitti.py', {}, retinanet(18)),
-    'resnet50-caffe': ('backbones/simipu_r101-caffe_kitti.py', dict(depth=50),
+    'resnet18': ('backbones/simipu_r18_8xb4-100e_kitti.py', {}, retinanet(18)),
+    'resnet50-caffe': ('backbones/simipu_r101-caffe_8xb4-100e_kitti.py', dict(depth=50),
                        retinanet(50, '-caffe')),
     'resnet101-caffe': (
-        'backbones/simipu_r101-caffe_kitti.py', {},
+        'backbones/simipu_r101-caffe_8xb4-100e_kitti.py', {},
         "_base_ = 'mmdet3d::fcos3d/fcos3d_r101-caffe-dcn_fpn_head-gn_8xb2-1x_nus-mono3d.py'"),
-    'dla34': ('backbones/simipu_dla34_kitti.py', {},
+    'dla34': ('backbones/simipu_dla34_8xb4-100e_kitti.py', {},
               "_base_ = 'mmdet3d::smoke/smoke_dla34_dlaneck_gn-all_4xb8-6x_kitti-mono3d.py'"),
-    'swin-t': ('backbones/simipu_swin-t_kitti.py', {},
+    'swin-t': ('backbones/simipu_swin-t_8xb4-100e_kitti.py', {},
                "_base_ = 'mmdet::swin/mask-rcnn_swin-t-p4-w7_fpn_1x_coco.py'\n"
                'model = dict(backbone=dict(convert_weights=False))'),
-    'convnext-t': ('backbones/simipu_convnext-t_kitti.py', {},
+    'convnext-t': ('backbones/simipu_convnext-t_8xb4-100e_kitti.py', {},
                    "_base_ = 'mmdet::convnext/mask-rcnn_convnext-t-p4-w7_fpn_amp-ms-crop-3x_coco.py'"),
     'own': ('simipu_kitti.py', dict(_delete_=True, type='TinyVoVNet'),
             retinanet(18) + "\nmodel = dict(backbone=dict(_delete_=True, type='mmdet3d.TinyVoVNet'), "

@@ -103,10 +103,10 @@ def batches(cfg: Config, loader: str, number: int = 1, seed: int = 0) -> list:
 
 
 @pytest.mark.parametrize('name, folder, train_cameras, val_cameras, columns', [
-    ('simipu_nuscenes.py', 'nuscenes', 3, 6, 4), ('simipu_kitti_raw.py', 'kitti_raw', 2, 2, 4),
-    ('simipu_waymo.py', 'waymo', 3, 5, 4)])
+    ('16xb2-100e_nuscenes', 'nuscenes', 3, 6, 4), ('16xb2-100e_kitti-raw', 'kitti_raw', 2, 2, 4),
+    ('16xb2-100e_waymo', 'waymo', 3, 5, 4)])
 def test_loads(name, folder, train_cameras, val_cameras, columns, request):
-    cfg = small(name, request.getfixturevalue(folder))
+    cfg = small(f'simipu_r50_{name}.py', request.getfixturevalue(folder))
     train, = batches(cfg, 'train_dataloader')
     val, = batches(cfg, 'val_dataloader')
     for batch, frames, cameras in ((train, 2, train_cameras), (val, 1, val_cameras)):
@@ -119,18 +119,18 @@ def test_loads(name, folder, train_cameras, val_cameras, columns, request):
 
 @pytest.fixture
 def mixed(nuscenes, kitti_raw) -> Config:
-    cfg = small('simipu_mixed.py', nuscenes)
+    cfg = small('simipu_r50_8xb4-100e_kitti-raw-nuscenes.py', nuscenes)
     for loader in (cfg.train_dataloader, cfg.val_dataloader):
         loader.dataset.datasets[0].data_root = str(kitti_raw)
     return cfg
 
 
-@pytest.fixture(params=['mixed', 'nuscenes', 'kitti', 'waymo'])
+@pytest.fixture(params=['mixed', '16xb2-100e_nuscenes', '8xb4-100e_kitti', '16xb2-100e_waymo'])
 def each(request) -> Config:
     if request.param == 'mixed':
         return request.getfixturevalue('mixed')
-    folder = 'kitti_raw' if request.param == 'kitti' else request.param
-    return small(f'simipu_{request.param}.py', request.getfixturevalue(folder))
+    folder = request.param.rpartition('_')[2].replace('kitti', 'kitti_raw')
+    return small(f'simipu_r50_{request.param}.py', request.getfixturevalue(folder))
 
 
 def test_every_validation_samples_the_same_points(each):

@@ -16,14 +16,14 @@ CONFIGS = Path(__file__).parents[2] / 'configs'
 DOWNSTREAM = CONFIGS / 'downstream'
 # And the pre-training that each is made for.
 PRETRAINING = {
-    'fcos3d_r101-caffe-dcn_simipu_nus-mono3d': 'backbones/simipu_r101-caffe_kitti.py',
+    'fcos3d_r101-caffe-dcn_simipu_nus-mono3d': 'backbones/simipu_r101-caffe_8xb4-100e_kitti.py',
     'fcos3d_r18_simipu_nus-mono3d': 'simipu_synthetic.py',
     'fcos3d_r18_simipu_synthetic': 'simipu_synthetic.py',
     'fcos3d_r50_simipu_nus-mono3d': 'simipu_kitti.py',
     'pgd_r50_simipu_kitti-mono3d': 'simipu_kitti.py',
-    'pgd_r50_simipu_nus-mono3d': 'simipu_nuscenes.py',
-    'smoke_dla34_simipu_kitti-mono3d': 'backbones/simipu_dla34_kitti.py',
-    'monoflex-style_dla34_simipu_kitti-mono3d': 'backbones/simipu_dla34_kitti.py',
+    'pgd_r50_simipu_nus-mono3d': 'simipu_r50_16xb2-100e_nuscenes.py',
+    'smoke_dla34_simipu_kitti-mono3d': 'backbones/simipu_dla34_8xb4-100e_kitti.py',
+    'monoflex-style_dla34_simipu_kitti-mono3d': 'backbones/simipu_dla34_8xb4-100e_kitti.py',
     'imvoxelnet_r50_simipu_kitti-3d-car': 'simipu_kitti.py',
     'mvxnet_r50_simipu_kitti-3d-3class': 'simipu_kitti.py',
     'depth_r50_simipu_kitti': 'simipu_kitti.py',

@@ -20,7 +20,7 @@ LOSSES = {
     'monoflex-style_dla34_simipu_kitti-mono3d': {'loss_cls', 'loss_depth', 'loss_kpts', 'loss_bbox2d'},
     'imvoxelnet_r50_simipu_kitti-3d-car': {'loss_cls', 'loss_bbox', 'loss_dir'},
 }
-WEIGHTS = {'dla34': 'backbones/simipu_dla34_kitti.py', 'r50': 'simipu_kitti.py'}
+WEIGHTS = {'dla34': 'backbones/simipu_dla34_8xb4-100e_kitti.py', 'r50': 'simipu_kitti.py'}
 
 
 def small(name: str, root: Path) -> Config:

@@ -33,7 +33,7 @@ def keyframe(real_data):
 
 
 def test_base_config_with_resnet101_does_not_take_the_weights(pretrained):
-    report = verify_pretrained(BASE, pretrained('simipu_nuscenes.py'))
+    report = verify_pretrained(BASE, pretrained('simipu_r50_16xb2-100e_nuscenes.py'))
     assert not report.ok
     assert 'layer3.22.conv1.weight' in report.missing
     assert 'FAILED' in str(report)
@@ -42,7 +42,7 @@ def test_base_config_with_resnet101_does_not_take_the_weights(pretrained):
 @pytest.mark.parametrize('name', ['fcos3d_r50', 'pgd_r50'])
 def test_one_training_step_on_a_real_keyframe(name, pretrained, keyframe):
     cfg = Config.fromfile(CONFIGS / f'{name}_simipu_nus-mono3d.py')
-    cfg.model.backbone.init_cfg.checkpoint = str(pretrained('simipu_nuscenes.py'))
+    cfg.model.backbone.init_cfg.checkpoint = str(pretrained('simipu_r50_16xb2-100e_nuscenes.py'))
     with DefaultScope.overwrite_default_scope('mmdet3d'):
         detector = MODELS.build(cfg.model)
         detector.init_weights()

@@ -1,4 +1,0 @@
-# Points that lie within half a metre of each other, duplicates above all, are no negatives.
-_base_ = './simipu_{{$SIMIPU_ABLATION:kitti}}_reference.py'
-model = dict(intra_head=dict(loss=dict(false_negative_radius=0.5)),
-             inter_head=dict(loss=dict(false_negative_radius=0.5)))

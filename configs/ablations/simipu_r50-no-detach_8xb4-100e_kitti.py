@@ -1,0 +1,3 @@
+# The inter-modal loss trains the point encoder, too.
+_base_ = './simipu_r50-reference_8xb4-100e_kitti.py'
+model = dict(inter_head=dict(detach_key=None))

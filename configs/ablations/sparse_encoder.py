@@ -1,5 +1,0 @@
-# Sparse convolutions in the place of PointNet++.
-_base_ = './simipu_{{$SIMIPU_ABLATION:kitti}}_reference.py'
-model = dict(point_encoder=dict(
-    _delete_=True, type='SparseConvEncoder', in_channels=4, num_points=_base_.num_sampled_points,
-    out_channels=_base_.model.intra_head.query_projector.in_channels))

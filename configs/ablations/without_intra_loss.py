@@ -1,4 +1,0 @@
-# Paper: no contrast between views of the cloud. With detached keys nothing would train the point encoder,
-# so the inter-modal loss does.
-_base_ = './simipu_{{$SIMIPU_ABLATION:kitti}}_reference.py'
-model = dict(matcher=None, intra_head=None, inter_head=dict(detach_key=None))
