@@ -1,18 +1,7 @@
-"""Print the metrics of two evaluations (files of tools/test.py --out) side by side."""
-from argparse import ArgumentParser
+"""``simipu compare`` in a checkout."""
+import sys
 
-import mmengine
-
-from simipu.evaluation import compare_metrics
-
-
-def main() -> None:
-    parser = ArgumentParser(description=__doc__)
-    parser.add_argument('before', help='JSON file')
-    parser.add_argument('after', help='JSON file')
-    args = parser.parse_args()
-    print(compare_metrics(mmengine.load(args.before), mmengine.load(args.after)))
-
+from simipu.cli import main
 
 if __name__ == '__main__':
-    main()
+    main(['compare', *sys.argv[1:]])

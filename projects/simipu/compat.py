@@ -6,6 +6,7 @@ library is mended and the workaround can go.
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
@@ -20,6 +21,8 @@ from mmengine.optim import OptimWrapper
 from torch import nn
 
 from .errors import ConfigError
+
+OWN_CONFIGS = Path(__file__).parent / '.mim' / 'configs'
 
 
 def silence_spconv() -> None:
@@ -71,6 +74,21 @@ def read_kitti_frames_without_objects() -> None:
         return remove_dontcare(self, ann_info)
 
     KittiDataset._remove_dontcare = _remove_dontcare
+
+
+def find_own_bases() -> None:
+    """Let a config name one of this package as its base: ``_base_ = 'simipu::simipu_kitti.py'``.
+
+    mmengine 0.10.7 knows the packages whose configs can be named so by a fixed list, expects a folder in the
+    name, and looks for the types of such a base in a registry of its package; simipu's are in mmdet3d's.
+    """
+    find = Config._get_cfg_path
+
+    def _get_cfg_path(cfg_path: str, filename: str) -> tuple[str, str | None]:
+        package, _, name = cfg_path.partition('::')
+        return (str(OWN_CONFIGS / name), None) if package == 'simipu' else find(cfg_path, filename)
+
+    Config._get_cfg_path = staticmethod(_get_cfg_path)
 
 
 @contextmanager

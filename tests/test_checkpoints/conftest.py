@@ -1,8 +1,6 @@
 """Checkpoints that the tests of this folder read."""
-import importlib.util
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import torch
@@ -68,15 +66,3 @@ def training_checkpoint(tmp_path_factory) -> Path:
             default_hooks=dict(checkpoint=dict(type='CheckpointHook', interval=2, by_epoch=False)))
         runner.train()
     return work_dir / 'iter_2.pth'
-
-
-@pytest.fixture(scope='session')
-def load_tool() -> Callable[[str], ModuleType]:
-    """Imports ``tools/<name>.py`` so that its ``main`` runs in this process."""
-    def load(name: str) -> ModuleType:
-        path = Path(__file__).parents[2] / 'tools' / f'{name}.py'
-        spec = importlib.util.spec_from_file_location(name, path)
-        tool = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(tool)
-        return tool
-    return load

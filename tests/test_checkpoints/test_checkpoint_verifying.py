@@ -1,5 +1,4 @@
 """The verification finds every way in which a detector can fail to hold its pre-trained weights."""
-import re
 
 import pytest
 import torch
@@ -7,6 +6,7 @@ from mmdet.models import ResNet
 from mmdet3d.registry import MODELS
 
 from simipu.checkpoints import export_backbone, verify_pretrained
+from simipu.cli import main
 from simipu.errors import CheckpointError
 
 # a detector of the same parts as the downstream one, small enough to build in a moment
@@ -58,9 +58,8 @@ def edited(weights, edit):
     return weights
 
 
-def run_tool(monkeypatch, load_tool, *arguments):
-    monkeypatch.setattr('sys.argv', ['verify_pretrained.py', *map(str, arguments)])
-    return load_tool('verify_pretrained').main()
+def run_command(*arguments):
+    main(['verify', *map(str, arguments)])
 
 
 def test_exported_backbone_is_loaded_whole(write_config, weights):
@@ -91,8 +90,10 @@ def test_weights_that_were_there_before_are_not_called_changed(write_config, wei
     assert report.ok and not report.changed
 
 
-def test_deeper_backbone_fails_and_says_why(write_config, weights, monkeypatch, load_tool, capsys):
-    assert run_tool(monkeypatch, load_tool, write_config(depth=34), weights) == 1
+def test_deeper_backbone_fails_and_says_why(write_config, weights, capsys):
+    with pytest.raises(SystemExit) as exit_info:
+        run_command(write_config(depth=34), weights)
+    assert exit_info.value.code == 1
     out = capsys.readouterr().out
     assert 'missing' in out and 'not in the file: layer1.2.conv1.weight' in out
     assert 'FAILED: 96 of 216 tensors of the backbone were not loaded' in out
@@ -102,17 +103,16 @@ def test_deeper_backbone_fails_and_says_why(write_config, weights, monkeypatch, 
 @pytest.mark.parametrize('content, message', [
     (b'', r'is empty \(0 bytes\)'), (b'no checkpoint', 'is not a PyTorch checkpoint'),
     (None, 'no checkpoint .*weights.pth; check the path')])
-def test_unusable_file_fails_and_says_why(tmp_path, write_config, monkeypatch, load_tool, capsys,
-                                          content, message):
+def test_unusable_file_fails_and_says_why(tmp_path, write_config, content, message):
     path = tmp_path / 'weights.pth'
     if content is not None:
         path.write_bytes(content)
-    assert run_tool(monkeypatch, load_tool, write_config(), path) == 1
-    assert re.search(message, capsys.readouterr().err)
+    with pytest.raises(SystemExit, match=message):
+        run_command(write_config(), path)
 
 
-def test_success_exits_with_zero(write_config, weights, monkeypatch, load_tool, capsys):
-    assert run_tool(monkeypatch, load_tool, write_config(), weights) == 0
+def test_success_exits_with_zero(write_config, weights, capsys):
+    run_command(write_config(), weights)
     assert 'matched    120 tensors equal the file' in capsys.readouterr().out
 
 

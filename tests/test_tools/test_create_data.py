@@ -74,4 +74,4 @@ def test_bad_data_is_one_clear_line(tmp_path, monkeypatch):
     with pytest.raises(SystemExit) as exit_info:
         run(monkeypatch, 'kitti', '--root-path', tmp_path / 'nowhere', '--out-dir', tmp_path)
     # A text as exit code is printed to stderr without traceback, and the process returns 1.
-    assert exit_info.value.code.startswith(f'\nerror: {tmp_path}/nowhere is not a folder; expected')
+    assert exit_info.value.code.startswith(f'error: {tmp_path}/nowhere is not a folder; expected')

@@ -45,7 +45,7 @@ def load_config(args: Namespace) -> Config:
     override(cfg, args.cfg_options or {})
     cfg.launcher = args.launcher
     if args.work_dir or not cfg.get('work_dir'):
-        cfg.work_dir = args.work_dir or str(Path('work_dirs', Path(args.config).stem))
+        cfg.work_dir = args.work_dir or str(Path('work_dirs', Path(cfg.filename).stem))
     check_config(cfg)
     return cfg
 
@@ -163,10 +163,10 @@ def build_runner(cfg: Config, strict: bool = False) -> Runner:
     return runner
 
 
-def run(main: Callable[[], None]) -> None:
-    """Call ``main``; a mistake in config or data ends the program with its message alone."""
+def run(main: Callable[[], int | None]) -> int | None:
+    """Call ``main`` and return its result; a mistake in config or data ends the program with its message alone."""
     try:
-        main()
+        return main()
     except Exception as error:
         message = user_message(error)
         if message is None:

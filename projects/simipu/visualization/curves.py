@@ -6,8 +6,6 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from ..errors import DataError
 
@@ -75,6 +73,10 @@ def draw_training_curves(scalars: Scalars, width: int = 1200) -> np.ndarray:
     Raises:
         DataError: Nothing to draw was logged.
     """
+    # Here, as other commands need not wait for them.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     panels = [(panel, [name for name in scalars if name.startswith(panel.names)])
               for panel in PANELS]
     panels = [(panel, names) for panel, names in panels if names]

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from matplotlib import font_manager
 from PIL import Image, ImageDraw, ImageFont
 
 GAP = 6
@@ -113,6 +112,8 @@ def _cell(image: np.ndarray, title: str, width: int) -> np.ndarray:
 @lru_cache
 def _font(size: int, bold: bool) -> ImageFont.FreeTypeFont:
     """DejaVu Sans, which comes with matplotlib; OpenCV's letters are hard to read when small."""
+    from matplotlib import font_manager  # here, as other commands need not wait for it
+
     weight = 'bold' if bold else 'normal'
     path = font_manager.findfont(font_manager.FontProperties(family='DejaVu Sans', weight=weight))
     return ImageFont.truetype(path, size - 1)

@@ -5,7 +5,7 @@ Robotics: The KITTI Dataset, IJRR 2013). The devkit's odometry files hold ``P`` 
 which the rotation is contained.
 """
 from collections.abc import Sequence
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -206,7 +206,7 @@ def _date_times(path: Path, named_by: str) -> list[float]:
             except ValueError:
                 raise DataError(f'{path}: expected lines such as "2011-09-26 13:02:25.951199337", '
                                 f'found "{line}"; restore the original file') from None
-            times.append(time.replace(tzinfo=timezone.utc).timestamp())
+            times.append(time.replace(tzinfo=UTC).timestamp())
     return times
 
 

@@ -5,7 +5,6 @@ from statistics import mean, stdev
 from typing import NamedTuple
 
 import mmengine
-from matplotlib.figure import Figure
 
 from ..depth_probe import DepthErrors
 from .benchmark import SCRATCH, FrameSplit, Measurement, Settings
@@ -93,6 +92,8 @@ def format_tables(measurements: Measurements, titles: Mapping[str, str]) -> str:
 
 def draw_bars(path: str | Path, measurements: Measurements, titles: Mapping[str, str]) -> None:
     """A panel for each task: mean AbsRel of each backbone as a bar, every seed as a dot."""
+    from matplotlib.figure import Figure  # here, as other commands need not wait for it
+
     tasks = {task: title for task, title in titles.items()
              if getattr(measurements[SCRATCH], task)}
     names = list(measurements)

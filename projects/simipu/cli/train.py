@@ -1,0 +1,26 @@
+"""Train what a config describes: SimIPU, or any model of OpenMMLab."""
+from argparse import ArgumentParser, Namespace
+
+from ..config import check_device
+from ..engine import launch
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    launch.add_common_arguments(parser)
+    parser.add_argument('--amp', action='store_true', help='train in mixed precision')
+    parser.add_argument('--resume', nargs='?', const='auto', metavar='CHECKPOINT',
+                        help='go on from a checkpoint; without a path from the latest in the work dir')
+    parser.add_argument('--auto-scale-lr', action='store_true',
+                        help='scale learning rates with the batch size over all processes')
+
+
+def main(args: Namespace) -> None:
+    cfg = launch.load_config(args)
+    check_device(cfg, 'model', 'val_evaluator')
+    if args.amp:
+        launch.enable_amp(cfg)
+    if args.auto_scale_lr:
+        launch.enable_auto_scale_lr(cfg)
+    if args.resume:
+        launch.set_resume(cfg, args.resume)
+    launch.build_runner(cfg, strict=args.resume is not None).train()
