@@ -39,8 +39,8 @@ def add_kitti_odometry(commands) -> None:
 
 def add_kitti_scenes(parser: ArgumentParser, root_help: str, create) -> None:
     parser.add_argument('--root-path', required=True, help=root_help)
-    parser.add_argument('--cameras', nargs='+', default=['CAM2', 'CAM3'],
-                        help='left (CAM2), right (CAM3) or both')
+    parser.add_argument('--cameras', nargs='+', help='left (CAM2), right (CAM3) or both (default: of each drive '
+                        'those that have images)')
     parser.add_argument('--val-scenes', type=float, default=0.1,
                         help='share of the drives or sequences kept for validation')
     add_subset(parser)
@@ -138,6 +138,8 @@ def report(written: list) -> None:
     for split in written:
         for line in split.left_out:
             print(f'left out: {line}')
+        for line in split.remarks:
+            print(f'note: {line}')
         print(f'{split.info_file}: {split.num_frames} frames, clouds from {split.clouds}')
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import mmengine
 import numpy as np
 from mmdet3d.registry import DATASETS
+from mmengine import fileio
 from mmengine.dataset import BaseDataset
 from mmengine.utils import is_abs
 
@@ -12,6 +13,7 @@ from ..errors import ConfigError, DataError
 from ..geometry import check_invertible, to_4x4
 from ..seeding import sample_seed
 from .bad_frames import BadFrameCounter
+from .readers.safe_pickle import load_pickle
 
 
 @DATASETS.register_module()
@@ -137,7 +139,10 @@ class PairedDataset(BaseDataset):
         if on_disk and not osp.isfile(self.ann_file):
             raise DataError(f'no info file {self.ann_file}; write it with tools/create_data.py, or '
                             'set ann_file in the config to where it is')
-        infos = mmengine.load(self.ann_file, backend_args=self.backend_args)
+        if osp.splitext(self.ann_file)[1] in ('.pkl', '.pickle'):
+            infos = load_pickle(fileio.get(self.ann_file, backend_args=self.backend_args), self.ann_file)
+        else:
+            infos = mmengine.load(self.ann_file, backend_args=self.backend_args)
         if not isinstance(infos, dict) or not infos.get('data_list'):
             raise DataError(f'{self.ann_file}: expected a dict with a non-empty data_list (mmdet3d '
                             '1.1 or later); older info files need mmdet3d\'s '

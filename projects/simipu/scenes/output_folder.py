@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import mmengine
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from ..errors import DataError
+from ..progress import Progress
 
 GENERATOR_VERSION = 1  # to be raised by every change that alters the bytes of a frame
 MARKER = 'synthetic.json'  # settings of the folder; its presence says that this generator made it
@@ -60,7 +60,7 @@ def claim_folder(out_dir: Path, folders: Sequence[str], settings: dict) -> None:
 
 
 def run_jobs(work: Callable[[Any], None], jobs: list, num_workers: int | None = None) -> None:
-    """Call ``work(job)`` for all jobs over processes, with a progress bar.
+    """Call ``work(job)`` for all jobs over processes, showing progress.
 
     Args:
         num_workers: Processes; by default one per available core.
@@ -68,7 +68,7 @@ def run_jobs(work: Callable[[Any], None], jobs: list, num_workers: int | None = 
     if not jobs:
         return
     num_workers = num_workers or len(os.sched_getaffinity(0))
-    progress = mmengine.ProgressBar(len(jobs), file=sys.stderr)
+    progress = Progress(len(jobs), file=sys.stderr)
     with threadpool_limits(1):
         work(jobs[0])  # compiles the ray caster, before there are workers
         progress.update()
@@ -78,7 +78,7 @@ def run_jobs(work: Callable[[Any], None], jobs: list, num_workers: int | None = 
                 progress.update()
         else:
             _run_parallel(work, jobs[1:], num_workers, progress)
-    print(file=sys.stderr)
+    progress.close()
 
 
 def _start_worker() -> None:
@@ -88,7 +88,7 @@ def _start_worker() -> None:
 
 
 def _run_parallel(work: Callable, jobs: list, num_workers: int,
-                  progress: mmengine.ProgressBar) -> None:
+                  progress: Progress) -> None:
     # Forked workers inherit the compiled code and need not import the package again.
     method = 'fork' if 'fork' in multiprocessing.get_all_start_methods() else None
     context = multiprocessing.get_context(method)

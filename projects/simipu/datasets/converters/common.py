@@ -4,19 +4,18 @@ import math
 import multiprocessing
 import os
 import pickle
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-import mmengine
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from ...errors import DataError
 from ...geometry import check_invertible, to_4x4
+from ...progress import Progress
+from .finished_parts import FinishedParts, dump_whole
 
 PathLike = str | Path
 FRAMES_PER_CHUNK = 16
@@ -28,6 +27,7 @@ class ConvertedSplit(NamedTuple):
     num_frames: int
     clouds: str  # folder the clouds are in, relative to the data root
     left_out: tuple[str, ...] = ()  # of the whole data set: what it lists but lacks, in words
+    remarks: tuple[str, ...] = ()  # what was assumed or chosen, in words
 
 
 class Subset:
@@ -64,19 +64,21 @@ def write_split(info_file: PathLike,
                 convert: Callable[..., dict],
                 frames: Sequence,
                 clouds: str,
+                inputs: Callable[..., Iterable[Path]],
                 num_workers: int | None = None,
                 **metainfo) -> ConvertedSplit:
     """Write the info file of ``convert(frame)`` for all frames, in order.
 
-    The frames are dealt out to processes in chunks, with a progress bar. What an interrupted run has
-    finished is kept beside the info file and used when the same is converted again; the info file
-    itself appears as a whole or not at all.
+    The frames are dealt out to processes in chunks, and progress is shown. What an interrupted run has finished
+    is kept beside the info file, and used when the same frames are converted again from files that have not
+    changed since; the info file itself appears as a whole or not at all.
 
     Args:
         info_file: To be written.
         convert: A function (or ``functools.partial``) of a module, from a frame to its info.
         frames: Whatever ``convert`` needs to know of each frame; picklable.
         clouds: Folder of the clouds, for the report.
+        inputs: Likewise a function, from a frame to the files that ``convert`` reads for it.
         num_workers: Number of processes; None: one for each available core.
         metainfo: Of the info file.
 
@@ -84,35 +86,17 @@ def write_split(info_file: PathLike,
         DataError: Of ``convert``; nothing is kept then, as data have to be mended.
     """
     info_file = Path(info_file)
-    parts = info_file.with_name(f'.{info_file.name}.parts')
-    _claim_parts(parts, hashlib.sha1(pickle.dumps((convert, list(frames)))).hexdigest())
+    parts = FinishedParts(info_file.with_name(f'.{info_file.name}.parts'), inputs)
+    parts.claim(hashlib.sha1(pickle.dumps((convert, list(frames)))).hexdigest())
     try:
-        _convert_chunks(partial(_convert_chunk, convert, parts), parts, frames, num_workers)
+        _convert_chunks(convert, parts, frames, num_workers)
     except DataError:
-        shutil.rmtree(parts)
+        parts.remove()
         raise
-    data_list = [info for number, _ in _chunks(frames)
-                 for info in mmengine.load(_part(parts, number))]
+    data_list = [info for number, _ in _chunks(frames) for info in parts.read(number)]
     dump_whole(dict(metainfo=dict(info_version='1.1', **metainfo), data_list=data_list), info_file)
-    shutil.rmtree(parts)
+    parts.remove()
     return ConvertedSplit(info_file, len(data_list), clouds)
-
-
-def dump_whole(content, path: Path) -> None:
-    """Write a pickle; an interrupted run leaves no half file behind."""
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        unfinished = Path(folder) / path.name
-        mmengine.dump(content, unfinished)
-        os.replace(unfinished, path)
-
-
-def _claim_parts(parts: Path, key: str) -> None:
-    """Make the folder of finished chunks; results of another conversion are thrown away."""
-    key_file = parts / 'key.txt'
-    if parts.exists() and not (key_file.is_file() and key_file.read_text() == key):
-        shutil.rmtree(parts)
-    parts.mkdir(parents=True, exist_ok=True)
-    key_file.write_text(key)
 
 
 def _chunks(frames: Sequence) -> Iterator[tuple[int, Sequence]]:
@@ -120,24 +104,20 @@ def _chunks(frames: Sequence) -> Iterator[tuple[int, Sequence]]:
         yield start, frames[start:start + FRAMES_PER_CHUNK]
 
 
-def _part(parts: Path, number: int) -> Path:
-    return parts / f'{number:09d}.pkl'
-
-
-def _convert_chunk(convert: Callable, parts: Path, chunk: tuple[int, Sequence]) -> int:
+def _convert_chunk(convert: Callable[..., dict], parts: FinishedParts, chunk: tuple[int, Sequence]) -> int:
     number, frames = chunk
-    dump_whole([convert(frame) for frame in frames], _part(parts, number))
+    parts.write(number, frames, [convert(frame) for frame in frames])
     return len(frames)
 
 
-def _convert_chunks(convert_chunk: Callable, parts: Path, frames: Sequence,
+def _convert_chunks(convert: Callable[..., dict], parts: FinishedParts, frames: Sequence,
                     num_workers: int | None) -> None:
-    todo = [chunk for chunk in _chunks(frames) if not _part(parts, chunk[0]).is_file()]
-    progress = mmengine.ProgressBar(len(frames))
+    todo = [chunk for chunk in _chunks(frames) if not parts.is_finished(*chunk)]
     finished = len(frames) - sum(len(chunk) for _, chunk in todo)
     if finished:
-        print(f'\n{finished} frames were converted by an interrupted run')
-        progress.update(finished)
+        print(f'{finished} frames were converted by an interrupted run')
+    progress = Progress(len(frames) - finished)
+    convert_chunk = partial(_convert_chunk, convert, parts)
     num_workers = min(num_workers or len(os.sched_getaffinity(0)), len(todo))
     if num_workers < 2:
         for chunk in todo:
@@ -146,7 +126,7 @@ def _convert_chunks(convert_chunk: Callable, parts: Path, frames: Sequence,
         with multiprocessing.Pool(num_workers) as pool:
             for count in pool.imap_unordered(convert_chunk, todo):
                 progress.update(count)
-    print()
+    progress.close()
 
 
 def require_folder(path: PathLike, expected: str) -> Path:
@@ -189,53 +169,27 @@ def require_file(path: PathLike, named_by: str) -> None:
                         'the frame off that list')
 
 
+def field(content: dict, key: str, kind: type | tuple[type, ...], where: str | Path):
+    """``content[key]``, which is of that kind.
+
+    Raises:
+        DataError: ``content`` is no dict, lacks the key, or has something else there; names ``where``.
+    """
+    if not isinstance(content, dict) or not isinstance(content.get(key), kind):
+        kinds = ' or '.join(kind.__name__ for kind in (kind if isinstance(kind, tuple) else (kind, )))
+        found = type(content).__name__
+        if isinstance(content, dict):
+            found = f'{key} = {content[key]!r:.60}' if key in content else ', '.join(map(str, content)) or 'nothing'
+        raise DataError(f'{where}: expected the field {key} ({kinds}), found {found}; restore the original file')
+    return content[key]
+
+
 def camera_info(img_path: str, size: dict, cam2img: np.ndarray, lidar2cam: np.ndarray,
                 **further) -> dict:
     """One image of a frame as info files have it; matrices (4, 4) as nested lists."""
     matrices = dict(cam2img=cam2img, lidar2cam=lidar2cam, lidar2img=cam2img @ lidar2cam)
     return dict(img_path=img_path, **size, **further,
                 **{name: matrix.tolist() for name, matrix in matrices.items()})
-
-
-def read_key_values(path: PathLike, named_by: str) -> dict[str, str]:
-    """Lines ``key: value`` of a calibration file.
-
-    Raises:
-        DataError: The file is missing.
-    """
-    require_file(path, named_by)
-    lines = (line.partition(':') for line in Path(path).read_text().splitlines())
-    return {key.strip(): value.strip() for key, separator, value in lines if separator}
-
-
-def read_numbers(values: dict[str, str], key: str, shape: tuple, path: PathLike) -> np.ndarray:
-    """The numbers after a key of ``read_key_values``, as float64 array of that shape.
-
-    Raises:
-        DataError: There is no such key, or what follows it are not as many numbers; names ``path``.
-    """
-    if key not in values:
-        raise DataError(f'{path}: no {key}; expected a line "{key}:" with {np.prod(shape)} '
-                        f'numbers, found {", ".join(values) or "no keys"}. Restore the original '
-                        'calibration file')
-    try:
-        numbers = np.array([float(number) for number in values[key].split()])
-    except ValueError:
-        raise DataError(f'{path}: expected numbers after "{key}:", found "{values[key]}"; '
-                        'restore the original calibration file') from None
-    if numbers.size != np.prod(shape):
-        raise DataError(f'{path}: {key} has {numbers.size} numbers, expected {np.prod(shape)} '
-                        f'({" x ".join(map(str, shape))}); restore the original calibration file')
-    return numbers.reshape(shape)
-
-
-def read_matrix(values: dict[str, str], key: str, shape: tuple, path: PathLike) -> np.ndarray:
-    """A 3x3 or 3x4 matrix of ``read_key_values`` as an invertible 4x4.
-
-    Raises:
-        DataError: It is missing, malformed or singular.
-    """
-    return invertible_4x4(read_numbers(values, key, shape, path), key, path)
 
 
 def invertible_4x4(matrix: np.ndarray, name: str, path: PathLike) -> np.ndarray:

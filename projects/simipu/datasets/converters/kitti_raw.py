@@ -4,7 +4,7 @@ Both are rectified: ``lidar2img = P_rect @ R_rect_00 @ Tr_velo_to_cam`` (Geiger 
 Robotics: The KITTI Dataset, IJRR 2013). The devkit's odometry files hold ``P`` and ``Tr``, in
 which the rotation is contained.
 """
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ...errors import DataError
+from .calibration_files import read_key_values, read_matrix, read_numbers
 from .common import (
     ConvertedSplit,
     PathLike,
@@ -20,44 +21,48 @@ from .common import (
     camera_info,
     check_point_file,
     image_size,
-    read_key_values,
-    read_matrix,
-    read_numbers,
-    require_file,
     require_folder,
     spread,
     write_split,
 )
+from .frame_files import CLOUD_SUFFIXES, IMAGE_SUFFIXES, FrameFiles
+from .image_sizes import Size, check_against_intrinsics, check_recorded_size
+from .text_files import read_text
 
 CAMERAS = ('CAM2', 'CAM3')  # the colour cameras, left and right
 NUM_POINT_FEATS = 4  # x, y, z, intensity
 VAL_SCENES = 0.1  # share of the scenes for validation; KITTI has no official split of them
 
 
-class Calibration(NamedTuple):
-    """(4, 4) matrices; the pixel of a point is ``cam2img @ lidar2cam @ point``."""
-    cam2img: dict[str, np.ndarray]  # by camera
-    lidar2cam: np.ndarray  # to the rectified frame of camera 0
+class Camera(NamedTuple):
+    """One camera of a scene, with what is the same for all its images."""
+    folder: str  # of its images, relative to the data root
+    cam2img: np.ndarray  # (4, 4)
+    calibration: str  # what to call cam2img in messages
+    recorded_size: Size | None  # of the images, by the calibration file
 
 
 class Scene(NamedTuple):
-    """A drive or sequence: folders below the data root, and what its frames share."""
+    """A drive or sequence."""
     name: str
-    cloud_folder: str
-    image_folders: dict[str, str]  # by camera
-    calibration: Calibration
-    timestamps: list[float]  # seconds, by frame number
+    cloud_folder: str  # relative to the data root
+    cameras: dict[str, Camera]
+    missing_cameras: list[str]  # that would have been taken if they had images
+    lidar2cam: np.ndarray  # (4, 4), to the rectified frame of camera 0
+    timestamps: list[float | None] | None  # seconds, by frame number; None for an empty line, or no file
 
 
 class KittiFrame(NamedTuple):
-    """One frame of a scene; ``number`` as in its file names."""
+    """One frame of a scene; ``number`` as in the file name of its cloud, paths relative to the data root."""
     scene: Scene
     number: str
+    cloud: str
+    images: dict[str, str]  # by camera
 
 
 def create_kitti_raw_infos(root_path: PathLike,
                            out_dir: PathLike,
-                           cameras: Sequence[str] = CAMERAS,
+                           cameras: Sequence[str] | None = None,
                            val_scenes: float = VAL_SCENES,
                            subset: Subset = Subset(),
                            num_workers: int | None = None) -> list[ConvertedSplit]:
@@ -70,7 +75,8 @@ def create_kitti_raw_infos(root_path: PathLike,
     Args:
         root_path: Folder with the folders of dates.
         out_dir: Where to write; made if need be.
-        cameras: 'CAM2', 'CAM3' or both.
+        cameras: 'CAM2', 'CAM3' or both. None: of each drive those that have images; where one is missing, that is
+            reported.
         val_scenes: Share of the drives, evenly spread, that is kept for validation; 0: none.
         subset: Which part to convert.
         num_workers: Number of processes; None: one for each available core.
@@ -80,7 +86,7 @@ def create_kitti_raw_infos(root_path: PathLike,
     """
     root_path = require_folder(root_path, 'KITTI raw data there, with folders 2011_09_26 and the '
                                'like')
-    drives = sorted(root_path.glob('*/*_sync'))
+    drives = _folders(root_path, '*/*_sync')
     if not drives:
         raise DataError(f'{root_path}: no drives; expected folders such as '
                         '2011_09_26/2011_09_26_drive_0001_sync (synced and rectified data)')
@@ -90,7 +96,7 @@ def create_kitti_raw_infos(root_path: PathLike,
 
 def create_kitti_odometry_infos(root_path: PathLike,
                                 out_dir: PathLike,
-                                cameras: Sequence[str] = CAMERAS,
+                                cameras: Sequence[str] | None = None,
                                 val_scenes: float = VAL_SCENES,
                                 subset: Subset = Subset(),
                                 num_workers: int | None = None) -> list[ConvertedSplit]:
@@ -101,7 +107,7 @@ def create_kitti_odometry_infos(root_path: PathLike,
     """
     root_path = require_folder(root_path, 'the KITTI odometry set there, with sequences/00 and the '
                                'like')
-    folders = sorted(path for path in root_path.glob('sequences/*') if path.is_dir())
+    folders = _folders(root_path, 'sequences/*')
     if not folders:
         raise DataError(f'{root_path}: no sequences; expected folders sequences/00 and the like')
     return _create_infos([partial(_sequence, folder, root_path, _known(cameras))
@@ -109,9 +115,13 @@ def create_kitti_odometry_infos(root_path: PathLike,
                          root_path, out_dir, 'kitti_odometry', val_scenes, subset, num_workers)
 
 
-def _known(cameras: Sequence[str]) -> Sequence[str]:
-    unknown = [name for name in cameras if name not in CAMERAS]
-    if unknown or not cameras:
+def _folders(root_path: Path, pattern: str) -> list[Path]:
+    return sorted(path for path in root_path.glob(pattern) if path.is_dir() and not path.name.startswith('.'))
+
+
+def _known(cameras: Sequence[str] | None) -> Sequence[str] | None:
+    unknown = [name for name in cameras or () if name not in CAMERAS]
+    if unknown or cameras is not None and not cameras:
         raise DataError(f'unknown cameras {", ".join(unknown)}; expected {" or ".join(CAMERAS)}')
     return cameras
 
@@ -124,108 +134,148 @@ def _create_infos(scenes: list, root_path: Path, out_dir: PathLike, dataset: str
         raise DataError(f'expected 0 <= --val-scenes < 1, got {val_scenes}')
     val = spread(scenes, val_scenes) if val_scenes and len(scenes) > 1 else []
     splits = dict(train=[scene for scene in scenes if scene not in val], val=val)
-    written, left_out = [], []
+    written, left_out, taken = [], [], []
     for split, of_split in splits.items():
         frames = []
         for read_scene in subset.of_scenes(of_split) if of_split else []:
             scene = read_scene()
-            numbers, lacking = _frame_numbers(scene, root_path)
-            frames += [KittiFrame(scene, number) for number in subset.of_frames(numbers)]
+            complete, lacking = _complete_frames(scene, root_path)
+            frames += subset.of_frames(complete)
             left_out += lacking
+            taken += [scene] if complete else []
         if frames:
             written.append(write_split(
-                Path(out_dir) / f'simipu_infos_{split}.pkl',
-                partial(_frame_info, root_path=root_path), frames, frames[0].scene.cloud_folder,
-                num_workers, dataset=dataset, split=split))
+                Path(out_dir) / f'simipu_infos_{split}.pkl', partial(_frame_info, root_path=root_path), frames,
+                frames[0].scene.cloud_folder, partial(_frame_paths, root_path=root_path), num_workers,
+                dataset=dataset, split=split))
     if not written:
-        raise DataError(f'{root_path}: no frame with a cloud and images of the chosen cameras')
-    return [*written[:-1], written[-1]._replace(left_out=tuple(left_out))]
+        raise DataError('\n'.join([f'{root_path}: no frame with a cloud and images of the chosen cameras', *left_out]))
+    return [*written[:-1], written[-1]._replace(left_out=tuple(left_out), remarks=tuple(_remarks(taken)))]
 
 
-def _frame_numbers(scene: Scene, root_path: Path) -> tuple:
-    """Numbers of the frames that are complete, and a line that counts those that are not."""
-    folders = [scene.cloud_folder, *scene.image_folders.values()]
-    numbers = [{path.stem for path in (root_path / folder).iterdir()}
-               if (root_path / folder).is_dir() else set() for folder in folders]
-    complete, any_part = set.intersection(*numbers), set.union(*numbers)
+def _complete_frames(scene: Scene, root_path: Path) -> tuple[list[KittiFrame], list[str]]:
+    """The frames that have a cloud and all images, and a line that counts those that do not."""
+    clouds = FrameFiles(root_path / scene.cloud_folder, CLOUD_SUFFIXES).by_number
+    images = {name: FrameFiles(root_path / camera.folder, IMAGE_SUFFIXES).by_number
+              for name, camera in scene.cameras.items()}
+    complete = set(clouds).intersection(*images.values())
+    any_part = set(clouds).union(*images.values())
     lacking = sorted(any_part - complete)
-    lines = [f'{scene.name}: {len(lacking)} of {len(any_part)} frames lack a cloud or an image, '
-             f'{lacking[0]} the first'] if lacking else []
-    return sorted(complete), lines
+    lines = [f'{scene.name}: {len(lacking)} of {len(any_part)} frames lack a cloud or an image, frame {lacking[0]} '
+             'the first'] if lacking else []
+    frames = [KittiFrame(scene, Path(clouds[number]).stem, f'{scene.cloud_folder}/{clouds[number]}',
+                         {name: f'{scene.cameras[name].folder}/{files[number]}' for name, files in images.items()})
+              for number in sorted(complete)]
+    return frames, lines
+
+
+def _remarks(scenes: list[Scene]) -> list[str]:
+    """What these scenes lack that nobody asked for by name."""
+    remarks = [f'{scene.name}: no images of {name}; its frames have {" and ".join(scene.cameras)} only'
+               for scene in scenes for name in scene.missing_cameras]
+    if len({len(scene.cameras) for scene in scenes}) > 1:
+        remarks.append('frames have 1 or 2 cameras, and a batch needs the same number: put '
+                       "dict(type='SampleCameras', num_cameras=1) before LoadPairedImages in the config")
+    return remarks + [f'{scene.name}: no file of time stamps; its frames have none' for scene in scenes
+                      if scene.timestamps is None]
+
+
+def _frame_paths(frame: KittiFrame, root_path: Path) -> list[Path]:
+    return [root_path / path for path in (frame.cloud, *frame.images.values())]
 
 
 def _frame_info(frame: KittiFrame, root_path: Path) -> dict:
-    scene, number = frame
-    lidar_path = f'{scene.cloud_folder}/{number}.bin'
-    check_point_file(root_path / lidar_path, NUM_POINT_FEATS, scene.name)
-    if int(number) >= len(scene.timestamps):
-        raise DataError(f'{scene.name}: {len(scene.timestamps)} time stamps, but a frame {number}; '
-                        'restore the original time stamps')
-    images = {}
-    for camera, folder in scene.image_folders.items():
-        img_path = f'{folder}/{number}.png'
-        images[camera] = camera_info(img_path, image_size(root_path / img_path, scene.name),
-                                     scene.calibration.cam2img[camera],
-                                     scene.calibration.lidar2cam)
-    return dict(sample_idx=f'{scene.name}/{number}', sequence=scene.name,
-                timestamp=scene.timestamps[int(number)], images=images,
-                lidar_points=dict(lidar_path=lidar_path, num_pts_feats=NUM_POINT_FEATS))
+    scene = frame.scene
+    check_point_file(root_path / frame.cloud, NUM_POINT_FEATS, scene.name)
+    images = {name: _image_info(path, scene.cameras[name], scene, root_path) for name, path in frame.images.items()}
+    info = dict(sample_idx=f'{scene.name}/{frame.number}', sequence=scene.name, images=images,
+                lidar_points=dict(lidar_path=frame.cloud, num_pts_feats=NUM_POINT_FEATS))
+    return info if scene.timestamps is None else dict(info, timestamp=_timestamp(frame))
 
 
-def _drive(folder: Path, root_path: Path, cameras: Sequence[str]) -> Scene:
+def _image_info(path: str, camera: Camera, scene: Scene, root_path: Path) -> dict:
+    size = image_size(root_path / path, scene.name)
+    if camera.recorded_size:
+        check_recorded_size(size, camera.recorded_size, str(root_path / path), camera.calibration)
+    else:
+        check_against_intrinsics(size, camera.cam2img, str(root_path / path), camera.calibration)
+    return camera_info(path, size, camera.cam2img, scene.lidar2cam)
+
+
+def _timestamp(frame: KittiFrame) -> float:
+    """By the line of the file, which is empty where a cloud is missing."""
+    times, number = frame.scene.timestamps, int(frame.number)
+    if number >= len(times) or times[number] is None:
+        found = 'an empty one' if number < len(times) else f'only {len(times)} lines'
+        raise DataError(f'{frame.scene.name}: expected a time stamp in line {number + 1}, as there is a frame '
+                        f'{frame.number}, found {found}; restore the original file, with its empty lines')
+    return times[number]
+
+
+def _present(folders: dict[str, str], cameras: Sequence[str] | None, root_path: Path) -> Sequence[str]:
+    """The cameras that were asked for; else those with images, or all if none has any."""
+    return cameras or [name for name, folder in folders.items()
+                       if FrameFiles(root_path / folder, IMAGE_SUFFIXES).by_number] or CAMERAS
+
+
+def _drive(folder: Path, root_path: Path, cameras: Sequence[str] | None) -> Scene:
     """A drive of the raw data."""
-    path = folder.relative_to(root_path).as_posix()
+    path, calib = folder.relative_to(root_path).as_posix(), folder.parent / 'calib_cam_to_cam.txt'
+    folders = {name: f'{path}/image_0{name[-1]}/data' for name in CAMERAS}
+    values = read_key_values(calib, folder.name)
+    present = _present(folders, cameras, root_path)
     return Scene(
         name=folder.name, cloud_folder=f'{path}/velodyne_points/data',
-        image_folders={camera: f'{path}/image_0{camera[-1]}/data' for camera in cameras},
-        calibration=_raw_calibration(folder.parent, cameras),
-        timestamps=_date_times(folder / 'velodyne_points/timestamps.txt', folder.name))
+        cameras={name: _raw_camera(name, folders[name], values, calib) for name in present},
+        missing_cameras=[] if cameras else [name for name in CAMERAS if name not in present],
+        lidar2cam=read_matrix(values, 'R_rect_00', (3, 3), calib) @ _velo_to_cam(folder),
+        timestamps=_times(folder / 'velodyne_points/timestamps.txt', _date_time, '2011-09-26 13:02:25.951199337'))
 
 
-def _raw_calibration(date: Path, cameras: Sequence[str]) -> Calibration:
-    cam_path, velo_path = date / 'calib_cam_to_cam.txt', date / 'calib_velo_to_cam.txt'
-    cam_to_cam = read_key_values(cam_path, date.name)
-    velo_to_cam = read_key_values(velo_path, date.name)
-    velo2cam = np.eye(4)
-    velo2cam[:3, :3] = read_matrix(velo_to_cam, 'R', (3, 3), velo_path)[:3, :3]
-    velo2cam[:3, 3] = read_numbers(velo_to_cam, 'T', (3, ), velo_path)
-    return Calibration({camera: read_matrix(cam_to_cam, f'P_rect_0{camera[-1]}', (3, 4), cam_path)
-                        for camera in cameras},
-                       read_matrix(cam_to_cam, 'R_rect_00', (3, 3), cam_path) @ velo2cam)
+def _raw_camera(name: str, folder: str, values: dict[str, str], path: Path) -> Camera:
+    matrix, size = f'P_rect_0{name[-1]}', f'S_rect_0{name[-1]}'
+    recorded = Size(*read_numbers(values, size, (2, ), path)) if size in values else None
+    return Camera(folder, read_matrix(values, matrix, (3, 4), path), f'{size if recorded else matrix} in {path}',
+                  recorded)
 
 
-def _date_times(path: Path, named_by: str) -> list[float]:
-    """Seconds of lines such as '2011-09-26 13:02:25.951199337'."""
-    require_file(path, named_by)
+def _velo_to_cam(drive: Path) -> np.ndarray:
+    path = drive.parent / 'calib_velo_to_cam.txt'
+    values = read_key_values(path, drive.name)
+    velo_to_cam = read_matrix(values, 'R', (3, 3), path)
+    velo_to_cam[:3, 3] = read_numbers(values, 'T', (3, ), path)
+    return velo_to_cam
+
+
+def _sequence(folder: Path, root_path: Path, cameras: Sequence[str] | None) -> Scene:
+    """An odometry sequence."""
+    path, calib = folder.relative_to(root_path).as_posix(), folder / 'calib.txt'
+    folders = {name: f'{path}/image_{name[-1]}' for name in CAMERAS}
+    values = read_key_values(calib, f'sequence {folder.name}')
+    present = _present(folders, cameras, root_path)
+    return Scene(
+        name=folder.name, cloud_folder=f'{path}/velodyne',
+        cameras={name: Camera(folders[name], read_matrix(values, f'P{name[-1]}', (3, 4), calib),
+                              f'P{name[-1]} in {calib}', None) for name in present},
+        missing_cameras=[] if cameras else [name for name in CAMERAS if name not in present],
+        lidar2cam=read_matrix(values, 'Tr', (3, 4), calib),
+        timestamps=_times(folder / 'times.txt', float, '1.037359e-01'))
+
+
+def _times(path: Path, parse: Callable[[str], float], example: str) -> list[float | None] | None:
+    """Seconds of each line, None for an empty one; None altogether if there is no such file."""
+    if not path.is_file():
+        return None
     times = []
-    for line in path.read_text().split('\n'):
-        if line.strip():
-            try:
-                # To microseconds, which is all that datetime keeps.
-                time = datetime.fromisoformat(line.strip()[:26])
-            except ValueError:
-                raise DataError(f'{path}: expected lines such as "2011-09-26 13:02:25.951199337", '
-                                f'found "{line}"; restore the original file') from None
-            times.append(time.replace(tzinfo=UTC).timestamp())
+    for line in map(str.strip, read_text(path).rstrip().split('\n')):
+        try:
+            times.append(parse(line) if line else None)
+        except ValueError:
+            raise DataError(f'{path}: expected lines such as "{example}", found "{line}"; restore the original '
+                            'file') from None
     return times
 
 
-def _sequence(folder: Path, root_path: Path, cameras: Sequence[str]) -> Scene:
-    """An odometry sequence."""
-    path, calib = folder.relative_to(root_path).as_posix(), folder / 'calib.txt'
-    values = read_key_values(calib, f'sequence {folder.name}')
-    cam2img = {camera: read_matrix(values, f'P{camera[-1]}', (3, 4), calib) for camera in cameras}
-    return Scene(
-        name=folder.name, cloud_folder=f'{path}/velodyne',
-        image_folders={camera: f'{path}/image_{camera[-1]}' for camera in cameras},
-        calibration=Calibration(cam2img, read_matrix(values, 'Tr', (3, 4), calib)),
-        timestamps=_seconds(folder / 'times.txt', f'sequence {folder.name}'))
-
-
-def _seconds(path: Path, named_by: str) -> list[float]:
-    require_file(path, named_by)
-    try:
-        return [float(number) for number in path.read_text().split()]
-    except ValueError:
-        raise DataError(f'{path}: expected one number (seconds) per line; restore the original '
-                        'file') from None
+def _date_time(line: str) -> float:
+    # To microseconds, which is all that datetime keeps.
+    return datetime.fromisoformat(line[:26]).replace(tzinfo=UTC).timestamp()

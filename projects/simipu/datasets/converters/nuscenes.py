@@ -95,7 +95,8 @@ def create_nuscenes_infos(root_path: PathLike,
         convert = partial(_frame_info, root_path=Path(root_path))
         written.append(write_split(
             Path(out_dir) / f'simipu_infos_{split}.pkl', convert, frames, f'samples/{LIDAR}',
-            num_workers, dataset='nuscenes', split=split, version=version))
+            partial(_frame_paths, root_path=Path(root_path)), num_workers, dataset='nuscenes', split=split,
+            version=version))
     if not written:
         raise DataError(f'{root_path}: no scene of {version} has its files here; expected '
                         f'samples/{LIDAR}/*.pcd.bin. Unpack the data beside the tables')
@@ -206,6 +207,10 @@ def _matrix(record: dict) -> np.ndarray:
     from nuscenes.utils.geometry_utils import transform_matrix
     from pyquaternion import Quaternion
     return transform_matrix(record['translation'], Quaternion(record['rotation']))
+
+
+def _frame_paths(frame: NuscenesFrame, root_path: Path) -> list[Path]:
+    return [root_path / recording.filename for recording in (frame.lidar, *frame.images.values())]
 
 
 def _frame_info(frame: NuscenesFrame, root_path: Path) -> dict:

@@ -120,7 +120,14 @@ def _write(frames: list[OwnFrame], out_file: Path, root_path: PathLike,
     numbered = list(enumerate(frames))
     first = frames[0].frame.get('lidar_points', {})
     return write_split(out_file, partial(_complete, root_path=root_path), numbered,
-                       str(Path(first.get('lidar_path', '')).parent), num_workers, **metainfo)
+                       str(Path(first.get('lidar_path', '')).parent), partial(_frame_paths, root_path=root_path),
+                       num_workers, **metainfo)
+
+
+def _frame_paths(numbered: tuple, root_path: Path) -> list[Path]:
+    frame = numbered[1].frame
+    return [root_path / path for path in (frame['lidar_points']['lidar_path'],
+                                          *(image['img_path'] for image in frame['images'].values()))]
 
 
 def _complete(numbered: tuple, root_path: Path) -> dict:

@@ -10,23 +10,25 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-import mmengine
 import numpy as np
 
 from ...errors import DataError
+from ..readers.safe_pickle import load_pickle
+from .calibration_files import read_key_values, read_matrix
 from .common import (
     ConvertedSplit,
     PathLike,
     Subset,
     camera_info,
     check_point_file,
+    field,
     image_size,
     invertible_4x4,
-    read_key_values,
-    read_matrix,
     require_folder,
     write_split,
 )
+from .frame_files import CLOUD_SUFFIXES, IMAGE_SUFFIXES, FrameFiles
+from .text_files import read_text
 
 CAMERAS = ('CAM_FRONT', 'CAM_FRONT_LEFT', 'CAM_FRONT_RIGHT', 'CAM_SIDE_LEFT', 'CAM_SIDE_RIGHT')
 NUM_POINT_FEATS = 6  # x, y, z, intensity, elongation, place in the range image
@@ -39,6 +41,7 @@ Matrices = tuple[np.ndarray, np.ndarray]  # cam2img and lidar2cam, (4, 4)
 class WaymoFrame(NamedTuple):
     """A frame by its number in file names, and what mmdet3d 1.4 says about it, else None."""
     name: str
+    images: dict[str, str]  # by camera, relative to the data root
     info: dict | None
 
 
@@ -64,8 +67,7 @@ def create_waymo_infos(root_path: PathLike,
     if unknown or not cameras:
         raise DataError(f'unknown cameras {", ".join(unknown)}; expected some of '
                         f'{", ".join(CAMERAS)}')
-    present = {split: part for split, part in SPLITS.items()
-               if any((root_path / part / 'velodyne').glob('*.bin'))}
+    present = {split: part for split, part in SPLITS.items() if _frame_names(root_path, part)}
     if not present:
         raise DataError(f'{root_path}: no clouds; expected training/velodyne/*.bin, which mmdet3d\'s '
                         'create_data.py waymo writes')
@@ -76,15 +78,24 @@ def create_waymo_infos(root_path: PathLike,
 def _create_split(split: str, part: str, root_path: Path, out_dir: Path, cameras: Sequence[str],
                   subset: Subset, num_workers: int | None) -> ConvertedSplit:
     sequences: dict[str, list[str]] = {}
-    for path in sorted((root_path / part / 'velodyne').glob('*.bin')):
-        sequences.setdefault(path.stem[:_SEQUENCE_DIGITS], []).append(path.stem)
+    for name in _frame_names(root_path, part):
+        sequences.setdefault(name[:_SEQUENCE_DIGITS], []).append(name)
     names = [name for sequence in subset.of_scenes(list(sequences))
              for name in subset.of_frames(sequences[sequence])]
     infos = {} if (root_path / part / 'calib').is_dir() else _mmdet3d_infos(root_path, split)
-    convert = partial(_frame_info, root_path=root_path, part=part, cameras=tuple(cameras))
-    return write_split(out_dir / f'simipu_infos_{split}.pkl', convert,
-                       [WaymoFrame(name, infos.get(name)) for name in names], f'{part}/velodyne',
-                       num_workers, dataset='waymo', split=split)
+    folders = {camera: FrameFiles(root_path / part / f'image_{CAMERAS.index(camera)}', IMAGE_SUFFIXES)
+               for camera in cameras}
+    frames = [WaymoFrame(name, {camera: f'{part}/{folder.folder.name}/{folder.require(name, f"{part}/velodyne")}'
+                                for camera, folder in folders.items()}, infos.get(name)) for name in names]
+    arguments = dict(root_path=root_path, part=part)
+    return write_split(out_dir / f'simipu_infos_{split}.pkl', partial(_frame_info, **arguments), frames,
+                       f'{part}/velodyne', partial(_frame_paths, **arguments), num_workers, dataset='waymo',
+                       split=split)
+
+
+def _frame_names(root_path: Path, part: str) -> list[str]:
+    clouds = FrameFiles(root_path / part / 'velodyne', CLOUD_SUFFIXES)
+    return [stem for stem in clouds.by_stem if stem.isdecimal()]
 
 
 def _mmdet3d_infos(root_path: Path, split: str) -> dict[str, dict]:
@@ -94,12 +105,21 @@ def _mmdet3d_infos(root_path: Path, split: str) -> dict[str, dict]:
         raise DataError(f'{root_path / SPLITS[split]} has no calib folder, and there is no {path}; '
                         'expected the calibration in one of them. Let mmdet3d\'s create_data.py '
                         'waymo finish')
-    frames = mmengine.load(path)['data_list']
-    return {Path(frame['lidar_points']['lidar_path']).stem:
-            dict(images=frame['images'], timestamp=frame.get('timestamp')) for frame in frames}
+    infos = {}
+    for number, frame in enumerate(field(load_pickle(path.read_bytes(), path), 'data_list', list, path)):
+        where = f'{path}: data_list[{number}]'
+        cloud = field(field(frame, 'lidar_points', dict, where), 'lidar_path', str, f'{where}.lidar_points')
+        infos[Path(cloud).stem] = dict(images=field(frame, 'images', dict, where), timestamp=frame.get('timestamp'))
+    return infos
 
 
-def _frame_info(frame: WaymoFrame, root_path: Path, part: str, cameras: Sequence[str]) -> dict:
+def _frame_paths(frame: WaymoFrame, root_path: Path, part: str) -> list[Path]:
+    texts = [root_path / part / folder / f'{frame.name}.txt' for folder in ('calib', 'timestamp')]
+    return [root_path / part / f'velodyne/{frame.name}.bin', *(root_path / path for path in frame.images.values()),
+            *filter(Path.is_file, texts)]
+
+
+def _frame_info(frame: WaymoFrame, root_path: Path, part: str) -> dict:
     named_by = f'{root_path / part}/velodyne'
     lidar_path = f'{part}/velodyne/{frame.name}.bin'
     check_point_file(root_path / lidar_path, NUM_POINT_FEATS, named_by)
@@ -107,36 +127,32 @@ def _frame_info(frame: WaymoFrame, root_path: Path, part: str, cameras: Sequence
     if not (root_path / part / 'calib').is_dir():
         read_calibration, microseconds = _info_calibration, _info_time
     calibration = read_calibration(frame, root_path, part)
-    images = {}
-    for camera in cameras:
-        img_path = _image_path(frame.name, CAMERAS.index(camera), root_path, part)
-        images[camera] = camera_info(img_path, image_size(root_path / img_path, named_by),
-                                     *calibration[camera])
+    images = {camera: camera_info(path, image_size(root_path / path, named_by), *calibration[camera])
+              for camera, path in frame.images.items()}
     info = dict(sample_idx=int(frame.name), sequence=frame.name[:_SEQUENCE_DIGITS], images=images,
                 lidar_points=dict(lidar_path=lidar_path, num_pts_feats=NUM_POINT_FEATS))
     time = microseconds(frame, root_path, part)
     return info if time is None else dict(info, timestamp=time / 1e6)
 
 
-def _image_path(name: str, number: int, root_path: Path, part: str) -> str:
-    """JPEG since mmdet3d 1.1, PNG before."""
-    path = f'{part}/image_{number}/{name}.jpg'
-    png = f'{part}/image_{number}/{name}.png'
-    return png if (root_path / png).is_file() else path
-
-
 def _calib_file(frame: WaymoFrame, root_path: Path, part: str) -> dict[str, Matrices]:
     path = root_path / part / 'calib' / f'{frame.name}.txt'
     values = read_key_values(path, f'{root_path / part}/velodyne')
     rectify = read_matrix(values, 'R0_rect', (3, 3), path)
-    return {camera: (read_matrix(values, f'P{number}', (3, 4), path),
-                     rectify @ read_matrix(values, f'Tr_velo_to_cam_{number}', (3, 4), path))
-            for number, camera in enumerate(CAMERAS)}
+    return {camera: (read_matrix(values, f'P{CAMERAS.index(camera)}', (3, 4), path),
+                     rectify @ read_matrix(values, f'Tr_velo_to_cam_{CAMERAS.index(camera)}', (3, 4), path))
+            for camera in frame.images}
 
 
 def _time_file(frame: WaymoFrame, root_path: Path, part: str) -> int | None:
     path = root_path / part / 'timestamp' / f'{frame.name}.txt'
-    return int(path.read_text()) if path.is_file() else None
+    if not path.is_file():
+        return None
+    try:
+        return int(read_text(path))
+    except ValueError:
+        raise DataError(f'{path}: expected a time stamp in microseconds, found "{read_text(path).strip()[:40]}"; let '
+                        'mmdet3d\'s create_data.py waymo write it again') from None
 
 
 def _info_calibration(frame: WaymoFrame, root_path: Path, part: str) -> dict[str, Matrices]:
@@ -145,9 +161,14 @@ def _info_calibration(frame: WaymoFrame, root_path: Path, part: str) -> dict[str
                         f'is {part}/velodyne/{frame.name}.bin; let mmdet3d\'s create_data.py waymo '
                         'finish')
     where = f'{root_path}/waymo_infos, frame {frame.name}'
-    images = frame.info['images']
-    return {camera: tuple(invertible_4x4(images[camera][key], f'{camera}.{key}', where)
-                          for key in ('cam2img', 'lidar2cam')) for camera in CAMERAS}
+    calibration = {}
+    for camera in frame.images:
+        image = field(frame.info['images'], camera, dict, f'{where}: images')
+        cam2img, lidar2cam = (
+            invertible_4x4(field(image, key, (list, np.ndarray), f'{where}: images.{camera}'), f'{camera}.{key}', where)
+            for key in ('cam2img', 'lidar2cam'))
+        calibration[camera] = cam2img, lidar2cam
+    return calibration
 
 
 def _info_time(frame: WaymoFrame, root_path: Path, part: str) -> int | None:
