@@ -8,7 +8,7 @@ import mmengine
 import numpy as np
 import pytest
 
-from simipu.datasets.converters import create_kitti_infos
+from simipu.datasets.converters import common, create_kitti_infos
 from simipu.errors import DataError
 
 
@@ -128,16 +128,21 @@ def test_reduced_clouds(tiny_kitti, tmp_path):
 
 
 def test_many_processes_give_what_one_gives(tiny_kitti, tmp_path):
-    (tiny_kitti / 'ImageSets/train.txt').write_text('000000\n000001\n' * 20)
+    for frame in range(2, 40):
+        for folder, suffix in (('image_2', 'png'), ('velodyne', 'bin'), ('calib', 'txt')):
+            (tiny_kitti / f'training/{folder}/{frame:06}.{suffix}').hardlink_to(
+                tiny_kitti / f'training/{folder}/{frame % 2:06}.{suffix}')
+    (tiny_kitti / 'ImageSets/train.txt').write_text(''.join(f'{frame:06}\n' for frame in range(40)))
     parallel, = create_kitti_infos(tiny_kitti, tmp_path / 'parallel', num_workers=2)
     serial, = create_kitti_infos(tiny_kitti, tmp_path / 'serial', num_workers=1)
     assert parallel.num_frames == 40
     assert frames_of(parallel.info_file) == frames_of(serial.info_file)
 
 
-def test_an_error_in_another_process_arrives(tiny_kitti, tmp_path):
-    (tiny_kitti / 'ImageSets/train.txt').write_text('000000\n' * 39 + '000007\n')
-    with pytest.raises(DataError, match='no file .*000007.bin'):
+def test_an_error_in_another_process_arrives(tiny_kitti, tmp_path, monkeypatch):
+    monkeypatch.setattr(common, 'FRAMES_PER_CHUNK', 1)
+    truncate(tiny_kitti / CLOUD, 1598)
+    with pytest.raises(DataError, match='000001.bin: 1598 bytes'):
         create_kitti_infos(tiny_kitti, tmp_path / 'infos', num_workers=2)
     assert not list(tmp_path.glob('infos/*'))
 

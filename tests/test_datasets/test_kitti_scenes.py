@@ -20,6 +20,8 @@ from simipu.errors import DataError
 CAM_TO_CAM = """calib_time: 09-Jan-2012 13:57:47
 corner_dist: 9.950000e-02
 S_02: 1.392000e+03 5.120000e+02
+S_rect_02: 1.242000e+03 3.750000e+02
+S_rect_03: 1.242000e+03 3.750000e+02
 R_rect_00: 9.999239e-01 9.837760e-03 -7.445048e-03 -9.869795e-03 9.999421e-01 -4.278459e-03 \
 7.402527e-03 4.351614e-03 9.999631e-01
 R_rect_02: 9.998817e-01 1.511453e-02 -2.841595e-03 -1.511724e-02 9.998853e-01 -9.338510e-04 \
@@ -42,12 +44,13 @@ P3: 718.856 0 607.1928 -337.2877 0 718.856 185.2157 2.369057 0 0 1 0.004915215
 Tr: 0.0004276802 -0.9999672 -0.008084491 -0.01198459 -0.007210626 0.008081198 -0.9999413 \
 -0.05403984 0.9999738 0.0004859485 -0.007206933 -0.2921968
 """
-SIZE = (62, 19)
+SIZE = (1242, 375)
+ODOMETRY_SIZE = (1241, 376)
 DRIVES = ('2011_09_26/2011_09_26_drive_0001_sync', '2011_09_26/2011_09_26_drive_0002_sync',
           '2011_09_28/2011_09_28_drive_0001_sync')
 
 
-def write_frames(folder: Path, clouds: str, images: tuple, names: list) -> None:
+def write_frames(folder: Path, clouds: str, images: tuple, names: list, size: tuple) -> None:
     rng = np.random.default_rng(0)
     for path in (clouds, *images):
         (folder / path).mkdir(parents=True)
@@ -55,8 +58,7 @@ def write_frames(folder: Path, clouds: str, images: tuple, names: list) -> None:
         points = rng.uniform([5, -5, -1, 0], [40, 5, 1, 1], (50, 4)).astype(np.float32)
         points.tofile(folder / clouds / f'{name}.bin')
         for path in images:
-            picture = rng.integers(0, 256, (SIZE[1], SIZE[0], 3), dtype=np.uint8)
-            cv2.imwrite(str(folder / path / f'{name}.png'), picture)
+            cv2.imwrite(str(folder / path / f'{name}.png'), np.zeros((size[1], size[0], 3), np.uint8))
 
 
 @pytest.fixture
@@ -65,7 +67,7 @@ def raw(tmp_path) -> Path:
     root = tmp_path / 'raw'
     for number, drive in enumerate(DRIVES):
         write_frames(root / drive, 'velodyne_points/data', ('image_02/data', 'image_03/data'),
-                     [f'{frame:010d}' for frame in range(5)])
+                     [f'{frame:010d}' for frame in range(5)], SIZE)
         times = ''.join(f'2011-09-26 13:0{number}:0{frame}.951199337\n' for frame in range(5))
         (root / drive / 'velodyne_points/timestamps.txt').write_text(times)
     for date in ('2011_09_26', '2011_09_28'):
@@ -79,7 +81,7 @@ def odometry(tmp_path) -> Path:
     root = tmp_path / 'odometry'
     for sequence in ('00', '01'):
         folder = root / 'sequences' / sequence
-        write_frames(folder, 'velodyne', ('image_2', 'image_3'), ['000000', '000001'])
+        write_frames(folder, 'velodyne', ('image_2', 'image_3'), ['000000', '000001'], ODOMETRY_SIZE)
         (folder / 'calib.txt').write_text(ODOMETRY)
         (folder / 'times.txt').write_text('0.000000e+00\n1.037359e-01\n')
     return root
@@ -164,7 +166,7 @@ def test_incomplete_frames_are_reported(raw, tmp_path):
     (raw / DRIVES[1] / 'velodyne_points/data/0000000002.bin').unlink()
     train, = create_kitti_raw_infos(raw, tmp_path, val_scenes=0)
     assert train.num_frames == 14 and train.left_out == (
-        '2011_09_26_drive_0002_sync: 1 of 5 frames lack a cloud or an image, 0000000002 the first', )
+        '2011_09_26_drive_0002_sync: 1 of 5 frames lack a cloud or an image, frame 2 the first', )
     assert frames_of(train)[7]['timestamp'] - frames_of(train)[6]['timestamp'] == 2
 
 
@@ -204,7 +206,7 @@ def test_bad_subset(arguments):
     (lambda root: (root / DRIVES[0] / 'velodyne_points/timestamps.txt').write_text('now'),
      'timestamps.txt: expected lines such as .* found "now"'),
     (lambda root: (root / DRIVES[0] / 'velodyne_points/timestamps.txt').write_text(''),
-     '0 time stamps, but a frame 0000000000'),
+     'expected a time stamp in line 1, as there is a frame 0000000000, found an empty one'),
 ])
 def test_broken_raw_folders(break_it, message, raw, tmp_path):
     break_it(raw)
@@ -221,3 +223,76 @@ def test_broken_odometry_and_bad_arguments(odometry, tmp_path):
     (odometry / 'sequences/01/calib.txt').write_text(ODOMETRY.replace('Tr:', 'Tx:'))
     with pytest.raises(DataError, match='calib.txt: no Tr; expected a line'):
         create_kitti_odometry_infos(odometry, tmp_path)
+
+
+def test_time_stamps_go_by_line_where_clouds_are_missing(raw, tmp_path):
+    """As in drive 0009 of 2011_09_26 as published: empty lines where there is no cloud."""
+    drive = raw / DRIVES[0] / 'velodyne_points'
+    for number in (1, 2):
+        (drive / f'data/000000000{number}.bin').unlink()
+    lines = (drive / 'timestamps.txt').read_text().splitlines()
+    (drive / 'timestamps.txt').write_bytes('\r\n'.join([lines[0], '', '', *lines[3:], '']).encode('utf-8-sig'))
+    train, = create_kitti_raw_infos(raw, tmp_path, val_scenes=0)
+    seconds = [frame['timestamp'] - 1317042000.951199 for frame in frames_of(train)[:3]]
+    assert seconds == pytest.approx([0, 3, 4], abs=1e-5)
+    assert train.left_out == ('2011_09_26_drive_0001_sync: 2 of 5 frames lack a cloud or an image, frame 1 the first', )
+
+    (drive / 'timestamps.txt').write_text('\n'.join([lines[0], *lines[3:]]))  # somebody removed the empty lines
+    with pytest.raises(DataError, match='line 4, as there is a frame 0000000003, found only 3 lines.*empty lines'):
+        create_kitti_raw_infos(raw, tmp_path, val_scenes=0)
+
+
+def test_published_drive_with_gaps(real_data, tmp_path):
+    """Drive 0009 has 443 clouds of 447; their time stamps are those that the images of the same number have."""
+    source = real_data / 'packed/kitti_raw/2011_09_26/2011_09_26_drive_0009_sync'
+    root, name = tmp_path / 'raw', '2011_09_26_drive_0009_sync'
+    numbers = ['0000000176', '0000000181', '0000000446']
+    write_frames(root / '2011_09_26' / name, 'velodyne_points/data', ('image_02/data', ), numbers, SIZE)
+    shutil.copy(source / 'velodyne_points/timestamps.txt', root / '2011_09_26' / name / 'velodyne_points')
+    for file in ('calib_cam_to_cam.txt', 'calib_velo_to_cam.txt'):
+        shutil.copy(source.parent / file, root / '2011_09_26')
+    split, = create_kitti_raw_infos(root, tmp_path)
+    lines = (source / 'image_02/timestamps.txt').read_text().splitlines()
+    for frame, number in zip(frames_of(split), numbers, strict=True):
+        second = float(lines[int(number)].split(':')[-1])
+        assert abs(frame['timestamp'] % 60 - second) < 0.02
+
+
+def test_camera_that_is_not_there_is_said(raw, tmp_path):
+    shutil.rmtree(raw / DRIVES[0] / 'image_03')
+    train, = create_kitti_raw_infos(raw, tmp_path, val_scenes=0)
+    assert [list(frame['images']) for frame in frames_of(train)] == [['CAM2']] * 5 + [['CAM2', 'CAM3']] * 10
+    assert train.left_out == () and train.remarks[0] == (
+        '2011_09_26_drive_0001_sync: no images of CAM3; its frames have CAM2 only')
+    assert "dict(type='SampleCameras', num_cameras=1)" in train.remarks[1]
+
+    asked_for, = create_kitti_raw_infos(raw, tmp_path, ['CAM2', 'CAM3'], val_scenes=0)
+    assert asked_for.num_frames == 10 and '5 of 5 frames lack' in asked_for.left_out[0]
+
+
+def test_odometry_with_the_right_camera_only(odometry, tmp_path):
+    for sequence in ('00', '01'):
+        shutil.rmtree(odometry / f'sequences/{sequence}/image_2')
+        (odometry / f'sequences/{sequence}/times.txt').unlink()
+    train, val = create_kitti_odometry_infos(odometry, tmp_path)
+    assert list(frames_of(train)[0]['images']) == ['CAM3'] and 'timestamp' not in frames_of(train)[0]
+    assert val.remarks == (
+        '01: no images of CAM2; its frames have CAM3 only', '00: no images of CAM2; its frames have CAM3 only',
+        '01: no file of time stamps; its frames have none', '00: no file of time stamps; its frames have none')
+
+
+def test_jpegs_hidden_files_and_folders_of_a_raw_drive(raw, tmp_path):
+    expected = frames_of(create_kitti_raw_infos(raw, tmp_path, val_scenes=0)[0])
+    for path in list(raw.rglob('image_0*/data/*.png')):
+        cv2.imwrite(str(path.with_suffix('.jpg')), cv2.imread(str(path)))
+        path.unlink()
+    for folder in raw.rglob('data'):
+        for name in ('._0000000000.bin', '._0000000000.png', '.DS_Store', 'Thumbs.db'):
+            (folder / name).write_bytes(b'\0\5\x16\7')
+    (raw / '2011_09_26/._2011_09_26_drive_0001_sync').mkdir()
+    split, = create_kitti_raw_infos(raw, tmp_path, val_scenes=0)
+    assert split.left_out == split.remarks == ()
+    for frame in expected:
+        for image in frame['images'].values():
+            image['img_path'] = image['img_path'].replace('.png', '.jpg')
+    assert frames_of(split) == expected

@@ -135,6 +135,10 @@ def test_no_frames_and_no_folder(drive, tmp_path):
 calls = []
 
 
+def no_files(frame: int) -> list:
+    return []
+
+
 def _interrupted_at_20(number: int) -> dict:
     calls.append(number)
     if number == 20 and _interrupted_at_20.armed:
@@ -148,12 +152,12 @@ def test_interrupted_conversion_goes_on(same, tmp_path, monkeypatch, capsys):
     info_file = tmp_path / 'infos/infos.pkl'
     _interrupted_at_20.armed = True
     with pytest.raises(KeyboardInterrupt):
-        common.write_split(info_file, _interrupted_at_20, range(40), 'clouds', num_workers=1)
+        common.write_split(info_file, _interrupted_at_20, range(40), 'clouds', no_files, num_workers=1)
     assert not info_file.exists()
     _interrupted_at_20.armed = False
     calls.clear()
     start = 0 if same else 1
-    split = common.write_split(info_file, _interrupted_at_20, range(start, 40), 'clouds',
+    split = common.write_split(info_file, _interrupted_at_20, range(start, 40), 'clouds', no_files,
                                num_workers=1, dataset='x')
     assert calls == list(range(16 if same else 1, 40))
     assert ('16 frames were converted by an interrupted run' in capsys.readouterr().out) == same
@@ -169,5 +173,5 @@ def test_old_info_file_stays_until_the_new_one_is_whole(tmp_path):
     info_file.write_bytes(b'old')
     _interrupted_at_20.armed = True
     with pytest.raises(KeyboardInterrupt):
-        common.write_split(info_file, _interrupted_at_20, range(40), 'clouds', num_workers=1)
+        common.write_split(info_file, _interrupted_at_20, range(40), 'clouds', no_files, num_workers=1)
     assert info_file.read_bytes() == b'old'

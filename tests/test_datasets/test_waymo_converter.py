@@ -163,7 +163,7 @@ def test_splits_cameras_and_part_of_the_data(waymo, tmp_path):
     (lambda root: shutil.rmtree(root / 'training/calib'), 'no calib folder, and there is no .*'
      'waymo_infos_train.pkl'),
     (lambda root: (root / 'training/calib/0001000.txt').unlink(), 'no file .*calib/0001000.txt'),
-    (lambda root: (root / 'training/image_4/0001000.jpg').unlink(), 'no file .*image_4/0001000.jpg'),
+    (lambda root: (root / 'training/image_4/0001000.jpg').unlink(), 'no file .*image_4/0001000.png or .jpg'),
     (lambda root: (root / 'training/velodyne/0001000.bin').write_bytes(b'x' * 25),
      '0001000.bin: 25 bytes; expected a positive multiple of 24'),
 ])
@@ -179,5 +179,5 @@ def test_frame_unknown_to_mmdet3ds_infos_and_unknown_camera(waymo_1_4, tmp_path)
         create_waymo_infos(waymo_1_4, tmp_path, ['CAM_BACK'])
     shutil.copy(waymo_1_4 / 'training/velodyne/0000000.bin',
                 waymo_1_4 / 'training/velodyne/0002000.bin')
-    with pytest.raises(DataError, match='waymo_infos has no frame 0002000'):
+    with pytest.raises(DataError, match='waymo_infos_train.pkl has no frame 0002000'):
         create_waymo_infos(waymo_1_4, tmp_path)

@@ -82,11 +82,15 @@ def _create_split(split: str, part: str, root_path: Path, out_dir: Path, cameras
         sequences.setdefault(name[:_SEQUENCE_DIGITS], []).append(name)
     names = [name for sequence in subset.of_scenes(list(sequences))
              for name in subset.of_frames(sequences[sequence])]
-    infos = {} if (root_path / part / 'calib').is_dir() else _mmdet3d_infos(root_path, split)
+    infos = None if (root_path / part / 'calib').is_dir() else _mmdet3d_infos(root_path, split)
+    unknown = [name for name in names if infos is not None and name not in infos]
+    if unknown:
+        raise DataError(f'{root_path}: mmdet3d\'s waymo_infos_{split}.pkl has no frame {unknown[0]}, but there is '
+                        f'{part}/velodyne/{unknown[0]}.bin; let mmdet3d\'s create_data.py waymo finish')
     folders = {camera: FrameFiles(root_path / part / f'image_{CAMERAS.index(camera)}', IMAGE_SUFFIXES)
                for camera in cameras}
     frames = [WaymoFrame(name, {camera: f'{part}/{folder.folder.name}/{folder.require(name, f"{part}/velodyne")}'
-                                for camera, folder in folders.items()}, infos.get(name)) for name in names]
+                                for camera, folder in folders.items()}, infos and infos[name]) for name in names]
     arguments = dict(root_path=root_path, part=part)
     return write_split(out_dir / f'simipu_infos_{split}.pkl', partial(_frame_info, **arguments), frames,
                        f'{part}/velodyne', partial(_frame_paths, **arguments), num_workers, dataset='waymo',
@@ -156,10 +160,6 @@ def _time_file(frame: WaymoFrame, root_path: Path, part: str) -> int | None:
 
 
 def _info_calibration(frame: WaymoFrame, root_path: Path, part: str) -> dict[str, Matrices]:
-    if frame.info is None:
-        raise DataError(f'{root_path}: mmdet3d\'s waymo_infos has no frame {frame.name}, but there '
-                        f'is {part}/velodyne/{frame.name}.bin; let mmdet3d\'s create_data.py waymo '
-                        'finish')
     where = f'{root_path}/waymo_infos, frame {frame.name}'
     calibration = {}
     for camera in frame.images:

@@ -12,7 +12,8 @@ _ALLOWED = {
     ('numpy.core.numeric', '_frombuffer'), ('numpy._core.numeric', '_frombuffer'),
     ('numpy', 'ndarray'), ('numpy', 'dtype'), ('_codecs', 'encode'),
     ('collections', 'OrderedDict'), ('collections', 'defaultdict'),
-    *(('builtins', name) for name in ('set', 'frozenset', 'slice', 'complex', 'bytearray', 'dict', 'list')),
+    *((module, name) for module in ('builtins', '__builtin__') for name in (
+        'set', 'frozenset', 'slice', 'complex', 'bytes', 'bytearray', 'dict', 'list')),
 }
 
 
