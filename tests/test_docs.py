@@ -27,7 +27,7 @@ PAGES = sorted(path.relative_to(PROJECT).as_posix()
 FENCE = re.compile(r'(?:^<!-- test: (?P<mode>skip|compile only) because (?P<reason>[^>]+) -->\n+)?'
                    r'^```(?P<language>\w*)[^\n]*\n(?P<code>.*?)^```$', re.MULTILINE | re.DOTALL)
 LINK = re.compile(r'\]\((?!https?:|mailto:)([^)\s#]*)(?:#([^)\s]+))?\)')
-INLINE_COMMAND = re.compile(r'`((?:python |bash )?(?:tools|benchmarks)/\w+\.(?:py|sh)\s[^`]+|simipu [^`]+)`')
+INLINE_COMMAND = re.compile(r'`((?:python |bash )?(?:tools|benchmarks)/\w+\.(?:py|sh)\s[^`]+|simipu [a-z-]+ [^`]+)`')
 PROJECT_PATH = re.compile(r'`((?:configs|docs|projects|tools|tests|benchmarks|requirements)/[\w./-]+)`')
 ASSIGNMENT = re.compile(r'([A-Z_]+)=(.*)', re.DOTALL)
 # What a reader has from the system, and whose options are no matter of this project.
@@ -123,7 +123,7 @@ def check_command(command: list[str]) -> None:
     if program in ('python', 'bash') and arguments and not arguments[0].startswith('-'):
         program, *arguments = arguments
     if program == 'simipu':
-        parse_with('projects/simipu/__main__.py', arguments)
+        parse_with('simipu', arguments)
     elif program in SYSTEM_COMMANDS:
         check_paths(arguments)
     elif not (PROJECT / program).is_file():
@@ -146,7 +146,7 @@ def check_paths(arguments: list[str]) -> None:
 
 
 def parse_with(tool: str, arguments: list[str]) -> None:
-    """Let the tool itself parse the arguments; where it reads a config, apply them to that."""
+    """Let a script or module itself parse the arguments; where it reads a config, apply them to that."""
     check_paths(arguments)
     own_parse_args = argparse.ArgumentParser.parse_args
 
@@ -158,7 +158,10 @@ def parse_with(tool: str, arguments: list[str]) -> None:
         patch.setattr('sys.argv', [tool, *arguments])
         patch.setattr(argparse.ArgumentParser, 'parse_args', parse_args)
         try:
-            runpy.run_path(str(PROJECT / tool), run_name='__main__')
+            if tool.endswith('.py'):
+                runpy.run_path(str(PROJECT / tool), run_name='__main__')
+            else:
+                runpy.run_module(tool, run_name='__main__')
         except SystemExit as error:
             if error.code:
                 raise ValueError(f'{tool} does not take {shlex.join(arguments)}') from None
