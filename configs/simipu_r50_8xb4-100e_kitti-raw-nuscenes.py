@@ -17,12 +17,12 @@ model = dict(
     max_pairs_per_frame=2048)
 
 load_kitti = [
-    dict(type='LoadPairedPoints', load_dim=4, use_dim=3, backend_args=backend_args),
+    dict(type='LoadPairedPoints', use_dim=3, backend_args=backend_args),
     dict(type='LoadPairedImages', backend_args=backend_args),
     dict(type='PairedPointsRangeFilter', point_cloud_range=[0, -40, -3, 70.4, 40, 1])
 ]
 load_nuscenes = [
-    dict(type='LoadPairedPoints', load_dim=5, use_dim=3, backend_args=backend_args),
+    dict(type='LoadPairedPoints', use_dim=3, backend_args=backend_args),
     dict(type='LoadPairedImages', backend_args=backend_args),
     dict(type='PairedPointsRangeFilter', point_cloud_range=[-51.2, -51.2, -5, 51.2, 51.2, 3])
 ]

@@ -16,7 +16,7 @@ model = dict(
         init_cfg=dict(type='Pretrained', checkpoint='work_dirs/simipu_kitti/backbone.pth')),
     decode_head=dict(max_depth=max_depth))
 
-load = [dict(type='LoadPairedPoints', load_dim=4, use_dim=4), dict(type='LoadPairedImages')]
+load = [dict(type='LoadPairedPoints'), dict(type='LoadPairedImages')]
 pack = dict(type='PackLidarDepth', occlusion=dict())  # occlusion's defaults suit KITTI
 train_pipeline = [
     dict(type='SampleCameras', num_cameras=1), *load,

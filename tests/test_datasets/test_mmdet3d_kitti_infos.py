@@ -27,7 +27,7 @@ def test_its_info_files_are_read_as_they_are(split, mmdet3d_kitti, tmp_path):
     for index in range(len(ours)):
         expected, found = theirs.get_data_info(index), ours.get_data_info(index)
         assert found['cam_names'] == expected['cam_names'] == ['CAM2']
-        for key in ('img_path', 'lidar_path', 'img_size', 'num_pts_feats'):
+        for key in ('img_path', 'lidar_path', 'img_size', 'lidar_format'):
             assert found[key] == expected[key]
         assert Path(found['lidar_path']).is_file()
         pixels = [(points @ info['lidar2img'][0].T) for info in (expected, found)]

@@ -32,7 +32,7 @@ class TestLoadPairedPoints:
     def load(self, path, content: np.ndarray = None, num_feats=None, **kwargs):
         if content is not None:
             content.tofile(path)
-        frame = dict(lidar_path=str(path), num_pts_feats=num_feats)
+        frame = dict(lidar_path=str(path), lidar_format=dict(load_dim=num_feats) if num_feats else {})
         return build('LoadPairedPoints', **kwargs)(frame)['points']
 
     def test_chooses_dimensions(self, tmp_path):
@@ -49,15 +49,33 @@ class TestLoadPairedPoints:
             self.load(tmp_path / '0.bin', content)
 
     @pytest.mark.parametrize('bad', [np.nan, np.inf])
-    def test_refuses_points_that_are_not_finite(self, tmp_path, bad):
-        content = np.zeros((3, 4), np.float32)
+    def test_leaves_out_points_without_return_and_says_so_once(self, tmp_path, bad, monkeypatch):
+        content = np.arange(1, 21, dtype=np.float32).reshape(5, 4)
         content[1, 2] = bad
-        with pytest.raises(DataError, match='0.bin: 1 of 3 points hold NaN or infinity; .* Remove'):
-            self.load(tmp_path / '0.bin', content)
+        content[3, :3] = 0
+        content.tofile(tmp_path / '0.bin')
+        load, warnings = build('LoadPairedPoints'), []
+        monkeypatch.setattr('simipu.datasets.transforms.loading.print_log',
+                            lambda message, **kwargs: warnings.append(message))
+        for _ in range(2):
+            frame = load(dict(lidar_path=str(tmp_path / '0.bin')))
+            np.testing.assert_array_equal(frame['points'].tensor, content[[0, 2, 4]])
+            assert frame['num_no_returns'] == 2
+        assert len(warnings) == 1 and '0.bin: 2 of 5 points' in warnings[0]
+
+    def test_refuses_a_cloud_without_any_return(self, tmp_path):
+        with pytest.raises(DataError, match='0.bin: all of its 5 points hold NaN or are zero'):
+            self.load(tmp_path / '0.bin', np.zeros((5, 4), np.float32))
 
     def test_refuses_another_number_of_values_than_the_info_file_says(self, tmp_path):
-        with pytest.raises(DataError, match='5 values per point.*load_dim=4; set load_dim=5'):
-            self.load(tmp_path / '0.bin', np.zeros(20, np.float32), 5)
+        with pytest.raises(DataError, match='says 5, but the config has load_dim=4; take load_dim out'):
+            self.load(tmp_path / '0.bin', np.zeros(20, np.float32), 5, load_dim=4)
+
+    @pytest.mark.parametrize('scale, expected', [(255, 0.2), ('tanh', np.tanh(51))])
+    def test_brings_intensity_into_0_to_1(self, tmp_path, scale, expected):
+        content = np.tile(np.float32([9, 8, 7, 51, 3]), (2, 1))
+        points = self.load(tmp_path / '0.bin', content, 5, use_dim=5, intensity_scale=scale)
+        np.testing.assert_allclose(points.tensor, [[9, 8, 7, expected, 3]] * 2, rtol=1e-6)
 
     def test_refuses_a_missing_file(self, tmp_path):
         with pytest.raises(DataError, match='no file .*0.bin.*data_root'):

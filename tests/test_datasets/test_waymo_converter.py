@@ -142,7 +142,7 @@ def test_mmdet3d_1_4_info_file_is_read_as_it_is(waymo_1_4, tmp_path):
     ours = PairedDataset(str(tmp_path / 'simipu_infos_train.pkl'), data_root=str(waymo_1_4))
     for index in range(4):
         expected, found = theirs.get_data_info(index), ours.get_data_info(index)
-        for key in ('img_path', 'lidar_path', 'img_size', 'cam_names', 'num_pts_feats'):
+        for key in ('img_path', 'lidar_path', 'img_size', 'cam_names', 'lidar_format'):
             assert found[key] == expected[key]
         np.testing.assert_allclose(found['lidar2img'], expected['lidar2img'], atol=1e-4)
 

@@ -6,7 +6,7 @@ num_points = 16384
 backend_args = None
 
 train_pipeline = [
-    dict(type='LoadPairedPoints', load_dim=4, use_dim=4, backend_args=backend_args),
+    dict(type='LoadPairedPoints', backend_args=backend_args),
     dict(type='LoadPairedImages', backend_args=backend_args),
     dict(type='PairedPointsRangeFilter', point_cloud_range=point_cloud_range),
     dict(type='ResizeImages', scale=[(640, 192), (2400, 720)], keep_ratio=True),
@@ -18,7 +18,7 @@ train_pipeline = [
     dict(type='PackPairedInputs')
 ]
 test_pipeline = [
-    dict(type='LoadPairedPoints', load_dim=4, use_dim=4, backend_args=backend_args),
+    dict(type='LoadPairedPoints', backend_args=backend_args),
     dict(type='LoadPairedImages', backend_args=backend_args),
     dict(type='PairedPointsRangeFilter', point_cloud_range=point_cloud_range),
     dict(type='ResizeImages', scale=(1280, 384), keep_ratio=True),

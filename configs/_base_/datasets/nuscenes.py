@@ -8,7 +8,7 @@ num_cameras = 3  # of each frame in training, drawn anew each time: bounds memor
 
 train_pipeline = [
     dict(type='SampleCameras', num_cameras=num_cameras),
-    dict(type='LoadPairedPoints', load_dim=5, use_dim=4, backend_args=_base_.backend_args),
+    dict(type='LoadPairedPoints', intensity_scale=255, backend_args=_base_.backend_args),
     dict(type='LoadPairedImages', backend_args=_base_.backend_args),
     dict(type='PairedPointsRangeFilter', point_cloud_range=point_cloud_range),
     dict(type='ResizeImages', scale=[(704, 396), (1408, 792)], keep_ratio=True),
@@ -20,7 +20,7 @@ train_pipeline = [
     dict(type='PackPairedInputs')
 ]
 test_pipeline = [
-    dict(type='LoadPairedPoints', load_dim=5, use_dim=4, backend_args=_base_.backend_args),
+    dict(type='LoadPairedPoints', intensity_scale=255, backend_args=_base_.backend_args),
     dict(type='LoadPairedImages', backend_args=_base_.backend_args),
     dict(type='PairedPointsRangeFilter', point_cloud_range=point_cloud_range),
     dict(type='ResizeImages', scale=(1056, 594), keep_ratio=True),

@@ -9,8 +9,7 @@ num_cameras = 3  # of each frame in training, drawn anew each time: bounds memor
 
 train_pipeline = [
     dict(type='SampleCameras', num_cameras=num_cameras),
-    dict(type='LoadPairedPoints', load_dim=6, use_dim=4, norm_intensity=True,
-         backend_args=_base_.backend_args),
+    dict(type='LoadPairedPoints', intensity_scale='tanh', backend_args=_base_.backend_args),
     dict(type='LoadPairedImages', backend_args=_base_.backend_args),
     dict(type='PairedPointsRangeFilter', point_cloud_range=point_cloud_range),
     dict(type='ResizeImages', scale=[(704, 470), (1408, 940)], keep_ratio=True),
@@ -22,8 +21,7 @@ train_pipeline = [
     dict(type='PackPairedInputs')
 ]
 test_pipeline = [
-    dict(type='LoadPairedPoints', load_dim=6, use_dim=4, norm_intensity=True,
-         backend_args=_base_.backend_args),
+    dict(type='LoadPairedPoints', intensity_scale='tanh', backend_args=_base_.backend_args),
     dict(type='LoadPairedImages', backend_args=_base_.backend_args),
     dict(type='PairedPointsRangeFilter', point_cloud_range=point_cloud_range),
     dict(type='ResizeImages', scale=(1056, 704), keep_ratio=True),

@@ -21,11 +21,11 @@ class MispairedDataset(PairedDataset):
     """
 
     def get_data_info(self, idx: int) -> dict:
-        """The frame as PairedDataset has it, but for ``lidar_path`` and ``num_pts_feats``."""
+        """The frame as PairedDataset has it, but for ``lidar_path`` and ``lidar_format``."""
         if len(self) < 2:
             raise DataError(f'{self.ann_file}: {len(self)} frame; MispairedDataset takes the cloud of '
                             'another frame, so it needs at least 2')
         other = (int(idx) + np.random.randint(1, len(self))) % len(self)
         cloud = super().get_data_info(other)
         return dict(super().get_data_info(idx), lidar_path=cloud['lidar_path'],
-                    num_pts_feats=cloud['num_pts_feats'])
+                    lidar_format=cloud['lidar_format'])

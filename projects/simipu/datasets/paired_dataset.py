@@ -29,7 +29,9 @@ class PairedDataset(BaseDataset):
     - ``cam_names``, ``img_path``: V names and paths.
     - ``img_size``: V pairs (height, width), or None where the info file gives no size.
     - ``lidar2img``: (V, 4, 4) float64, LiDAR point to ``(u * depth, v * depth, depth, 1)``.
-    - ``lidar_path``, and ``num_pts_feats``: values per point in that file, or None if not given.
+    - ``img_format``: V dicts of what the info file says of ``bit_depth`` and ``apply_exif``.
+    - ``lidar_path``, and ``lidar_format``: what the info file says of that file's ``load_dim``
+      (``num_pts_feats`` there: values per point), ``dtype`` and ``intensity_scale``.
     - ``sample_idx``: index in this data set.
 
     Args:
@@ -98,10 +100,12 @@ class PairedDataset(BaseDataset):
             cam_names=list(images),
             img_path=[self._image_path(name, image) for name, image in images.items()],
             img_size=[_image_size(image) for image in images.values()],
+            img_format=[_stated(image, 'bit_depth', 'apply_exif') for image in images.values()],
             lidar2img=np.stack([_lidar2img(image, f'{frame}, camera {name}')
                                 for name, image in images.items()]),
             lidar_path=_join(self.data_prefix['pts'], lidar['lidar_path']),
-            num_pts_feats=lidar.get('num_pts_feats'))
+            lidar_format=_stated(dict(lidar, load_dim=lidar.get('num_pts_feats')),
+                                 'load_dim', 'dtype', 'intensity_scale'))
 
     def __getitem__(self, idx: int) -> dict:
         """The frame after the pipeline, whose random numbers follow the seed ``idx`` may carry."""
@@ -174,6 +178,10 @@ def _join(folder: str, path: str) -> str:
 def _image_size(image: dict) -> tuple | None:
     """(height, width), or None: mmdet3d's nuScenes info files lack it."""
     return (image['height'], image['width']) if 'height' in image and 'width' in image else None
+
+
+def _stated(entry: dict, *keys: str) -> dict:
+    return {key: entry[key] for key in keys if entry.get(key) is not None}
 
 
 def _lidar2img(image: dict, where: str) -> np.ndarray:

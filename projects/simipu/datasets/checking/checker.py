@@ -85,11 +85,11 @@ def _check_infos(infos: list[dict], frames: dict[int, dict], report: Report) -> 
 def _check_frame(index: int, frame: dict, load_dim: int, backend_args: dict | None,
                  measured: _Measurements, report: Report) -> None:
     """Open the files of a frame; measure each camera of which both cloud and image can be used."""
-    loader = LoadPairedPoints(load_dim=frame['num_pts_feats'] or load_dim, use_dim=3,
+    loader = LoadPairedPoints(load_dim=frame['lidar_format'].get('load_dim', load_dim), use_dim=3,
                               backend_args=backend_args)
     points = _load(loader, frame, index, None, report)
     for i, name in enumerate(frame['cam_names']):
-        one = {key: frame[key][i:i + 1] for key in ('img_path', 'img_size')}
+        one = {key: frame[key][i:i + 1] for key in ('img_path', 'img_size', 'img_format')}
         image = _load(LoadPairedImages(backend_args=backend_args), one, index, name, report)
         if points is not None and image is not None:
             _measure(name, points['points'].tensor.numpy(), image['img'][0],

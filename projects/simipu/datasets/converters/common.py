@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
 from ...errors import DataError
 from ...geometry import check_invertible, to_4x4
 from ...progress import Progress
+from ..readers import CloudLayout, check_cloud_file, read_image_header
 from .finished_parts import FinishedParts, dump_whole
 
 PathLike = str | Path
@@ -137,29 +137,38 @@ def require_folder(path: PathLike, expected: str) -> Path:
     return path
 
 
-def image_size(path: PathLike, named_by: str) -> dict:
+def image_size(path: PathLike, named_by: str, apply_exif: bool = False) -> dict:
     """``dict(height, width)`` of an image, from its header alone.
 
+    Args:
+        path: Of the image.
+        named_by: Who asked for it, for messages.
+        apply_exif: Whether it is going to be turned as its EXIF orientation says.
+
     Raises:
-        DataError: The image is missing (``named_by`` says who asked for it) or is none.
+        DataError: The image is missing or is none.
     """
     require_file(path, named_by)
-    try:
-        with Image.open(path) as image:
-            return dict(height=image.height, width=image.width)
-    except UnidentifiedImageError:
-        raise DataError(f'{path}: expected an image, but it has no image header; copy the file '
-                        'again') from None
+    with open(path, 'rb') as file:
+        header = read_image_header(str(path), file)
+    height, width = header.upright_size if apply_exif else (header.height, header.width)
+    return dict(height=height, width=width)
 
 
-def check_point_file(path: PathLike, num_feats: int, named_by: str) -> None:
-    """Raise a DataError if the file does not hold whole points of ``num_feats`` float32 values."""
+def check_point_file(path: PathLike, num_feats: int | None, named_by: str, dtype: str = 'float32') -> int:
+    """The values per point of a cloud, after a look at a sample of its numbers.
+
+    Args:
+        path: Of the cloud.
+        num_feats: Values per point that it must have; None: unknown (4 in files that do not say it).
+        named_by: Who asked for it, for messages.
+        dtype: Of the numbers in files that do not say it (``.bin``).
+
+    Raises:
+        DataError: The file is missing, damaged, has another layout or holds numbers that no LiDAR gives.
+    """
     require_file(path, named_by)
-    size, point_size = os.path.getsize(path), 4 * num_feats
-    if size == 0 or size % point_size:
-        raise DataError(f'{path}: {size} bytes; expected a positive multiple of {point_size} '
-                        f'({num_feats} float32 values a point). The file is empty or truncated; '
-                        'copy it again')
+    return check_cloud_file(str(path), CloudLayout(num_feats, dtype))
 
 
 def require_file(path: PathLike, named_by: str) -> None:

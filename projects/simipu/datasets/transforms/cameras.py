@@ -12,8 +12,8 @@ class SampleCameras(BaseTransform):
 
     Put it before LoadPairedImages: images that are not wanted are then not even read.
 
-    Required and modified keys: ``cam_names``, ``img_path``, ``img_size`` and ``lidar2img``, which
-    keep their order.
+    Required and modified keys: ``cam_names``, ``img_path``, ``img_size``, ``img_format`` and
+    ``lidar2img``, which keep their order.
 
     Args:
         num_cameras: How many.
@@ -34,7 +34,7 @@ class SampleCameras(BaseTransform):
                             f'cameras, but this frame has {len(names)} ({", ".join(names)}); '
                             'lower num_cameras')
         chosen = np.sort(np.random.choice(len(names), self.num_cameras, replace=False))
-        for key in ('cam_names', 'img_path', 'img_size'):
+        for key in ('cam_names', 'img_path', 'img_size', 'img_format'):
             results[key] = [results[key][i] for i in chosen]
         results['lidar2img'] = results['lidar2img'][chosen]
         return results

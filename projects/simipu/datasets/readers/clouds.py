@@ -1,0 +1,205 @@
+"""Read point clouds of the common file formats, and refuse what no LiDAR gives."""
+import importlib
+import os
+from collections.abc import Sequence
+from io import BytesIO
+from typing import NamedTuple
+
+import numpy as np
+
+from ...errors import DataError, DependencyError, SimIPUError
+from .pcd import read_pcd
+from .plausibility import guess_layout, problem_of
+
+DEFAULT_WIDTH = 4
+INTENSITY_NAMES = ('intensity', 'i', 'reflectivity', 'reflectance', 'scalar_intensity')
+
+_WANTED = 'Write it anew, with x, y, z in metres as seen from the LiDAR and one row per point'
+
+# How files begin, and what to do with such a file that is read as bare numbers.
+_SIGNATURES = {
+    b'\x93NUMPY': ('a NumPy array', 'rename it to .npy'),
+    b'PK\x03\x04': ('an archive such as .npz', 'rename it to .npz, or unpack it'),
+    b'# .PCD': ('a PCD file', 'rename it to .pcd'),
+    b'VERSION ': ('a PCD file', 'rename it to .pcd'),
+    b'ply': ('a PLY file', 'rename it to .ply'),
+    b'LASF': ('a LAS file', 'rename it to .las'),
+    b'\x1f\x8b': ('a gzip archive', 'unpack it with gunzip'),
+    b'\x89HDF': ('an HDF5 file', 'write its points to a .npy file'),
+    b'\x89PNG': ('a PNG image', 'correct the path of the cloud'),
+    b'\xff\xd8\xff': ('a JPEG image', 'correct the path of the cloud'),
+    b'version https://git-lfs': ('a Git LFS pointer', 'fetch the data with git lfs pull'),
+    b'<': ('a web page', 'download the file again'),
+}
+_TEXT = b'0123456789+-.,;eE \t\r\n'
+
+
+class CloudLayout(NamedTuple):
+    """How the numbers of a file that says nothing about itself (``.bin``) are to be read.
+
+    Args:
+        width: Values per point; None: :data:`DEFAULT_WIDTH`. Of other files, which say it, only compared if given.
+        dtype: NumPy type of a value: 'float32', 'float64', '>f4' ...
+    """
+    width: int | None = None
+    dtype: str = 'float32'
+
+
+def read_cloud(path: str, content: bytes, layout: CloudLayout = CloudLayout(),
+               columns: Sequence[int] = (0, 1, 2)) -> np.ndarray:
+    """The points of a cloud of any format, in the order of the file.
+
+    ``.npy`` and ``.npz`` hold one array (N, C), or x, y, z and intensity by name; ``.pcd``, ``.ply``, ``.las`` and
+    ``.laz`` have named fields. Everything else is read as bare numbers.
+
+    Args:
+        path: Of the file; its ending decides about the format.
+        content: Of the file: bytes, or whatever offers them as a buffer.
+        layout: Of the numbers.
+        columns: Those in use, whose numbers are looked at.
+
+    Returns:
+        (N, C) float32: x, y, z and intensity if there is one; where nothing has a name, all columns of the file.
+        Points without return (NaN or zeros) are still among them.
+
+    Raises:
+        DataError: The file is damaged, is not what its name and ``layout`` say, or holds numbers that no LiDAR gives.
+        DependencyError: The package that reads this format is not installed.
+    """
+    suffix = os.path.splitext(path)[1].lower()
+    if suffix not in _READERS:
+        points = _read_numbers(path, content, layout)
+        problem = problem_of(points.reshape(-1), points.shape[1], columns)
+        if problem:
+            raise DataError(f'{path}: read as {layout.dtype} with {points.shape[1]} values per point, {problem}, which '
+                            f'no LiDAR gives. {_advice(content)}')
+        return points
+    try:
+        points = _READERS[suffix](path, bytes(content))
+    except SimIPUError:
+        raise
+    except Exception as error:  # of any library
+        raise DataError(f'{path}: cannot be read as {suffix} file ({type(error).__name__}: {error}); copy it again, '
+                        'or write it anew') from error
+    if layout.width not in (None, points.shape[1]):
+        raise DataError(f'{path}: {points.shape[1]} values per point, but {layout.width} were expected; correct '
+                        'num_pts_feats in the info file, or load_dim in the config')
+    problem = problem_of(points.reshape(-1), points.shape[1], columns)
+    if problem:
+        raise DataError(f'{path}: {problem}, which no LiDAR gives. {_WANTED}')
+    return points
+
+
+def check_cloud_file(path: str, layout: CloudLayout = CloudLayout()) -> int:
+    """The values per point of a file on disk, after a look at a sample of its numbers.
+
+    Raises:
+        DataError, DependencyError: As :func:`read_cloud`.
+    """
+    is_empty = os.path.getsize(path) == 0
+    content = b'' if is_empty else np.memmap(path, np.uint8, mode='r')
+    return read_cloud(path, content, layout).shape[1]
+
+
+def drop_no_returns(points: np.ndarray) -> tuple[np.ndarray, int]:
+    """Leave out the points that LiDARs and drivers write for beams without return: NaN, or x = y = z = 0.
+
+    Returns:
+        The others (the array itself if nothing is left out), and how many were left out.
+    """
+    bad = np.zeros(len(points), bool)
+    if not np.isfinite(points.sum()):
+        bad = ~np.isfinite(points).all(axis=1)
+    suspects = np.flatnonzero(points[:, 0] == 0)
+    bad[suspects] |= (points[suspects, :3] == 0).all(axis=1)
+    num_bad = np.count_nonzero(bad)
+    return (points[~bad], num_bad) if num_bad else (points, 0)
+
+
+def _read_numbers(path: str, content: bytes, layout: CloudLayout) -> np.ndarray:
+    start = bytes(content[:32])
+    for signature, (kind, remedy) in _SIGNATURES.items():
+        if start.startswith(signature):
+            raise DataError(f'{path}: expected bare numbers, but it begins as {kind} does; {remedy}')
+    if start and all(byte in _TEXT for byte in start):
+        raise DataError(f"{path}: expected bare numbers, but it is text, '{start.decode()}'; write it anew, for "
+                        "instance numpy.loadtxt(f, usecols=(0, 1, 2, 3)).astype('float32').tofile(f)")
+    width, dtype = layout.width or DEFAULT_WIDTH, np.dtype(layout.dtype)
+    size = width * dtype.itemsize
+    if len(content) == 0 or len(content) % size:
+        raise DataError(f'{path}: {len(content)} bytes; expected a positive multiple of {size} ({width} {layout.dtype} '
+                        f'values a point). The file is empty or truncated, or has another layout. {_advice(content)}')
+    return np.frombuffer(content, dtype).astype(np.float32, copy=False).reshape(-1, width)
+
+
+def _advice(content: bytes) -> str:
+    """What a file of bare numbers seems to hold, and how to read it."""
+    guess = guess_layout(content) if len(content) else None
+    if guess is None:
+        return f'{_WANTED} (or copy it again)'
+    dtype, width = guess
+    name = np.dtype(dtype).name + (' (big-endian)' if dtype[0] == '>' else '')
+    return (f"It seems to hold {name} with {width} values per point. Write it anew: numpy.fromfile(f, '{dtype}')"
+            f".reshape(-1, {width})[:, :4].astype('float32').tofile(f). Or state that layout: num_pts_feats={width} "
+            f"and dtype='{dtype}' in lidar_points of your frames (load_dim and dtype of LoadPairedPoints)")
+
+
+def _read_npy(path: str, content: bytes) -> np.ndarray:
+    return _from_array(path, np.load(BytesIO(content), allow_pickle=False))
+
+
+def _read_npz(path: str, content: bytes) -> np.ndarray:
+    with np.load(BytesIO(content), allow_pickle=False) as arrays:
+        if len(arrays.files) == 1:
+            return _from_array(path, arrays[arrays.files[0]])
+        return _from_fields(path, {name: arrays[name] for name in arrays.files})
+
+
+def _from_array(path: str, array: np.ndarray) -> np.ndarray:
+    if array.dtype.names:
+        return _from_fields(path, {name: array[name].ravel() for name in array.dtype.names})
+    if array.ndim != 2 or array.shape[1] < 3:
+        raise DataError(f'{path}: expected an array (N, C) of N points with C >= 3 values, found the shape '
+                        f'{array.shape}; write it anew')
+    return np.ascontiguousarray(array, np.float32)
+
+
+def _read_pcd(path: str, content: bytes) -> np.ndarray:
+    return _from_fields(path, read_pcd(path, content))
+
+
+def _read_ply(path: str, content: bytes) -> np.ndarray:
+    plyfile = _import('plyfile', 'plyfile', path)
+    vertices = plyfile.PlyData.read(BytesIO(content))['vertex']
+    return _from_fields(path, {prop.name: vertices[prop.name] for prop in vertices.properties})
+
+
+def _read_las(path: str, content: bytes) -> np.ndarray:
+    laspy = _import('laspy', 'laspy[lazrs]', path)
+    with laspy.open(BytesIO(content)) as file:
+        if file.header.are_points_compressed and not laspy.LazBackend.detect_available():
+            raise DependencyError(f'{path} is compressed, for which laspy needs lazrs: pip install lazrs')
+        points = file.read()
+    return _from_fields(path, {'x': points.x, 'y': points.y, 'z': points.z, 'intensity': points.intensity})
+
+
+def _import(module: str, requirement: str, path: str):
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        raise DependencyError(f'{path} needs the package {module}: pip install "{requirement}"') from None
+
+
+def _from_fields(path: str, fields: dict[str, np.ndarray]) -> np.ndarray:
+    """(N, 3 or 4) of x, y, z and intensity."""
+    fields = {name.lower(): values for name, values in fields.items()}
+    missing = [name for name in 'xyz' if name not in fields]
+    if missing:
+        raise DataError(f'{path}: no {", ".join(missing)}; expected x, y, z and, if you have it, intensity; found '
+                        f'{", ".join(fields) or "nothing"}. Rename the fields')
+    intensity = [name for name in INTENSITY_NAMES if name in fields][:1]
+    return np.stack([fields[name] for name in ['x', 'y', 'z', *intensity]], axis=1).astype(np.float32)
+
+
+_READERS = {'.npy': _read_npy, '.npz': _read_npz, '.pcd': _read_pcd, '.ply': _read_ply, '.las': _read_las,
+            '.laz': _read_las}

@@ -1,0 +1,163 @@
+"""Decode images as they are stored, and refuse what would be read as something else."""
+from io import BytesIO
+from typing import BinaryIO, NamedTuple
+
+import cv2
+import mmcv
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from ...errors import DataError
+
+_ORIENTATION_TAG = 0x0112
+# What brings the stored pixels upright, by EXIF orientation.
+_UPRIGHT = {
+    1: lambda image: image,
+    2: lambda image: image[:, ::-1],
+    3: lambda image: image[::-1, ::-1],
+    4: lambda image: image[::-1],
+    5: lambda image: image.swapaxes(0, 1),
+    6: lambda image: np.rot90(image, -1),
+    7: lambda image: image[::-1, ::-1].swapaxes(0, 1),
+    8: lambda image: np.rot90(image),
+}
+
+
+class ImageHeader(NamedTuple):
+    """What an image says about itself.
+
+    Args:
+        kind: 'JPEG', 'PNG', ...
+        height, width: Pixels as they are stored.
+        orientation: Of EXIF; 1: upright as stored, 5 to 8: on its side.
+    """
+    kind: str
+    height: int
+    width: int
+    orientation: int
+
+    @property
+    def upright_size(self) -> tuple[int, int]:
+        """Height and width after turning by ``orientation``."""
+        size = self.height, self.width
+        return size[::-1] if self.orientation >= 5 else size
+
+
+def read_image_header(path: str, file: BinaryIO) -> ImageHeader:
+    """Kind, size and orientation, without decoding.
+
+    Raises:
+        DataError: There is no image header, or one that claims an absurd size.
+    """
+    try:
+        with Image.open(file) as image:
+            exif = image.getexif() if 'exif' in image.info else {}
+            orientation = exif.get(_ORIENTATION_TAG, 1)
+            return ImageHeader(image.format, image.height, image.width,
+                               orientation if orientation in _UPRIGHT else 1)
+    except Image.DecompressionBombError as error:
+        raise DataError(f'{path}: its header claims an absurd size ({error}); copy the file again') from None
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+        num_bytes = file.seek(0, 2)
+        raise DataError(f'{path}: expected an image, but it cannot be decoded ({num_bytes} bytes, without the header '
+                        f'of an image); copy the file again') from error
+
+
+def decode_image(path: str,
+                 content: bytes,
+                 size: tuple[int, int] | None = None,
+                 bit_depth: int | None = None,
+                 apply_exif: bool = False,
+                 backend: str = 'cv2') -> np.ndarray:
+    """The pixels of an image.
+
+    Args:
+        path: For messages.
+        content: Of the file.
+        size: Height and width it must have, compared before anything is decoded.
+        bit_depth: Of images that store 16 bits: how many of them are in use, of which the upper 8 are taken.
+        apply_exif: Whether to turn the image upright as EXIF says. By default pixels stay as they are stored, for
+            which cameras are calibrated as a rule.
+        backend: Decoder of JPEG: 'cv2' or 'turbojpeg'.
+
+    Returns:
+        (H, W, 3) uint8, BGR: grey is repeated, palettes are resolved, an alpha channel is left out.
+
+    Raises:
+        DataError: It is no image, is damaged, ends early, has another size than ``size``, or stores more than 8 bits
+            without or against ``bit_depth``.
+    """
+    header = read_image_header(path, BytesIO(content))
+    check_size(path, header, size, apply_exif)
+    if ends_early(header.kind, content):
+        raise DataError(f'{path}: cannot be decoded: the file ends early, its end of image was never written '
+                        f'({len(content)} bytes); copy it again')
+    try:
+        if header.kind in ('JPEG', 'MPO'):
+            image = mmcv.imfrombytes(content, flag='color_ignore_orientation', backend=backend)
+        else:
+            image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    except Exception as error:  # of any decoder
+        raise DataError(f'{path}: cannot be decoded ({len(content)} bytes; {error}); copy the file again') from error
+    if image is None:
+        raise DataError(f'{path}: cannot be decoded ({len(content)} bytes); copy the file again')
+    image = _to_bgr(_to_8_bits(path, image, bit_depth))
+    return np.ascontiguousarray(_UPRIGHT[header.orientation](image)) if apply_exif else image
+
+
+def check_size(path: str, header: ImageHeader, size: tuple[int, int] | None, apply_exif: bool) -> None:
+    """Raise a DataError if the image has not the (height, width) that the info file says."""
+    stored = header.height, header.width
+    if size is None or tuple(size) in ((stored, header.upright_size) if apply_exif else (stored, )):
+        return
+    message = (f'{path}: the info file says {size[1]} x {size[0]} pixels, the image has {header.width} x '
+               f'{header.height}; the calibration would not fit. ')
+    if tuple(size) == header.upright_size:
+        message += (f'Its EXIF orientation {header.orientation} would turn it to that size, but pixels are used as '
+                    'stored: set apply_exif=True (LoadPairedImages, or the image in the info file) if the camera was '
+                    'calibrated with turned images')
+    else:
+        message += 'Use the images that the info file was written for, or write it anew'
+    raise DataError(message)
+
+
+def ends_early(kind: str, content: bytes) -> bool:
+    """Whether the end marker of a JPEG or PNG is missing. Whatever may follow it does not matter."""
+    if kind in ('JPEG', 'MPO'):
+        return content.rfind(b'\xff\xd9') < _start_of_scan(content)
+    return kind == 'PNG' and content.rfind(b'IEND') < 0
+
+
+def _start_of_scan(content: bytes) -> int:
+    """Where a JPEG's compressed pixels begin; earlier end markers are those of a thumbnail."""
+    position = 2
+    while position + 4 <= len(content) and content[position] == 0xff:
+        marker = content[position + 1]
+        if marker == 0xda:
+            return position
+        # A marker may be preceded by any number of fill bytes.
+        position += 1 if marker == 0xff else 2 + int.from_bytes(content[position + 2:position + 4], 'big')
+    return len(content)
+
+
+def _to_8_bits(path: str, image: np.ndarray, bit_depth: int | None) -> np.ndarray:
+    if image.dtype == np.uint8:
+        return image
+    if image.dtype != np.uint16:
+        raise DataError(f'{path}: expected 8 or 16 bits per value, found {image.dtype}; write it anew with 8 bits')
+    highest = int(image.max())
+    needed = max(highest.bit_length(), 8)
+    if bit_depth is None:
+        raise DataError(f'{path}: 16 bits per value, from {image.min()} to {highest}: set bit_depth={needed} '
+                        '(LoadPairedImages, or the image in the info file) or whatever your camera has, for 8 bits of '
+                        'these to be used')
+    if needed > bit_depth:
+        raise DataError(f'{path}: bit_depth={bit_depth}, but its values go up to {highest}; set bit_depth={needed}')
+    return (image >> (bit_depth - 8)).astype(np.uint8)
+
+
+def _to_bgr(image: np.ndarray) -> np.ndarray:
+    channels = 1 if image.ndim == 2 else image.shape[2]
+    if channels == 1:
+        return cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
+    return image if channels == 3 else np.ascontiguousarray(image[..., :3])

@@ -1,0 +1,137 @@
+"""Whether the numbers of a file are those of a LiDAR, and if not, what the file seems to hold.
+
+A file of bare numbers says neither their type nor how many belong to one point. Both are told from a sample of the
+file: LiDAR coordinates lie within a few orders of magnitude, and x, y, z and intensity differ in sign and magnitude.
+With the wrong number of values per point, the columns are all mixtures of the same quantities and differ in nothing.
+"""
+from collections.abc import Sequence
+
+import numpy as np
+
+MIN_POINTS = 32  # fewer are no basis for statistics
+MAX_COORDINATE = 2.0 ** 24  # metres; more than map coordinates have
+MIN_MAGNITUDE = 2.0 ** -64  # of a number other than 0; less comes from bits that are no float32
+MAX_MAGNITUDE = 2.0 ** 64
+MAX_ABSURD_SHARE = 0.005
+MIN_RANGE = 0.01  # metres
+MAX_DISTANCE_OF_CLOUD = 1e5  # metres from the LiDAR; float32 resolves 8 mm there
+WIDTHS = range(3, 9)  # values per point that are tried
+
+_NUM_CHUNKS = 16
+_CHUNK = 420  # consecutive values of a chunk
+_CHUNK_STEP = 840  # multiple of all WIDTHS, so that chunks begin with a point
+# By preference: what holds float32 may look like integers too.
+_TYPES = ('<f4', '<f8', '>f4', '>f8', '<f2', '<i2', '<i4')
+_GUESSED_RANGE = {'f': (1.0, 1e3), 'i': (1.0, 1e6)}  # of large values, where a type is guessed; integers may be mm
+
+
+def problem_of(values: np.ndarray, width: int, columns: Sequence[int] = (0, 1, 2)) -> str | None:
+    """What no LiDAR gives about these numbers, in words, or None.
+
+    Args:
+        values: (N * width, ) float32 in the order of the file; only a sample of them is read.
+        width: Values per point.
+        columns: Those in use; x, y, z are the first three of a point.
+    """
+    sample, position = _sample(values)
+    column = position % width
+    for name, index in zip('xyz', range(3)):
+        problem = _coordinate_problem(name, sample[column == index], len(values) // width)
+        if problem:
+            return problem
+    for index in columns:
+        absurd = _absurd(sample[column == index], MAX_MAGNITUDE)
+        if absurd is not None:
+            return f'column {index} holds {absurd:.3g}'
+    return _layout_problem(sample, position, width, len(values))
+
+
+def guess_layout(content: bytes) -> tuple[str, int] | None:
+    """The (NumPy type, values per point) with which a file's bytes are a cloud, or None."""
+    for kind in _TYPES:
+        size = np.dtype(kind).itemsize
+        fitting = [width for width in WIDTHS if len(content) % (size * width) == 0]
+        if not fitting:
+            continue
+        sample, position = _sample(np.frombuffer(content, kind))
+        with np.errstate(all='ignore'):
+            sample = sample.astype(np.float32)
+        if not _in_range(sample, *_GUESSED_RANGE[np.dtype(kind).kind]):
+            continue
+        scores = {width: _distinctness(sample, position % width, width) for width in fitting}
+        best = max(scores.values())
+        if best > 0.2:
+            width = next(width for width in fitting if scores[width] > best - 0.05)
+            if all(_coordinate_problem('', sample[position % width == i], MIN_POINTS) is None
+                   for i in range(3)):
+                return kind, width
+    return None
+
+
+def _sample(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Some runs of consecutive values, spread over the file, and their places in it."""
+    last_start = len(values) - _CHUNK
+    if last_start < _NUM_CHUNKS * _CHUNK_STEP:
+        position = np.arange(len(values))
+    else:
+        starts = np.linspace(0, last_start // _CHUNK_STEP, _NUM_CHUNKS).astype(int) * _CHUNK_STEP
+        position = (starts[:, None] + np.arange(_CHUNK)).ravel()
+    return values[position], position
+
+
+def _coordinate_problem(name: str, values: np.ndarray, num_points: int) -> str | None:
+    values = values[np.isfinite(values)]
+    absurd = _absurd(values, MAX_COORDINATE)
+    if absurd is not None:
+        return f'{name} is {absurd:.3g} m'
+    if num_points < MIN_POINTS or len(values) == 0:
+        return None
+    lowest, highest = values.min(), values.max()
+    if lowest == highest:
+        return f'{name} is {lowest:g} m in every point'
+    if name and abs(np.median(values)) > MAX_DISTANCE_OF_CLOUD:
+        return f'{name} is about {np.median(values):.0f} m'
+    return None
+
+
+def _absurd(values: np.ndarray, limit: float) -> float | None:
+    """One of the numbers that are too large or too small, if these are not just a few."""
+    magnitude = np.abs(values)
+    absurd = (magnitude > limit) | ((magnitude < MIN_MAGNITUDE) & (magnitude > 0))
+    if np.count_nonzero(absurd) <= MAX_ABSURD_SHARE * len(values):
+        return None
+    return float(values[absurd][0])
+
+
+def _layout_problem(sample: np.ndarray, position: np.ndarray, width: int, total: int) -> str | None:
+    """Whether another number of values per point separates the columns far better."""
+    if len(sample) < 4 * MIN_POINTS:
+        return None
+    found = _distinctness(sample, position % width, width)
+    for other in WIDTHS:
+        score = _distinctness(sample, position % other, other)
+        if score > found + 0.4 or (found < 0.1 and score > 0.2) or (
+                other < width and width % other == 0 and score > found - 0.05 and score > 0.2):
+            return f'the values repeat every {other}, not every {width}'
+    if found < 0.05 and _distinctness(sample, position * width // total, width) > 0.5:
+        return 'the values seem to be stored column by column'
+    return None
+
+
+def _distinctness(values: np.ndarray, column: np.ndarray, width: int) -> float:
+    """Mutual information, in nats, of the column and a number's sign and power of two.
+
+    0 if all columns hold the same mixture of numbers; less the bias of finite samples.
+    """
+    code = np.ascontiguousarray(values, np.float32).view(np.uint32) >> 23
+    counts = np.bincount(column * 512 + code, minlength=512 * width).reshape(width, 512)
+    counts = counts[:, counts.any(axis=0)]
+    expected = np.outer(counts.sum(axis=1), counts.sum(axis=0)) / len(values)
+    seen = counts > 0
+    information = (counts[seen] * np.log(counts[seen] / expected[seen])).sum()
+    return (information - (width - 1) * (counts.shape[1] - 1) / 2) / len(values)
+
+
+def _in_range(values: np.ndarray, lowest: float, highest: float) -> bool:
+    finite = np.abs(values[np.isfinite(values)])
+    return len(finite) > 0.8 * len(values) and lowest < np.percentile(finite, 90) < highest
