@@ -12,6 +12,7 @@ from .pcd import read_pcd
 from .plausibility import guess_layout, problem_of
 
 DEFAULT_WIDTH = 4
+MAX_WIDTH = 32
 INTENSITY_NAMES = ('intensity', 'i', 'reflectivity', 'reflectance', 'scalar_intensity')
 
 _WANTED = 'Write it anew, with x, y, z in metres as seen from the LiDAR and one row per point'
@@ -69,7 +70,7 @@ def read_cloud(path: str, content: bytes, layout: CloudLayout = CloudLayout(),
     suffix = os.path.splitext(path)[1].lower()
     if suffix not in _READERS:
         points = _read_numbers(path, content, layout)
-        problem = problem_of(points.reshape(-1), points.shape[1], columns)
+        problem = problem_of(points, columns)
         if problem:
             raise DataError(f'{path}: read as {layout.dtype} with {points.shape[1]} values per point, {problem}, which '
                             f'no LiDAR gives. {_advice(content)}')
@@ -84,7 +85,7 @@ def read_cloud(path: str, content: bytes, layout: CloudLayout = CloudLayout(),
     if layout.width not in (None, points.shape[1]):
         raise DataError(f'{path}: {points.shape[1]} values per point, but {layout.width} were expected; correct '
                         'num_pts_feats in the info file, or load_dim in the config')
-    problem = problem_of(points.reshape(-1), points.shape[1], columns)
+    problem = problem_of(points, columns, layout_known=True)
     if problem:
         raise DataError(f'{path}: {problem}, which no LiDAR gives. {_WANTED}')
     return points
@@ -158,9 +159,9 @@ def _read_npz(path: str, content: bytes) -> np.ndarray:
 def _from_array(path: str, array: np.ndarray) -> np.ndarray:
     if array.dtype.names:
         return _from_fields(path, {name: array[name].ravel() for name in array.dtype.names})
-    if array.ndim != 2 or array.shape[1] < 3:
-        raise DataError(f'{path}: expected an array (N, C) of N points with C >= 3 values, found the shape '
-                        f'{array.shape}; write it anew')
+    if array.ndim != 2 or not 3 <= array.shape[1] <= MAX_WIDTH:
+        raise DataError(f'{path}: expected an array (N, C) of N points with 3 to {MAX_WIDTH} values, found the shape '
+                        f'{array.shape}; write it anew, for instance transposed')
     return np.ascontiguousarray(array, np.float32)
 
 

@@ -25,14 +25,15 @@ _TYPES = ('<f4', '<f8', '>f4', '>f8', '<f2', '<i2', '<i4')
 _GUESSED_RANGE = {'f': (1.0, 1e3), 'i': (1.0, 1e6)}  # of large values, where a type is guessed; integers may be mm
 
 
-def problem_of(values: np.ndarray, width: int, columns: Sequence[int] = (0, 1, 2)) -> str | None:
+def problem_of(points: np.ndarray, columns: Sequence[int] = (0, 1, 2), layout_known: bool = False) -> str | None:
     """What no LiDAR gives about these numbers, in words, or None.
 
     Args:
-        values: (N * width, ) float32 in the order of the file; only a sample of them is read.
-        width: Values per point.
+        points: (N, width) float32 in the order of the file; only a sample of them is read.
         columns: Those in use; x, y, z are the first three of a point.
+        layout_known: Whether the file itself says how many values a point has.
     """
+    values, width = points.reshape(-1), points.shape[1]
     sample, position = _sample(values)
     column = position % width
     for name, index in zip('xyz', range(3)):
@@ -43,7 +44,7 @@ def problem_of(values: np.ndarray, width: int, columns: Sequence[int] = (0, 1, 2
         absurd = _absurd(sample[column == index], MAX_MAGNITUDE)
         if absurd is not None:
             return f'column {index} holds {absurd:.3g}'
-    return _layout_problem(sample, position, width, len(values))
+    return None if layout_known else _layout_problem(sample, position, width, len(values))
 
 
 def guess_layout(content: bytes) -> tuple[str, int] | None:
