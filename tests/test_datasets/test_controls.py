@@ -21,7 +21,7 @@ def frames(tmp_path: Path) -> Path:
     infos = []
     for i in range(NUM_FRAMES):
         cv2.imwrite(str(tmp_path / f'{i}.png'), np.full((4, 6, 3), i, np.uint8))
-        np.full((5, 4), i, np.float32).tofile(tmp_path / f'{i}.bin')
+        np.full((5, 4), [1, 2, 3, i], np.float32).tofile(tmp_path / f'{i}.bin')
         calibration = np.eye(4)
         calibration[0, 2] = i
         infos.append(dict(sample_idx=i, lidar_points=dict(lidar_path=f'{i}.bin'),

@@ -152,7 +152,7 @@ class TestDamage:
             for kind, data in ((b'IHDR', header), (b'IDAT', zlib.compress(b'')), (b'IEND', b'')))
         assert len(content) == 65
         for size in ((375, 1242), None):
-            with pytest.raises(DataError, match='0.png.*absurd size.*3600000000 pixels'):
+            with pytest.raises(DataError, match='0.png.*absurd size .*(60000 x 60000|3600000000) pixels'):
                 load(tmp_path / '0.png', content, size)
         with pytest.raises(DataError, match='0.png.*absurd size'):
             image_size(tmp_path / '0.png', 'a list')

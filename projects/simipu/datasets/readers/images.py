@@ -9,6 +9,8 @@ from PIL import Image, UnidentifiedImageError
 
 from ...errors import DataError
 
+MAX_PIXELS = 2 ** 28  # more than any camera has
+
 _ORIENTATION_TAG = 0x0112
 # What brings the stored pixels upright, by EXIF orientation.
 _UPRIGHT = {
@@ -53,14 +55,17 @@ def read_image_header(path: str, file: BinaryIO) -> ImageHeader:
         with Image.open(file) as image:
             exif = image.getexif() if 'exif' in image.info else {}
             orientation = exif.get(_ORIENTATION_TAG, 1)
-            return ImageHeader(image.format, image.height, image.width,
-                               orientation if orientation in _UPRIGHT else 1)
-    except Image.DecompressionBombError as error:
+            header = ImageHeader(image.format, image.height, image.width,
+                                 orientation if orientation in _UPRIGHT else 1)
+            if image.width * image.height > MAX_PIXELS:
+                raise Image.DecompressionBombError(f'{image.width} x {image.height} pixels')
+    except Image.DecompressionBombError as error:  # Pillow's own limit may be lifted by other packages
         raise DataError(f'{path}: its header claims an absurd size ({error}); copy the file again') from None
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         num_bytes = file.seek(0, 2)
         raise DataError(f'{path}: expected an image, but it cannot be decoded ({num_bytes} bytes, without the header '
-                        f'of an image); copy the file again') from error
+                        'of an image); copy the file again') from error
+    return header
 
 
 def decode_image(path: str,

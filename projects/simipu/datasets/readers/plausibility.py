@@ -21,7 +21,7 @@ _NUM_CHUNKS = 16
 _CHUNK = 420  # consecutive values of a chunk
 _CHUNK_STEP = 840  # multiple of all WIDTHS, so that chunks begin with a point
 # By preference: what holds float32 may look like integers too.
-_TYPES = ('<f4', '<f8', '>f4', '>f8', '<f2', '<i2', '<i4')
+_TYPES = ('<f4', '<f8', '>f4', '>f8', '<f2', '<i4', '<i2')
 _GUESSED_RANGE = {'f': (1.0, 1e3), 'i': (1.0, 1e6)}  # of large values, where a type is guessed; integers may be mm
 
 
@@ -81,10 +81,10 @@ def _sample(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _coordinate_problem(name: str, values: np.ndarray, num_points: int) -> str | None:
-    values = values[np.isfinite(values)]
     absurd = _absurd(values, MAX_COORDINATE)
     if absurd is not None:
         return f'{name} is {absurd:.3g} m'
+    values = values[np.isfinite(values)]
     if num_points < MIN_POINTS or len(values) == 0:
         return None
     lowest, highest = values.min(), values.max()
@@ -98,7 +98,7 @@ def _coordinate_problem(name: str, values: np.ndarray, num_points: int) -> str |
 def _absurd(values: np.ndarray, limit: float) -> float | None:
     """One of the numbers that are too large or too small, if these are not just a few."""
     magnitude = np.abs(values)
-    absurd = (magnitude > limit) | ((magnitude < MIN_MAGNITUDE) & (magnitude > 0))
+    absurd = (magnitude > limit) & (magnitude < np.inf) | ((magnitude < MIN_MAGNITUDE) & (magnitude > 0))
     if np.count_nonzero(absurd) <= MAX_ABSURD_SHARE * len(values):
         return None
     return float(values[absurd][0])

@@ -34,7 +34,7 @@ class SampleCameras(BaseTransform):
                             f'cameras, but this frame has {len(names)} ({", ".join(names)}); '
                             'lower num_cameras')
         chosen = np.sort(np.random.choice(len(names), self.num_cameras, replace=False))
-        for key in ('cam_names', 'img_path', 'img_size', 'img_format'):
+        for key in results.keys() & {'cam_names', 'img_path', 'img_size', 'img_format'}:
             results[key] = [results[key][i] for i in chosen]
         results['lidar2img'] = results['lidar2img'][chosen]
         return results
