@@ -25,7 +25,8 @@ def write_frames(root, images: str, width: int) -> None:
     for folder in ('velodyne', 'calib', images):
         (root / folder).mkdir(parents=True)
     for number, name in enumerate(NAMES):
-        np.full((20, width), number + 1, np.float32).tofile(root / f'velodyne/{name}.bin')
+        points = np.random.default_rng(number).uniform(1, 50, (20, width)).astype(np.float32)
+        points.tofile(root / f'velodyne/{name}.bin')
         cv2.imwrite(str(root / images / f'{name}.png'), np.full((20, 40, 3), number, np.uint8))
 
 

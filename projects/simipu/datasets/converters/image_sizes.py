@@ -65,11 +65,15 @@ def check_against_intrinsics(size: dict, cam2img: np.ndarray, image: str, calibr
     centre_x, centre_y = cam2img[0, 2], cam2img[1, 2]
     if centre_x <= 0 or centre_y <= 0:
         return  # of an image that was cut
-    middle = Size(2 * centre_x, 2 * centre_y)
+    middle = Size(2 * centre_x + 1, 2 * centre_y + 1)  # pixel 0 is a centre
     x, y = size['width'] / middle.width, size['height'] / middle.height
     if (min(x, y) > 1.25 or max(x, y) < 0.8) and 1 / 1.2 < x / y < 1.2:
-        raise _resized(size, middle, image, f'the principal point of {calibration} is ({centre_x:.0f}, '
-                       f'{centre_y:.0f}), the middle of about {middle.width:.0f} x {middle.height:.0f}')
+        raise DataError(
+            f'{_is_resized(size, image, f"a factor of about {(x * y) ** 0.5:.2f}")}, but the principal point of '
+            f'{calibration} is ({centre_x:.0f}, {centre_y:.0f}), the middle of about {middle.width:.0f} x '
+            f'{middle.height:.0f}. Take the images of the original size; or, if they were resized, multiply the first '
+            f'row of the projection matrix by {size["width"]} / (original width) and the second by {size["height"]} / '
+            '(original height)')
 
 
 def _kitti_size(cam2img: np.ndarray) -> Size | None:
@@ -93,6 +97,10 @@ def _resized(size: dict, calibrated: Size, image: str, reason: str, and_also: st
     same = abs(x - y) < 0.03 * max(x, y)
     factor = f'a factor of {(x * y) ** 0.5:.3g}' if same else f'factors of {x:.3g} in x and {y:.3g} in y'
     return DataError(
-        f'{image}: the image has another size than the calibration, by {factor}: it is {size["width"]} x '
-        f'{size["height"]} pixels, but {reason}. Take the images of the original size; or, if they were resized, '
-        f'multiply the first row of the projection matrix by {x:.6g} and the second by {y:.6g}{and_also}')
+        f'{_is_resized(size, image, factor)}, but {reason}. Take the images of the original size; or, if they were '
+        f'resized, multiply the first row of the projection matrix by {x:.6g} and the second by {y:.6g}{and_also}')
+
+
+def _is_resized(size: dict, image: str, factor: str) -> str:
+    return (f'{image}: the image has another size than the calibration, by {factor}: it is {size["width"]} x '
+            f'{size["height"]} pixels')

@@ -1,10 +1,10 @@
-"""nuScenes to info files, by nuscenes-devkit; annotations are not read.
+"""nuScenes to info files; annotations are not read.
 
 The vehicle moves between the time stamps of LiDAR and cameras. ``lidar2img`` takes that into account,
 by the ego poses of both: LiDAR -> ego at the sweep's time -> global -> ego at the image's time ->
 camera -> image.
 """
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -18,12 +18,14 @@ from .common import (
     Subset,
     camera_info,
     check_point_file,
+    image_size,
     invertible_4x4,
-    require_file,
     require_folder,
     spread,
     write_split,
 )
+from .image_sizes import Size, check_against_intrinsics, check_recorded_size
+from .nuscenes_tables import NuscenesTables
 
 LIDAR = 'LIDAR_TOP'
 CAMERAS = ('CAM_FRONT', 'CAM_FRONT_RIGHT', 'CAM_FRONT_LEFT', 'CAM_BACK', 'CAM_BACK_LEFT',
@@ -41,9 +43,9 @@ class Recording(NamedTuple):
     """One record of nuScenes' table ``sample_data``, with its sensor and pose."""
     filename: str
     timestamp: float  # seconds
-    size: dict  # height and width; of images
     sensor_to_global: np.ndarray  # (4, 4)
-    intrinsics: np.ndarray | None  # (3, 3); of cameras
+    size: Size | None = None  # of images, by the table, if it says so
+    intrinsics: np.ndarray | None = None  # (3, 3); of cameras
 
 
 class NuscenesFrame(NamedTuple):
@@ -85,10 +87,15 @@ def create_nuscenes_infos(root_path: PathLike,
     if unknown or sweeps < 0:
         raise DataError(f'expected cameras out of {", ".join(CAMERAS)} and --sweeps >= 0, got '
                         f'{", ".join(cameras)} and {sweeps}')
-    reader = _FrameReader(tables, cameras, sweeps, subset)
+    reader = _FrameReader(Path(root_path), tables, cameras, sweeps, subset)
     written, left_out = [], []
-    for split, names in _scene_names(version).items():
-        frames, lacking = reader.read([scene for scene in tables.scene if scene['name'] in names])
+    scenes = {tables.get('scene', scene, 'name', str): scene for scene in tables.scenes}
+    official = _scene_names(version)
+    others = sorted(set(scenes).difference(*official.values()))
+    if others:
+        left_out.append(f'{len(others)} scenes that are not in the official splits of {version}, such as {others[0]}')
+    for split, names in official.items():
+        frames, lacking = reader.read([scene for name, scene in scenes.items() if name in names])
         left_out += lacking
         if not frames:
             continue
@@ -98,29 +105,29 @@ def create_nuscenes_infos(root_path: PathLike,
             partial(_frame_paths, root_path=Path(root_path)), num_workers, dataset='nuscenes', split=split,
             version=version))
     if not written:
-        raise DataError(f'{root_path}: no scene of {version} has its files here; expected '
-                        f'samples/{LIDAR}/*.pcd.bin. Unpack the data beside the tables')
+        raise DataError('\n'.join([f'{root_path}: no scene of {version} has its files here; expected samples/{LIDAR}/'
+                                   '*.pcd.bin. Unpack the data beside the tables', *left_out]))
     return [*written[:-1], written[-1]._replace(left_out=tuple(left_out))]
 
 
-def _load_tables(root_path: PathLike, version: str):
-    from nuscenes.nuscenes import NuScenes  # here, as it takes a second and others need not wait
+def _load_tables(root_path: PathLike, version: str) -> NuscenesTables:
     if version not in VERSIONS:
         raise DataError(f'unknown version {version!r}; expected one of {", ".join(VERSIONS)}')
     require_folder(root_path, 'nuScenes there, with samples/ and the tables')
-    require_folder(Path(root_path) / version, f'the tables of nuScenes {version} there')
-    return NuScenes(version=version, dataroot=str(root_path), verbose=False)
+    return NuscenesTables(require_folder(Path(root_path) / version, f'the tables of nuScenes {version} there'))
 
 
 def _scene_names(version: str) -> dict[str, list[str]]:
-    from nuscenes.utils import splits
+    from nuscenes.utils import splits  # here, so that the other converters do without nuscenes-devkit
     return {split: getattr(splits, name) for split, name in VERSIONS[version].items()}
 
 
 class _FrameReader:
     """Reads frames from nuScenes' tables."""
 
-    def __init__(self, tables, cameras: Sequence[str], sweeps: int, subset: Subset) -> None:
+    def __init__(self, root_path: Path, tables: NuscenesTables, cameras: Sequence[str], sweeps: int,
+                 subset: Subset) -> None:
+        self.root_path = root_path
         self.tables = tables
         self.cameras = cameras
         self.sweeps = sweeps
@@ -130,43 +137,45 @@ class _FrameReader:
         """Frames of the scenes that are there, and a line for each scene that is not."""
         frames, left_out, present = [], [], []
         for scene in scenes:
-            lidar = self._first_recording(scene, LIDAR)
-            if Path(self.tables.get_sample_data_path(lidar['token'])).is_file():
+            filename = self.tables.get('sample_data', self._first_recording(scene, LIDAR), 'filename', str)
+            if (self.root_path / filename).is_file():
                 present.append(scene)
             else:
-                left_out.append(f'{scene["name"]}: no file {lidar["filename"]}')
+                left_out.append(f'{scene["name"]}: no file {filename}')
         for scene in self.subset.of_scenes(present) if present else []:
             for key_frame, lidar, images in self._scene_frames(scene):
                 token = key_frame['token'] if key_frame else lidar['token']
                 frames.append(NuscenesFrame(
                     len(frames), scene['name'], token, self._recording(lidar),
-                    {name: self._recording(image) for name, image in images.items()}))
+                    {name: self._image(image) for name, image in images.items()}))
         return frames, left_out
 
+    def _first_sample(self, scene: dict) -> dict:
+        return self.tables.follow('scene', scene, 'first_sample_token', 'sample')
+
     def _first_recording(self, scene: dict, sensor: str) -> dict:
-        sample = self.tables.get('sample', scene['first_sample_token'])
-        return self.tables.get('sample_data', sample['data'][sensor])
+        return self.tables.key_frame(self._first_sample(scene), sensor)
+
+    def _recordings(self, scene: dict, sensor: str) -> list[dict]:
+        return self.tables.chain('sample_data', self._first_recording(scene, sensor))
 
     def _scene_frames(self, scene: dict):
         """(sample or None, LiDAR recording, images by camera) of all frames in order of time."""
-        samples = self._chain('sample', scene['first_sample_token'])
-        taken = self.subset.of_frames(samples)
+        taken = self.subset.of_frames(self.tables.chain('sample', self._first_sample(scene)))
         between = self._sweeps_between(scene) if self.sweeps else {}
-        images = {name: _ByTime(self._chain('sample_data', self._first_recording(scene, name)['token']))
+        images = {name: _ByTime(self._recordings(scene, name), self._timestamp)
                   for name in (self.cameras if self.sweeps else ())}
         for sample in taken:
-            recordings = {sensor: self.tables.get('sample_data', sample['data'][sensor])
-                          for sensor in (LIDAR, *self.cameras)}
-            lidar = recordings.pop(LIDAR)
-            yield sample, lidar, recordings
+            lidar = self.tables.key_frame(sample, LIDAR)
+            yield sample, lidar, {name: self.tables.key_frame(sample, name) for name in self.cameras}
             for sweep in between.get(lidar['token'], ()):
-                yield None, sweep, {name: recorded.nearest(sweep['timestamp'])
+                yield None, sweep, {name: recorded.nearest(self._timestamp(sweep))
                                     for name, recorded in images.items()}
 
     def _sweeps_between(self, scene: dict) -> dict[str, list[dict]]:
         """By key sweep: those that follow it, before the next one."""
         following: dict[str, list[dict]] = {}
-        for sweep in self._chain('sample_data', self._first_recording(scene, LIDAR)['token']):
+        for sweep in self._recordings(scene, LIDAR):
             if sweep['is_key_frame']:
                 current = following.setdefault(sweep['token'], [])
             else:
@@ -174,39 +183,33 @@ class _FrameReader:
         return {token: spread(sweeps, min(1, self.sweeps / len(sweeps)))
                 for token, sweeps in following.items() if sweeps}
 
-    def _chain(self, table: str, token: str) -> list[dict]:
-        """The record and all that follow it."""
-        records = []
-        while token:
-            records.append(self.tables.get(table, token))
-            token = records[-1]['next']
-        return records
+    def _timestamp(self, record: dict) -> float:
+        """In microseconds."""
+        return self.tables.get('sample_data', record, 'timestamp', (int, float))
 
     def _recording(self, record: dict) -> Recording:
-        sensor = self.tables.get('calibrated_sensor', record['calibrated_sensor_token'])
-        pose = self.tables.get('ego_pose', record['ego_pose_token'])
-        intrinsics = np.array(sensor['camera_intrinsic']) if sensor['camera_intrinsic'] else None
-        return Recording(record['filename'], record['timestamp'] / 1e6,
-                         dict(height=record['height'], width=record['width']),
-                         _matrix(pose) @ _matrix(sensor), intrinsics)
+        tables = self.tables
+        sensor = tables.follow('sample_data', record, 'calibrated_sensor_token', 'calibrated_sensor')
+        ego = tables.follow('sample_data', record, 'ego_pose_token', 'ego_pose')
+        return Recording(tables.get('sample_data', record, 'filename', str), self._timestamp(record) / 1e6,
+                         tables.pose('ego_pose', ego) @ tables.pose('calibrated_sensor', sensor))
+
+    def _image(self, record: dict) -> Recording:
+        sensor = self.tables.follow('sample_data', record, 'calibrated_sensor_token', 'calibrated_sensor')
+        size = Size(record['width'], record['height']) if record.get('width') and record.get('height') else None
+        return self._recording(record)._replace(
+            size=size, intrinsics=self.tables.numbers('calibrated_sensor', sensor, 'camera_intrinsic', (3, 3)))
 
 
 class _ByTime:
     """Recordings of one sensor, to be found by time."""
 
-    def __init__(self, records: list[dict]) -> None:
+    def __init__(self, records: list[dict], timestamp: Callable[[dict], float]) -> None:
         self.records = records
-        self.times = np.array([record['timestamp'] for record in records])
+        self.times = np.array([timestamp(record) for record in records])
 
-    def nearest(self, timestamp: int) -> dict:
+    def nearest(self, timestamp: float) -> dict:
         return self.records[int(np.abs(self.times - timestamp).argmin())]
-
-
-def _matrix(record: dict) -> np.ndarray:
-    """Pose (4, 4) of a record with ``translation`` and ``rotation``, a quaternion."""
-    from nuscenes.utils.geometry_utils import transform_matrix
-    from pyquaternion import Quaternion
-    return transform_matrix(record['translation'], Quaternion(record['rotation']))
 
 
 def _frame_paths(frame: NuscenesFrame, root_path: Path) -> list[Path]:
@@ -225,7 +228,12 @@ def _frame_info(frame: NuscenesFrame, root_path: Path) -> dict:
 
 
 def _image_info(image: Recording, lidar: Recording, root_path: Path, named_by: str) -> dict:
-    require_file(root_path / image.filename, named_by)
-    cam2img = invertible_4x4(image.intrinsics, 'camera_intrinsic', root_path / image.filename)
+    path = root_path / image.filename
+    size = image_size(path, named_by)
+    cam2img = invertible_4x4(image.intrinsics, 'camera_intrinsic', path)
+    if image.size:
+        check_recorded_size(size, image.size, str(path), 'sample_data.json')
+    else:
+        check_against_intrinsics(size, cam2img, str(path), 'camera_intrinsic')
     lidar2cam = np.linalg.inv(image.sensor_to_global) @ lidar.sensor_to_global
-    return camera_info(image.filename, image.size, cam2img, lidar2cam, timestamp=image.timestamp)
+    return camera_info(image.filename, size, cam2img, lidar2cam, timestamp=image.timestamp)
