@@ -1,4 +1,4 @@
-"""Which keyword arguments a class or function takes."""
+"""Which keyword arguments a class or function takes, and of which types."""
 import ast
 import inspect
 import textwrap
@@ -12,33 +12,47 @@ def accepted_arguments(kind: Any) -> list[str] | None:
 
     ``**kwargs`` that a constructor hands to ``super().__init__`` stand for its base class's arguments.
     """
+    parameters = _parameters(kind)
+    return None if parameters is None else list(parameters)
+
+
+def argument_types(kind: Any) -> dict[str, Any]:
+    """Annotations of the keyword arguments of a class (or function), as far as they can be evaluated."""
+    types = {}
+    for name, parameter in (_parameters(kind) or {}).items():
+        if parameter.annotation is not parameter.empty and not isinstance(parameter.annotation, str):
+            types[name] = parameter.annotation
+    return types
+
+
+def _parameters(kind: Any) -> dict[str, inspect.Parameter] | None:
     if not inspect.isclass(kind):
-        return _function_arguments(kind)
-    names = []
+        return _function_parameters(kind)
+    found = {}
     for base in kind.__mro__:
         if '__init__' not in vars(base):
             continue
         if base in (nn.Module, object):
             break
         parameters = list(inspect.signature(base.__init__).parameters.values())[1:]
-        names += [item.name for item in parameters if item.kind in
-                  (item.POSITIONAL_OR_KEYWORD, item.KEYWORD_ONLY) and item.name not in names]
+        found = {item.name: item for item in parameters if item.kind in
+                 (item.POSITIONAL_OR_KEYWORD, item.KEYWORD_ONLY)} | found
         rest = [item.name for item in parameters if item.kind is item.VAR_KEYWORD]
         if not rest:
             break
         if not _only_passed_to_super(base.__init__, rest[0]):
             return None
-    return names
+    return found
 
 
-def _function_arguments(function: Any) -> list[str] | None:
+def _function_parameters(function: Any) -> dict[str, inspect.Parameter] | None:
     try:
-        parameters = inspect.signature(function).parameters.values()
+        parameters = inspect.signature(function).parameters
     except (TypeError, ValueError):
         return None
-    if any(item.kind is item.VAR_KEYWORD for item in parameters):
+    if any(item.kind is item.VAR_KEYWORD for item in parameters.values()):
         return None
-    return [item.name for item in parameters]
+    return dict(parameters)
 
 
 def _only_passed_to_super(constructor: Any, kwargs: str) -> bool:

@@ -3,6 +3,7 @@
 OpenMMLab builds objects from dicts, so a wrong key surfaces late, as the ``TypeError`` of some
 constructor, without its place in the config; and a class that takes ``**kwargs`` may swallow it.
 """
+import re
 from collections.abc import Iterator
 from difflib import get_close_matches
 from typing import Any, NamedTuple
@@ -15,18 +16,35 @@ from mmengine.registry import FUNCTIONS, DefaultScope, Registry
 
 from ..errors import ConfigError
 from .arguments import accepted_arguments
+from .runner_keys import misspelt_keys
+from .values import wrong_settings, wrong_types
 
 # What a dict with ``type`` may stand for, by its place in the config.
 _SECTIONS = dict(
     model=(registries.MODELS, registries.TASK_UTILS, registries.WEIGHT_INITIALIZERS, SA_MODULES),
     train_dataloader=(registries.DATASETS, registries.TRANSFORMS, registries.DATA_SAMPLERS,
                       FUNCTIONS),
-    optim_wrapper=(registries.OPTIM_WRAPPERS, registries.OPTIMIZERS))
+    optim_wrapper=(registries.OPTIM_WRAPPERS, registries.OPTIMIZERS),
+    param_scheduler=(registries.PARAM_SCHEDULERS, ),
+    train_cfg=(registries.LOOPS, ),
+    val_evaluator=(registries.EVALUATOR, registries.METRICS),
+    default_hooks=(registries.HOOKS, ),
+    visualizer=(registries.VISUALIZERS, registries.VISBACKENDS),
+    log_processor=(registries.LOG_PROCESSORS, ),
+    model_wrapper_cfg=(registries.MODEL_WRAPPERS, ))
 _SECTIONS['val_dataloader'] = _SECTIONS['test_dataloader'] = _SECTIONS['train_dataloader']
+_SECTIONS['val_cfg'] = _SECTIONS['test_cfg'] = _SECTIONS['train_cfg']
+_SECTIONS['test_evaluator'] = _SECTIONS['val_evaluator']
+_SECTIONS['custom_hooks'] = _SECTIONS['default_hooks']
 # Keys that the registry itself takes out of a dict.
 _REGISTRY_KEYS = {'type', '_scope_'}
-# And those that the Runner takes out of ``optim_wrapper``.
-_WRAPPER_KEYS = {'constructor', 'paramwise_cfg'}
+# And those that the Runner takes out of the dicts of a section before it builds them.
+_RUNNER_TAKES = dict(
+    optim_wrapper={'constructor', 'paramwise_cfg'},
+    param_scheduler={'by_epoch', 'convert_to_iter_based'},
+    train_cfg={'by_epoch'},
+    default_hooks={'priority'},
+    custom_hooks={'priority'})
 # Dicts of these names are completed or partly used up by the class around them: only types are checked.
 _PARTIAL = {'conv_cfg', 'norm_cfg', 'act_cfg', 'init_cfg', 'dcn'}
 # And the ``type`` of these is no registered class.
@@ -46,15 +64,17 @@ class _Entry(NamedTuple):
 
 
 def check_config(cfg: Config) -> None:
-    """Check every dict with ``type`` in the model, the data loaders and the optimizer of ``cfg``.
+    """Check everything that the Runner builds from ``cfg``, by name and type.
 
     Raises:
-        ConfigError: Lists every type that no registry knows and every key that its class does not take.
+        ConfigError: Lists every type that no registry knows, every key that its class does not take, every
+            value that is of the wrong type, and top-level keys that are misspelt.
     """
+    problems = misspelt_keys(list(cfg)) + list(wrong_settings(cfg))
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmengine')):
-        problems = [problem for section, allowed in _SECTIONS.items() if section in cfg
-                    for entry in _entries(cfg[section], section)
-                    for problem in _problems(entry, allowed)]
+        problems += [problem for section, allowed in _SECTIONS.items() if section in cfg
+                     for entry in _entries(cfg[section], section)
+                     for problem in _problems(entry, allowed)]
     if problems:
         raise ConfigError('\n'.join(problems))
 
@@ -119,9 +139,10 @@ def _problems(entry: _Entry, allowed: tuple[Registry, ...]) -> list[str]:
     names = accepted_arguments(kind)
     if names is None or name in _PARTIAL:
         return []
-    known = _REGISTRY_KEYS.union(names, _WRAPPER_KEYS if name == 'optim_wrapper' else ())
-    return [f'{entry.path}.{key}: unknown key; {kind.__name__} takes '
-            f'{", ".join(names)}{_suggestion(key, names)}' for key in entry.value if key not in known]
+    known = _REGISTRY_KEYS.union(names, _RUNNER_TAKES.get(re.split(r'[.[]', entry.path)[0], ()))
+    unknown = [f'{entry.path}.{key}: unknown key; {kind.__name__} takes {", ".join(names)}'
+               f'{_suggestion(key, names)}' for key in entry.value if key not in known]
+    return unknown + wrong_types(kind, entry.value, entry.path)
 
 
 def _registered(name: str, registry: Registry, scope: str | None) -> Any:

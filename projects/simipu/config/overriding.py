@@ -1,0 +1,157 @@
+"""Overrides from the command line: each must reach something that is built.
+
+A config in OpenMMLab's style is a Python file whose variables (``num_points``, ``max_iters``) are used in the
+lines below them. Setting such a variable after the file has been read would change nothing, so it is set
+where the file sets it, and the lines below are run with the new value.
+"""
+import ast
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from mmengine.config import Config
+
+from ..errors import ConfigError
+from .reading import read_config
+from .runner_keys import RUNNER_KEYS
+
+ALIASES = dict(
+    seed='randomness.seed',
+    max_epochs='train_cfg.max_epochs',
+    max_iters='train_cfg.max_iters',
+    val_interval='train_cfg.val_interval',
+    batch_size='train_dataloader.batch_size',
+    num_workers='train_dataloader.num_workers')
+"""Short names that people type, and what they mean where the config has no variable of that name."""
+
+
+def read_with_overrides(path: str | Path, options: Mapping[str, Any]) -> Config:
+    """Read a config file with values set by dotted names, as in ``{'model.img_backbone.depth': 18}``.
+
+    Args:
+        path: Config file.
+        options: Values by name. A name begins with a part of the config that the Runner builds (``model``,
+            ``train_dataloader``), with a variable of the config (``num_points``), or is one of ``ALIASES``.
+
+    Raises:
+        ConfigError: A name is unknown, leads into a list without the number of an element or past its end,
+            or sets a variable that nothing is built from.
+    """
+    plain = read_config(path)
+    variables = {name: value for name, value in options.items() if _is_variable(name, plain)}
+    for name, value in variables.items():
+        _check_that_it_reaches_something(path, plain, name, value)
+    cfg = _read_with_variables(path, variables) if variables else plain
+    for name, value in options.items():
+        if name not in variables:
+            _override(cfg, name, value)
+    return cfg
+
+
+def _is_variable(name: str, cfg: Config) -> bool:
+    first = name.partition('.')[0]
+    return first in cfg and first not in RUNNER_KEYS
+
+
+def _override(cfg: Config, name: str, value: Any) -> None:
+    target = name if name.partition('.')[0] in RUNNER_KEYS else ALIASES.get(name)
+    if target is None:
+        raise ConfigError(f'--cfg-options {name}: nothing in this config has that name{_nearest(name, cfg)}')
+    if target != name and target.partition('.')[0] not in cfg and name != 'seed':
+        raise ConfigError(f'--cfg-options {name}: it stands for {target}, but the config has no '
+                          f'{target.partition(".")[0]}')
+    try:
+        cfg.merge_from_dict({target: value})
+    except (TypeError, KeyError, IndexError, AssertionError) as error:
+        raise ConfigError(f'--cfg-options {name}: {error}. Where a part of the name is a list in the config, '
+                          'the number of the element follows it, as in model.inter_head.0.detach_key') from error
+
+
+def _check_that_it_reaches_something(path: str | Path, plain: Config, name: str, value: Any) -> None:
+    try:
+        changed = _read_with_variables(path, {name: value})
+    except (TypeError, KeyError, IndexError, AttributeError, ValueError) as error:
+        raise ConfigError(f'--cfg-options {name}={value}: the config cannot be evaluated with that value '
+                          f'({type(error).__name__}: {error}); expected one like that in {path}') from error
+    if _built(changed) == _built(plain) and _value_of(plain, name) != value:
+        raise ConfigError(f'--cfg-options {name}: it is a variable of the config from which nothing is built, so '
+                          f'it would change nothing{_nearest(name, plain)}')
+
+
+def _built(cfg: Config) -> dict:
+    return {key: value for key, value in cfg.to_dict().items() if key in RUNNER_KEYS}
+
+
+def _value_of(cfg: Config, name: str) -> Any:
+    """The value at a dotted name; ``None`` where there is none."""
+    value = cfg
+    for key in name.split('.'):
+        try:
+            value = value[int(key)] if isinstance(value, list | tuple) else value[key]
+        except (KeyError, IndexError, ValueError, TypeError):
+            return None
+    return value
+
+
+def _nearest(name: str, cfg: Config) -> str:
+    """The names that reach something and end like ``name``, else those that look like it."""
+    last = name.rpartition('.')[2]
+    built = [path for key, value in _built(cfg).items() for path in [key, *_paths(value, key)]]
+    found = [path for path in built if path.rpartition('.')[2] == last]
+    if not found:
+        variables = [key for key in cfg if key not in RUNNER_KEYS]
+        found = get_close_matches(name, [*variables, *ALIASES, *RUNNER_KEYS, *built], cutoff=0.75)
+    if not found:
+        by_last = {path.rpartition('.')[2]: path for path in reversed(built)}
+        found = [by_last[key] for key in get_close_matches(last, by_last, cutoff=0.75)]
+    return f'; did you mean {" or ".join(found[:3])}?' if found else (
+        '; `python tools/train.py --help` shows an example, and the config file the names')
+
+
+def _paths(value: Any, prefix: str) -> Iterator[str]:
+    items = value.items() if isinstance(value, dict) else (
+        enumerate(value) if isinstance(value, list | tuple) else ())
+    for key, item in items:
+        yield f'{prefix}.{key}'
+        yield from _paths(item, f'{prefix}.{key}')
+
+
+def _read_with_variables(path: str | Path, variables: Mapping[str, Any]) -> Config:
+    """Read the config with its variables set, in it and in its bases, wherever they are assigned."""
+    with _assignments_followed_by(variables):
+        return read_config(path)
+
+
+@contextmanager
+def _assignments_followed_by(variables: Mapping[str, Any]) -> Iterator[None]:
+    """Within, config files set each variable to the given value right after they first assign it."""
+    prepare = Config._substitute_predefined_vars  # MMEngine calls it on every file of the chain
+
+    def prepare_and_set(filename: str, temporary: str) -> None:
+        prepare(filename, temporary)
+        if filename.endswith('.py'):
+            text = Path(temporary).read_text(encoding='utf-8')
+            Path(temporary).write_text(_with_values(text, variables), encoding='utf-8')
+
+    with mock.patch.object(Config, '_substitute_predefined_vars', staticmethod(prepare_and_set)):
+        yield
+
+
+def _with_values(text: str, variables: Mapping[str, Any]) -> str:
+    """The text of a config file in which each assignment of a variable is followed by its new value."""
+    lines, inserted = text.splitlines(), {}
+    for node in ast.parse(text).body:
+        targets = node.targets if isinstance(node, ast.Assign) else []
+        names = {target.id for target in targets if isinstance(target, ast.Name)}
+        for name, value in variables.items():
+            first, *keys = name.split('.')
+            if first in names:
+                place = ''.join(f'[{int(key) if key.isdigit() else key!r}]' for key in keys)
+                inserted.setdefault(node.end_lineno, []).append(f'{first}{place} = {value!r}')
+    result = []
+    for number, line in enumerate(lines, 1):
+        result += [line, *inserted.get(number, [])]
+    return '\n'.join(result) + '\n'
