@@ -69,10 +69,11 @@ optim_wrapper = dict(optimizer=dict(
     img_backbone=dict(type='ConvMuon', lr=5e-3, weight_decay=0.01),
     default=dict(type='AdamW', lr=3e-3, weight_decay=0.01)))
 max_iters = 500
+warmup = min(20, (max_iters + 1) // 2)  # iterations
 train_cfg = dict(_delete_=True, type='IterBasedTrainLoop', max_iters=max_iters, val_interval=250)
 param_scheduler = [
-    dict(type='LinearLR', start_factor=0.1, by_epoch=False, end=20),
-    dict(type='CosineAnnealingLR', by_epoch=False, begin=20, end=max_iters)
+    dict(type='LinearLR', start_factor=0.1, by_epoch=False, end=warmup),
+    dict(type='CosineAnnealingLR', by_epoch=False, begin=warmup, end=max_iters)
 ]
 default_hooks = dict(logger=dict(interval=10),
                      checkpoint=dict(by_epoch=False, interval=250))

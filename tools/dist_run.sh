@@ -13,7 +13,17 @@ fi
 CONFIG=$2 GPUS=$3
 
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"  # else every process starts as many threads as there are cores
-exec "$(bash "$TOOLS/find_env_python.sh")" -m torch.distributed.run \
-    --nnodes="${NNODES:-1}" --node_rank="${NODE_RANK:-0}" --nproc_per_node="$GPUS" \
-    --master_addr="${MASTER_ADDR:-127.0.0.1}" --master_port="${PORT:-29500}" \
+PYTHON=$(bash "$TOOLS/find_env_python.sh")
+if (( ${NNODES:-1} > 1 )) || [[ -n "${PORT:-}" ]]; then
+    RENDEZVOUS=(--nnodes="${NNODES:-1}" --node_rank="${NODE_RANK:-0}"
+                --master_addr="${MASTER_ADDR:-127.0.0.1}" --master_port="${PORT:-29500}")
+    if (( ${NODE_RANK:-0} == 0 )) && ! "$PYTHON" -c 'import socket, sys
+socket.create_server(("", int(sys.argv[1]))).close()' "${PORT:-29500}" 2> /dev/null; then
+        echo "error: port ${PORT:-29500} is in use, or no number of a port; name a free one: PORT=29501 bash ..." >&2
+        exit 1
+    fi
+else
+    RENDEZVOUS=(--standalone)  # finds a free port itself
+fi
+exec "$PYTHON" -m torch.distributed.run "${RENDEZVOUS[@]}" --nproc_per_node="$GPUS" \
     "$TOOLS/$NAME.py" "$CONFIG" "${@:4}" --launcher pytorch

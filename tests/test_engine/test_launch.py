@@ -2,7 +2,7 @@
 import pytest
 from mmengine.config import Config
 
-from simipu.engine.launch import override, with_data_root
+from simipu.engine.launch import build_runner, with_data_root
 from simipu.errors import ConfigError
 
 
@@ -23,14 +23,9 @@ def test_config_without_data_root_is_an_error():
         with_data_root(Config(dict(model=dict())), 'x')
 
 
-def test_values_are_set_by_dotted_names():
-    cfg = Config(dict(model=dict(depth=50, heads=[dict(a=1), dict(a=1)])))
-    override(cfg, {'model.depth': 18, 'model.heads.1.a': 2, 'model.new': 'x'})
-    assert cfg.model == dict(depth=18, heads=[dict(a=1), dict(a=2)], new='x')
-
-
-@pytest.mark.parametrize('name', ['model.heads.a', 'model.heads.2.a'])
-def test_a_name_that_leads_astray_in_a_list_is_told(name):
-    cfg = Config(dict(model=dict(heads=[dict(a=1), dict(a=1)])))
-    with pytest.raises(ConfigError, match=f'--cfg-options {name}: .*the number of the element follows it'):
-        override(cfg, {name: 2})
+@pytest.mark.parametrize('launcher, remedy', [('pytorch', 'dist_train.sh'), ('slurm', 'slurm_train.sh')])
+def test_a_launcher_that_did_not_start_the_process_is_told(launcher, remedy, monkeypatch):
+    for variable in ('RANK', 'SLURM_PROCID'):
+        monkeypatch.delenv(variable, raising=False)
+    with pytest.raises(ConfigError, match=f'--launcher {launcher}: .*{remedy}'):
+        build_runner(Config(dict(launcher=launcher)))

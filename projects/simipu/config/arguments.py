@@ -18,11 +18,11 @@ def accepted_arguments(kind: Any) -> list[str] | None:
 
 def argument_types(kind: Any) -> dict[str, Any]:
     """Annotations of the keyword arguments of a class (or function), as far as they can be evaluated."""
-    types = {}
-    for name, parameter in (_parameters(kind) or {}).items():
-        if parameter.annotation is not parameter.empty and not isinstance(parameter.annotation, str):
-            types[name] = parameter.annotation
-    return types
+    parameters = _parameters(kind)
+    if parameters is None:  # of a class that takes any further ones
+        parameters = inspect.signature(kind).parameters
+    return {name: item.annotation for name, item in parameters.items()
+            if item.annotation is not item.empty and not isinstance(item.annotation, str)}
 
 
 def _parameters(kind: Any) -> dict[str, inspect.Parameter] | None:
@@ -35,8 +35,9 @@ def _parameters(kind: Any) -> dict[str, inspect.Parameter] | None:
         if base in (nn.Module, object):
             break
         parameters = list(inspect.signature(base.__init__).parameters.values())[1:]
-        found = {item.name: item for item in parameters if item.kind in
-                 (item.POSITIONAL_OR_KEYWORD, item.KEYWORD_ONLY)} | found
+        for item in parameters:
+            if item.kind in (item.POSITIONAL_OR_KEYWORD, item.KEYWORD_ONLY):
+                found.setdefault(item.name, item)
         rest = [item.name for item in parameters if item.kind is item.VAR_KEYWORD]
         if not rest:
             break

@@ -137,8 +137,10 @@ def _problems(entry: _Entry, allowed: tuple[Registry, ...]) -> list[str]:
     if not callable(kind):
         return [f'{entry.path}.type: expected the name of a registered type, found {kind!r}']
     names = accepted_arguments(kind)
-    if names is None or name in _PARTIAL:
+    if name in _PARTIAL:
         return []
+    if names is None:
+        return wrong_types(kind, entry.value, entry.path)
     known = _REGISTRY_KEYS.union(names, _RUNNER_TAKES.get(re.split(r'[.[]', entry.path)[0], ()))
     unknown = [f'{entry.path}.{key}: unknown key; {kind.__name__} takes {", ".join(names)}'
                f'{_suggestion(key, names)}' for key in entry.value if key not in known]

@@ -5,11 +5,9 @@ from difflib import get_close_matches
 from mmengine.runner import Runner
 
 RUNNER_KEYS = frozenset(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'} | {
-    # Read from the whole config: by the Runner itself,
+    # Read from the whole config.
     'activation_checkpointing', 'compile', 'custom_imports', 'efficient_conv_bn_eval',
-    'find_unused_parameters', 'model_wrapper_cfg', 'runner_type', 'sync_bn',
-    # and by mmdet3d's visualisers and test-time augmentation.
-    'tta_model', 'tta_pipeline'}
+    'find_unused_parameters', 'model_wrapper_cfg', 'runner_type', 'sync_bn'}
 
 
 def misspelt_keys(keys: list[str]) -> list[str]:

@@ -2,9 +2,8 @@
 import os
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from mmengine.config import Config, DictAction
 from mmengine.device import get_device
@@ -12,7 +11,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from .. import compat
-from ..config import check_config, read_config
+from ..config import check_config, read_with_overrides
 from ..errors import ConfigError, user_message
 from .strict_checkpoint_hook import StrictCheckpointHook
 
@@ -39,30 +38,16 @@ def load_config(args: Namespace) -> Config:
         ConfigError: There is no such file, or it is wrong.
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    cfg = read_config(args.config)
-    if args.data_root:
-        cfg = with_data_root(cfg, args.data_root)
-    override(cfg, args.cfg_options or {})
+    options = dict(args.cfg_options or {})
+    data_root = options.pop('data_root', args.data_root)
+    cfg = read_with_overrides(args.config, options)
+    if data_root:
+        cfg = with_data_root(cfg, data_root)
     cfg.launcher = args.launcher
     if args.work_dir or not cfg.get('work_dir'):
         cfg.work_dir = args.work_dir or str(Path('work_dirs', Path(cfg.filename).stem))
     check_config(cfg)
     return cfg
-
-
-def override(cfg: Config, options: Mapping[str, Any]) -> None:
-    """Set values of ``cfg`` by their dotted names, as in ``{'model.img_backbone.depth': 18}``.
-
-    Raises:
-        ConfigError: A name leads into a list without the number of an element, or past its end.
-    """
-    for name, value in options.items():
-        try:
-            cfg.merge_from_dict({name: value})
-        except (TypeError, KeyError, IndexError) as error:
-            raise ConfigError(f'--cfg-options {name}: {error}. Where a part of the name is a list in the config, '
-                              'the number of the element follows it, as in model.inter_head.0.detach_key'
-                              ) from error
 
 
 def with_data_root(cfg: Config, data_root: str) -> Config:
@@ -147,6 +132,21 @@ def set_checkpoint(cfg: Config, checkpoint: str) -> None:
     cfg.load_from = checkpoint
 
 
+# What each launcher tells the processes that it starts, and how they are started.
+_LAUNCHERS = dict(
+    pytorch=('RANK', 'torchrun; use bash tools/dist_train.sh CONFIG GPUS, or leave --launcher out for one process'),
+    slurm=('SLURM_PROCID', 'srun; use bash tools/slurm_train.sh'),
+    mpi=('OMPI_COMM_WORLD_RANK', 'mpirun'))
+
+
+def check_launcher(launcher: str) -> None:
+    """Raise a ConfigError where this process was not started by the launcher that it is told of."""
+    variable, remedy = _LAUNCHERS[launcher]
+    if variable not in os.environ:
+        raise ConfigError(f'--launcher {launcher}: {variable} is not set, so this process was not started by '
+                          f'{remedy}')
+
+
 def build_runner(cfg: Config, strict: bool = False) -> Runner:
     """Build the runner; one process among several where ``cfg.launcher`` says so, on CPUs too.
 
@@ -155,6 +155,7 @@ def build_runner(cfg: Config, strict: bool = False) -> Runner:
         strict: Whether a checkpoint must fit the model in every tensor.
     """
     if cfg.launcher != 'none':
+        check_launcher(cfg.launcher)
         compat.init_cpu_process_group(cfg.launcher)
         compat.use_cpu_model_wrapper(cfg)
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
