@@ -32,10 +32,11 @@ def user_message(error: BaseException) -> str | None:
     """The message of the :class:`SimIPUError` that ``error`` is or was raised from, else ``None``.
 
     PyTorch's data loader raises what a worker process raised anew, with the worker's traceback as its
-    message; the message at the end of that is returned then.
+    message; the message at the end of that is returned then. MMEngine raises a failed import of a config's
+    ``custom_imports`` anew without naming its cause.
     """
     while error is not None and not isinstance(error, SimIPUError):
-        error = error.__cause__
+        error = error.__cause__ or (error.__context__ if isinstance(error, ImportError) else None)
     if error is None or _WORKER_TRACE not in str(error):
         return None if error is None else str(error)
     # The last of several, where one error was raised from another.
