@@ -5,9 +5,10 @@ Functions and symbols are those of ``_batch_norm_torch``.
 
 import numpy as np
 import torch
-from numba import njit, prange
+from numba import prange
 from torch import Tensor
 
+from ..jit import njit
 from .backend import to_numpy, use_torch_threads
 
 # Rows that one numba task adds up in the rows' own precision.
@@ -62,17 +63,17 @@ def _map_rows(kernel, rows: Tensor, *others: Tensor) -> Tensor:
 # The loops over channels run on one-dimensional views: that is what the compiler vectorises.
 
 
-@njit(cache=True)
+@njit
 def _num_tasks(rows):
     return (len(rows) + ROWS_PER_TASK - 1) // ROWS_PER_TASK
 
 
-@njit(cache=True)
+@njit
 def _rows_of(task, rows):
     return range(task * ROWS_PER_TASK, min((task + 1) * ROWS_PER_TASK, len(rows)))
 
 
-@njit(parallel=True, cache=True)
+@njit(parallel=True)
 def _weighted_sum(rows, weights):
     sums = np.zeros((_num_tasks(rows), rows.shape[1]), rows.dtype)
     for task in prange(len(sums)):
@@ -84,7 +85,7 @@ def _weighted_sum(rows, weights):
     return sums
 
 
-@njit(parallel=True, cache=True)
+@njit(parallel=True)
 def _weighted_square_sum(rows, weights, mean):
     sums = np.zeros((_num_tasks(rows), rows.shape[1]), rows.dtype)
     for task in prange(len(sums)):
@@ -97,7 +98,7 @@ def _weighted_square_sum(rows, weights, mean):
     return sums
 
 
-@njit(parallel=True, cache=True)
+@njit(parallel=True)
 def _normalize_relu(rows, mean, inverse, scale, shift, result):
     for task in prange(_num_tasks(rows)):
         for r in _rows_of(task, rows):
@@ -107,7 +108,7 @@ def _normalize_relu(rows, mean, inverse, scale, shift, result):
                 out[c] = max(value, 0)
 
 
-@njit(parallel=True, cache=True)
+@njit(parallel=True)
 def _gradient_sums(rows, grad, mean, inverse, scale, shift):
     channels = rows.shape[1]
     sums = np.zeros((_num_tasks(rows), 2 * channels), rows.dtype)
@@ -123,7 +124,7 @@ def _gradient_sums(rows, grad, mean, inverse, scale, shift):
     return sums
 
 
-@njit(parallel=True, cache=True)
+@njit(parallel=True)
 def _gradient(rows, grad, weights, mean, slope, shift, constant, linear, result):
     for task in prange(_num_tasks(rows)):
         for r in _rows_of(task, rows):

@@ -1,10 +1,11 @@
 """Gathering features of points by row, and pooling them over groups of rows."""
 import numpy as np
 import torch
-from numba import njit, prange
+from numba import prange
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from ..jit import njit
 from .backend import MAX_BLOCK_ELEMENTS, to_numpy, use_torch_threads
 
 CENTERS_PER_TASK = 128
@@ -93,7 +94,7 @@ def _gather_max_numba(features: Tensor, rows: Tensor):
     return pooled, winners
 
 
-@njit(parallel=True, cache=True)
+@njit(parallel=True)
 def _gather_max_kernel(features, rows, pooled, winners):
     num_centers, num_samples = rows.shape
     for task in prange((num_centers + CENTERS_PER_TASK - 1) // CENTERS_PER_TASK):

@@ -3,10 +3,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from numba import njit, prange
+from numba import prange
 from torch import Tensor
 
 from ..errors import DataError
+from ..jit import njit
 from .backend import MAX_BLOCK_ELEMENTS, at_least_float32, mmcv_has_cuda_ops, to_numpy, use_torch_threads
 
 # Centres that one numba task works through with the same scratch memory.
@@ -134,12 +135,12 @@ def _grid_of(points: np.ndarray, width: float) -> tuple[np.ndarray, np.ndarray, 
         width *= 2
 
 
-@njit(cache=True)
+@njit
 def _cell(value, low, width, count):
     return min(max(int(np.floor((value - low) / width)), 0), count - 1)
 
 
-@njit(cache=True)
+@njit
 def _bin_points(points, low, shape, width):
     """Rows sorted by cell (stable: ascending within a cell) and the start of each cell."""
     num_points = points.shape[0]
@@ -160,7 +161,7 @@ def _bin_points(points, low, shape, width):
     return order, starts
 
 
-@njit(parallel=True, cache=True)
+@njit(parallel=True)
 def _query_grid(points, centers, low, shape, width, order, starts, limits, offsets, rows):
     num_centers = centers.shape[0]
     for task in prange((num_centers + CENTERS_PER_TASK - 1) // CENTERS_PER_TASK):
@@ -173,7 +174,7 @@ def _query_grid(points, centers, low, shape, width, order, starts, limits, offse
                 _fill(found[s, :counts[s]], rows[m, offsets[s]:offsets[s + 1]])
 
 
-@njit(cache=True)
+@njit
 def _collect(points, center, low, shape, width, order, starts, limits, found, counts):
     """Rows within each shell among the 27 cells around the centre, in no particular order."""
     cx = int(np.floor((center[0] - low[0]) / width))
@@ -197,7 +198,7 @@ def _collect(points, center, low, shape, width, order, starts, limits, found, co
                         counts[s] += 1
 
 
-@njit(cache=True)
+@njit
 def _fill(found, rows):
     if found.size == 0:
         return

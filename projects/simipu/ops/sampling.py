@@ -3,10 +3,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from numba import njit, prange
+from numba import prange
 from torch import Tensor
 
 from ..errors import ConfigError
+from ..jit import njit
 from .backend import at_least_float32, mmcv_has_cuda_ops, to_numpy, use_torch_threads
 
 # Points in a bucket of the CPU implementation.
@@ -161,7 +162,7 @@ def _furthest_rows_torch(distances_to, shape, like: Tensor, num_points: int) -> 
     return taken
 
 
-@njit(parallel=True, cache=True)
+@njit(parallel=True)
 def _sample_batch(points, num_points):
     taken = np.zeros((points.shape[0], num_points), np.int64)
     for b in prange(points.shape[0]):
@@ -169,7 +170,7 @@ def _sample_batch(points, num_points):
     return taken
 
 
-@njit(cache=True)
+@njit
 def _sample_cloud(points, taken):
     """Greedy sampling that skips buckets of points which the new sample cannot be nearest to."""
     order, starts = _make_buckets(points)
@@ -200,7 +201,7 @@ def _sample_cloud(points, taken):
         taken[step] = order[place]
 
 
-@njit(cache=True)
+@njit
 def _update_bucket(points, nearest, order, start, stop, x, y, z):
     """Lowers ``nearest`` by the distance to (x, y, z); its maximum and the place of that."""
     for i in range(start, stop):
@@ -214,7 +215,7 @@ def _update_bucket(points, nearest, order, start, stop, x, y, z):
     return nearest[at], at
 
 
-@njit(cache=True)
+@njit
 def _make_buckets(points):
     """Halves boxes until few points are left: rows in bucket order, start of each bucket."""
     order = np.arange(len(points))
@@ -231,7 +232,7 @@ def _make_buckets(points):
     return order, np.array(starts)
 
 
-@njit(cache=True)
+@njit
 def _split(points, order, start, stop):
     """Sorts rows by side of the middle of their longest extent; where the upper side starts."""
     axis, longest, middle = 0, -1.0, 0.0
@@ -250,7 +251,7 @@ def _split(points, order, start, stop):
     return upper
 
 
-@njit(parallel=True, cache=True)
+@njit(parallel=True)
 def _sample_batch_with_dist(distances, num_points):
     taken = np.zeros((distances.shape[0], num_points), np.int64)
     for b in prange(distances.shape[0]):
@@ -263,7 +264,7 @@ def _sample_batch_with_dist(distances, num_points):
     return taken
 
 
-@njit(cache=True)
+@njit
 def _sample_by_products(products, squares, taken):
     """Greedy sampling of vectors by their inner products (N, N) and squared lengths (N,)."""
     nearest = np.full(len(squares), np.inf, squares.dtype)

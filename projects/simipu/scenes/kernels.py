@@ -6,10 +6,11 @@ arrays; see ``PRIMITIVE``, ``VIEW``, ``MATERIAL``, ``GROUND`` and ``LIGHT``): a 
 reference counting, which for tuples of arrays takes most of the time. Lengths in metres, world
 frame x forward along the road, y left, z up, ground at z = 0; colours are BGR.
 """
-from collections.abc import Callable
+from functools import partial
 
-import numba
 import numpy as np
+
+from ..jit import njit
 
 # Solids, as unit shapes: the cube [-1, 1]^3, the unit sphere, the unit cylinder along z.
 BOX, ELLIPSOID, CYLINDER = 0, 1, 2
@@ -28,19 +29,7 @@ _EPSILON = 1e-6
 _LEAF = 0.14  # size of the holes in foliage
 _GRAIN = 0.25  # size of the spots that are on every surface
 
-
-def jit(function: Callable) -> Callable:
-    """Compile without the GIL; keep the machine code on disk where that is possible.
-
-    numba refuses ``cache=True`` where neither the package nor the user's cache folder is writable;
-    the function is then compiled anew in each process.
-    """
-    options = dict(nogil=True, error_model='numpy')
-    try:
-        return numba.njit(cache=True, **options)(function)
-    except RuntimeError:
-        return numba.njit(**options)(function)
-
+jit = partial(njit, nogil=True, error_model='numpy')
 
 # ---- Noise ---------------------------------------------------------------------------------------
 
