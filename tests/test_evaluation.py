@@ -1,4 +1,9 @@
 """Retrieval and depth probe against numpy and closed forms."""
+import copy
+import pickle
+from functools import partial
+
+import mmengine.evaluator.metric as mmengine_metric
 import numpy as np
 import pytest
 import torch
@@ -10,6 +15,7 @@ from simipu.evaluation import (
     compare_metrics,
     depth_errors,
     retrieval_ranks,
+    streaming,
 )
 
 
@@ -71,7 +77,7 @@ def test_probe_equals_ridge_regression_solved_by_least_squares():
     inputs = np.r_[inputs, np.sqrt(0.01 * 400) * np.eye(7)[:6]]
     target = np.r_[depth.double().log().numpy(), np.zeros(6)]
     weights = np.linalg.lstsq(inputs, target, rcond=None)[0]
-    np.testing.assert_allclose(probe.weights.numpy(), weights, atol=1e-6)
+    np.testing.assert_allclose([*probe.weights, probe.mean[-1]], weights, atol=1e-6)
 
 
 def test_probe_metric_fits_on_one_half_and_scores_the_other():
@@ -108,8 +114,126 @@ def test_embeddings_of_a_diverged_model_find_nothing():
     assert (retrieval_ranks(torch.full((5, 4), float('nan')), torch.randn(5, 4)) == 4).all()
 
 
-def test_probe_metric_keeps_few_points_of_each_frame():
-    metric = DepthProbeMetric(rows_per_frame=32)
-    metric.process({}, [frame(None, None, *planted(1000, 0)), frame(None, None, *planted(7, 1))])
-    (features, depth), (few, _) = metric.results
-    assert len(features) == len(depth) <= 32 and len(features) > 16 and len(few) > 4
+# ---- sums in the place of frames ------------------------------------------------------------------
+
+
+def made_up_frames(num_frames, num_points=40, width=6):
+    """Frames whose features tell of depth, beside an offset that is large against their deviation."""
+    generator = torch.Generator().manual_seed(num_frames)
+    weights = torch.randn(width, generator=generator) / 5
+    frames = []
+    for _ in range(num_frames):
+        feature = torch.randn(num_points, width, generator=generator)
+        noise = torch.randn(num_points, generator=generator) / 3
+        image = torch.randn(num_points, 8, generator=generator)
+        point = image + torch.randn(num_points, 8, generator=generator)
+        frames.append(frame(image, point, 100 + feature, (2.5 + feature @ weights + noise).exp()))
+    return frames
+
+
+def probe_of_all_rows(frames, rows_per_frame=32):
+    """Errors by numpy, with every row in memory."""
+    parts = []
+    for item in frames:
+        depth = item['pixel_depth'].double().numpy()
+        rows = np.flatnonzero((depth >= 1) & (depth <= 60))
+        rows = rows[::-(-len(rows) // rows_per_frame)]
+        parts.append((item['pixel_feature'].double().numpy()[rows], np.log(depth[rows])))
+    fitted, scored = parts[::2], parts[1::2]
+    held_out = fitted[1::4]
+    kept = [part for number, part in enumerate(fitted) if number % 4 != 1]
+    features = np.concatenate([x for x, _ in fitted])
+    mean, std = features.mean(0), features.std(0, ddof=1)
+
+    def inputs(part):
+        x, y = (np.concatenate(column) for column in zip(*part))
+        return np.c_[(x - mean) / std, np.ones(len(x))], y
+
+    def ridge(part, penalty):
+        x, y = inputs(part)
+        regulariser = np.diag([penalty * len(x)] * len(mean) + [0])
+        return np.linalg.solve(x.T @ x + regulariser, x.T @ y)
+
+    def error(penalty):
+        x, y = inputs(held_out)
+        return np.mean((x @ ridge(kept, penalty) - y)**2)
+
+    penalty = min((1e-4, 1e-3, 1e-2, 1e-1), key=error)
+    x, y = inputs(scored)
+    limits = [function(np.concatenate([y for _, y in fitted])) for function in (np.min, np.max)]
+    predicted, truth = np.exp(np.clip(x @ ridge(fitted, penalty), *limits)), np.exp(y)
+    return dict(abs_rel=np.mean(abs(predicted - truth) / truth),
+                rmse=np.sqrt(np.mean((predicted - truth)**2)),
+                rmse_log=np.sqrt(np.mean((np.log(predicted) - y)**2)),
+                delta1=np.mean(np.maximum(predicted / truth, truth / predicted) < 1.25))
+
+
+def evaluate_in_processes(metric, frames, world_size, monkeypatch):
+    """As that many processes: each with every so-manieth frame, rounds filled up from the beginning."""
+    sums = []
+    for rank in range(world_size):
+        monkeypatch.setattr(streaming, 'get_dist_info', lambda: (rank, world_size))
+        monkeypatch.setattr(mmengine_metric, 'collect_results', lambda own, size, *args, **kwargs: [*sums, *own])
+        for start in range(rank, len(frames), world_size):
+            metric.process({}, [frames[start]])
+        if len(frames) % world_size and rank >= len(frames) % world_size:
+            metric.process({}, [frames[rank - len(frames) % world_size]])
+        if rank == world_size - 1:
+            return metric.evaluate(len(frames))
+        monkeypatch.setattr(metric, 'compute_metrics', lambda results: sums.append(copy.deepcopy(results[-1])) or {})
+        metric.evaluate(len(frames))
+        monkeypatch.undo()
+
+
+@pytest.mark.parametrize('world_size', [1, 2, 3])
+@pytest.mark.parametrize('num_frames', [9, 40])
+def test_probe_metric_equals_regression_with_all_rows_in_memory(num_frames, world_size, monkeypatch):
+    frames = made_up_frames(num_frames)
+    results = evaluate_in_processes(DepthProbeMetric(), frames, world_size, monkeypatch)
+    expected = probe_of_all_rows(frames)
+    assert results == pytest.approx({f'depth_probe/{name}': value for name, value in expected.items()}, abs=1e-6)
+
+
+def test_retrieval_in_two_processes_ranks_the_galleries_of_each(monkeypatch):
+    frames = made_up_frames(9)
+    frames[4] = {name: rows[:0] for name, rows in frames[4].items()}  # nothing is visible
+    results = evaluate_in_processes(CrossModalRetrieval(gallery_frames=2), frames, 2, monkeypatch)
+    ranks, chances = [], []
+    for gallery in ([0, 2], [4, 6], [8], [1, 3], [5, 7]):
+        images, points = (torch.cat([frames[number][f'{side}_embedding'] for number in gallery])
+                          for side in ('image', 'point'))
+        cosine = torch.nn.functional.normalize(images, dim=1) @ torch.nn.functional.normalize(points, dim=1).T
+        ranks += (cosine > cosine.diagonal()[:, None]).sum(1).tolist()
+        chances += [1 / len(images)] * len(images)
+    assert results == pytest.approx({
+        'retrieval/top1': 100 * np.mean(np.array(ranks) < 1), 'retrieval/top5': 100 * np.mean(np.array(ranks) < 5),
+        'retrieval/chance_top1': 100 * np.mean(chances), 'retrieval/pairs_per_frame': 320 / 9,
+        'retrieval/over_chance': np.mean(np.array(ranks) < 1) / np.mean(chances)})
+
+
+@pytest.mark.parametrize('metric', [CrossModalRetrieval, partial(DepthProbeMetric, max_scored_rows=100)])
+def test_what_is_kept_does_not_grow_with_the_frames(metric):
+    def bytes_kept(num_frames):
+        kept = metric()
+        for item in made_up_frames(num_frames):
+            kept.process({}, [item])
+        return len(pickle.dumps(kept))
+
+    assert bytes_kept(400) < 1.05 * bytes_kept(40)
+
+
+def test_rows_to_score_are_spread_over_all_frames():
+    """200 frames of 20 rows are four times as many as may stay; so every fourth of them does."""
+    frames = made_up_frames(400)
+    thinned, of_few = DepthProbeMetric(max_scored_rows=1000), DepthProbeMetric()
+    thinned.process({}, frames)
+    of_few.process({}, [item if number % 2 == 0 or number % 8 == 1 else
+                        {name: rows[:0] for name, rows in item.items()} for number, item in enumerate(frames)])
+    assert thinned.evaluate(400) == pytest.approx(of_few.evaluate(400))
+
+
+def test_probe_metric_uses_few_points_of_each_frame():
+    frames = made_up_frames(12, num_points=1000)
+    few = DepthProbeMetric(rows_per_frame=32)
+    few.process({}, frames)
+    assert few.evaluate(12)['depth_probe/rmse'] == pytest.approx(probe_of_all_rows(frames, 32)['rmse'], abs=1e-6)

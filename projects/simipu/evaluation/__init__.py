@@ -1,8 +1,10 @@
 from .comparison import compare_metrics
-from .depth_probe import DepthErrors, DepthProbeMetric, LinearDepthProbe, depth_errors
+from .depth_probe import DepthProbeMetric
+from .linear_probe import DepthErrors, LinearDepthProbe, depth_errors
 from .retrieval import CrossModalRetrieval, retrieval_ranks
+from .streaming import StreamingMetric
 
 __all__ = [
-    'CrossModalRetrieval', 'DepthErrors', 'DepthProbeMetric', 'LinearDepthProbe',
+    'CrossModalRetrieval', 'DepthErrors', 'DepthProbeMetric', 'LinearDepthProbe', 'StreamingMetric',
     'compare_metrics', 'depth_errors', 'retrieval_ranks'
 ]

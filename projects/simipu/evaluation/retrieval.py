@@ -1,12 +1,13 @@
 """How well pixels find their points: the pre-training task itself, as a validation metric."""
-from collections.abc import Sequence
+from collections import Counter
 
 import torch
 import torch.nn.functional as F
 from mmdet3d.registry import METRICS
-from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
 from torch import Tensor
+
+from .streaming import StreamingMetric
 
 
 def retrieval_ranks(query: Tensor, key: Tensor) -> Tensor:
@@ -25,12 +26,13 @@ def retrieval_ranks(query: Tensor, key: Tensor) -> Tensor:
 
 
 @METRICS.register_module()
-class CrossModalRetrieval(BaseMetric):
+class CrossModalRetrieval(StreamingMetric):
     """Share of pixels whose most similar point embedding is their own point's.
 
     Pairs of ``gallery_frames`` successive frames compete with each other, so chance is one over
-    their number. The metric says whether pre-training learns; it does not rank recipes: a higher
-    retrieval accuracy need not mean a better backbone, see :class:`DepthProbeMetric` for that.
+    their number; of several processes, each makes galleries of its own frames. The metric says whether
+    pre-training learns; it does not rank recipes: a higher retrieval accuracy need not mean a better
+    backbone, see :class:`DepthProbeMetric` for that.
 
     Args:
         gallery_frames: Frames whose pairs form one gallery.
@@ -40,34 +42,44 @@ class CrossModalRetrieval(BaseMetric):
     """
     default_prefix = 'retrieval'
 
-    def __init__(self, gallery_frames: int = 4, collect_device: str = 'cpu',
-                 prefix: str | None = None) -> None:
-        super().__init__(collect_device=collect_device, prefix=prefix)
+    def __init__(self, gallery_frames: int = 4, prefix: str | None = None) -> None:
+        super().__init__(prefix=prefix)
         self.gallery_frames = gallery_frames
+        self._gallery: list[tuple[Tensor, Tensor]] = []
+        self._sums = Counter()
 
-    def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
-        for sample in data_samples:
-            # Half precision: thousands of frames are kept.
-            self.results.append((F.normalize(sample['image_embedding'].float(), dim=1).half().cpu(),
-                                 F.normalize(sample['point_embedding'].float(), dim=1).half().cpu()))
+    def add(self, index: int, sample: dict) -> None:
+        # Rounded to half precision, so that figures compare with those of earlier versions.
+        self._gallery.append(tuple(F.normalize(sample[f'{side}_embedding'].float(), dim=1).half()
+                                   for side in ('image', 'point')))
+        if len(self._gallery) == self.gallery_frames:
+            self._rank_gallery()
+
+    def finish(self) -> Counter:
+        if self._gallery:
+            self._rank_gallery()
+        sums, self._sums = self._sums, Counter()
+        return sums
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        ranks, chances = [], []
-        for start in range(0, len(results), self.gallery_frames):
-            images, points = (torch.cat(part) for part in
-                              zip(*results[start:start + self.gallery_frames]))
-            if len(images):
-                ranks.append(retrieval_ranks(images, points))
-                chances.append(torch.full((len(images),), 1 / len(images)))
-        if not ranks:
+        sums = sum(map(Counter, results), Counter())
+        if not sums['pairs']:
             MMLogger.get_current_instance().warning(
-                f'CrossModalRetrieval: no point is visible in any of the {len(results)} frames; '
+                f'CrossModalRetrieval: no point is visible in any of the {self.num_frames} frames; '
                 'check the calibration of the validation set')
             return dict(top1=0., top5=0., chance_top1=0., over_chance=0., pairs_per_frame=0.)
-        rank, chance = torch.cat(ranks), torch.cat(chances).mean().item()
-        top1 = (rank < 1).float().mean().item()
+        # The chances of a gallery's pairs add up to one.
+        chance, top1, top5 = (sums[name] / sums['pairs'] for name in ('galleries', 'top1', 'top5'))
         return dict(top1=100 * top1,
-                    top5=100 * (rank < 5).float().mean().item(),
+                    top5=100 * top5,
                     chance_top1=100 * chance,
                     over_chance=top1 / chance,
-                    pairs_per_frame=len(rank) / len(results))
+                    pairs_per_frame=sums['pairs'] / self.num_frames)
+
+    def _rank_gallery(self) -> None:
+        images, points = (torch.cat(part) for part in zip(*self._gallery))
+        self._gallery = []
+        if len(images):
+            ranks = retrieval_ranks(images, points)
+            self._sums.update(galleries=1, pairs=len(ranks), top1=int((ranks < 1).sum()),
+                              top5=int((ranks < 5).sum()))

@@ -13,7 +13,7 @@ from torch import nn
 from ...building import build_split
 from ...errors import ConfigError, DataError
 from ...seeding import mix_seeds
-from ..depth_probe import DepthErrors
+from ..linear_probe import DepthErrors
 from .backbones import build_backbone, feature_level
 from .controls import calibrate_batch_norm, position_features
 from .finetune import FineTuning, fine_tune, score

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ...seeding import seed_everything
-from ..depth_probe import DepthErrors, depth_errors
+from ..linear_probe import DepthErrors, depth_errors
 from .frames import DepthFrames, DepthImage
 from .probe import sample_labelled_pixels
 

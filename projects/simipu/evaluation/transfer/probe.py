@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from ...geometry import sample_features
-from ..depth_probe import DepthErrors, LinearDepthProbe, depth_errors
+from ..linear_probe import DepthErrors, LinearDepthProbe, depth_errors
 from .frames import DepthFrames, DepthImage
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import mmengine
 
-from ..depth_probe import DepthErrors
+from ..linear_probe import DepthErrors
 from .benchmark import SCRATCH, FrameSplit, Measurement, Settings
 
 Measurements = Mapping[str, Measurement]

@@ -1,0 +1,120 @@
+"""Linear regression from features to depth, and the errors of depth."""
+import copy
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class DepthErrors(NamedTuple):
+    """Errors of predicted depth (Eigen et al., NeurIPS 2014).
+
+    ``abs_rel``: mean |d - d*| / d*; ``rmse`` in metres; ``rmse_log``: that of log d; ``delta1``: share
+    of predictions within a factor of 1.25 of the truth.
+    """
+    abs_rel: float
+    rmse: float
+    rmse_log: float
+    delta1: float
+
+
+def depth_errors(predicted: Tensor, target: Tensor) -> DepthErrors:
+    """Errors of (K,) predicted against (K,) measured depths, in metres."""
+    ratio = torch.maximum(predicted / target, target / predicted)
+    return DepthErrors(
+        abs_rel=((predicted - target).abs() / target).mean().item(),
+        rmse=(predicted - target).square().mean().sqrt().item(),
+        rmse_log=(predicted.log() - target.log()).square().mean().sqrt().item(),
+        delta1=(ratio < 1.25).double().mean().item())
+
+
+class RowMoments:
+    """What a linear regression needs of rows of D numbers, without the rows; in double precision.
+
+    Args:
+        rows: (K, D), K of at least 1.
+
+    Attributes:
+        count: K.
+        mean, smallest, largest: (D,) of each column.
+        scatter: (D, D), the sum of the outer products of the centred rows.
+    """
+
+    def __init__(self, rows: Tensor) -> None:
+        rows = rows.double()
+        self.count = len(rows)
+        self.mean, self.smallest, self.largest = rows.mean(0), rows.amin(0), rows.amax(0)
+        self.scatter = (rows - self.mean).T @ (rows - self.mean)
+
+    def add(self, other: 'RowMoments') -> 'RowMoments':
+        """Take in the rows of ``other``, by the update of Chan et al. (1979), which cancels no digits."""
+        total, shift = self.count + other.count, other.mean - self.mean
+        self.scatter += other.scatter
+        self.scatter.addr_(shift, shift, alpha=self.count * other.count / total)
+        self.mean = self.mean + shift * (other.count / total)
+        self.smallest = torch.minimum(self.smallest, other.smallest)
+        self.largest = torch.maximum(self.largest, other.largest)
+        self.count = total
+        return self
+
+    def cpu(self) -> 'RowMoments':
+        """The same on the CPU."""
+        moved = copy.copy(self)
+        for name in ('mean', 'smallest', 'largest', 'scatter'):
+            setattr(moved, name, getattr(self, name).cpu())
+        return moved
+
+
+def probe_rows(features: Tensor, depth: Tensor) -> Tensor:
+    """(K, C) features and (K,) depths in metres -> (K, C + 1), the log depth in the last column."""
+    return torch.cat([features.double(), depth.double().log()[:, None]], dim=1)
+
+
+class LinearDepthProbe:
+    """Ridge regression from features to log depth, in closed form and double precision.
+
+    Features are standardised first, so that the penalty means the same for every backbone. The
+    penalty is chosen among ``penalties`` by the error on held-out rows, then the probe is fitted to all
+    rows.
+
+    Args:
+        penalties: Candidate penalties, as multiples of the number of rows, in ascending order.
+    """
+
+    def __init__(self, penalties: Sequence[float] = (1e-4, 1e-3, 1e-2, 1e-1)) -> None:
+        self.penalties = penalties
+
+    def fit(self, features: Tensor, depth: Tensor) -> 'LinearDepthProbe':
+        """Fit to (K, C) features and (K,) depths in metres; the last quarter of the rows is held out."""
+        rows = probe_rows(features, depth)
+        held_out = len(rows) * 3 // 4
+        return self.fit_moments(RowMoments(rows[:held_out]), RowMoments(rows[held_out:]))
+
+    def fit_moments(self, fitted: RowMoments, held_out: RowMoments | None) -> 'LinearDepthProbe':
+        """Fit to the moments of :func:`probe_rows`; without held-out rows, by the largest penalty."""
+        all_rows = fitted if held_out is None else copy.deepcopy(fitted).add(held_out)
+        self.mean = all_rows.mean
+        self.std = (all_rows.scatter.diagonal()[:-1] / (all_rows.count - 1)).sqrt().clamp(min=1e-8)
+        self.log_range = all_rows.smallest[-1], all_rows.largest[-1]
+
+        def error(penalty: float) -> float:
+            # A residual is linear in its row, so their mean square follows from the moments.
+            direction = torch.cat([-self._ridge(fitted, penalty) / self.std, self.std.new_ones(1)])
+            mean_residual = direction @ (held_out.mean - fitted.mean)
+            return (direction @ held_out.scatter @ direction / held_out.count + mean_residual**2).item()
+
+        self.penalty = self.penalties[-1] if held_out is None else min(self.penalties, key=error)
+        self.weights = self._ridge(all_rows, self.penalty)
+        return self
+
+    def predict(self, features: Tensor) -> Tensor:
+        """(K, C) features -> (K,) depths in metres, within the range of those fitted."""
+        standardised = (features.double() - self.mean[:-1]) / self.std
+        return (standardised @ self.weights + self.mean[-1]).clamp(*self.log_range).exp()
+
+    def _ridge(self, rows: RowMoments, penalty: float) -> Tensor:
+        """(C,) weights w of least |x w - y|^2 + penalty K |w|^2, of standardised x and centred y."""
+        gram = rows.scatter[:-1, :-1] / self.std / self.std[:, None]
+        gram.diagonal().add_(penalty * rows.count)
+        return torch.linalg.solve(gram, rows.scatter[:-1, -1] / self.std)
