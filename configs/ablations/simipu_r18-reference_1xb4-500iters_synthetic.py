@@ -25,7 +25,7 @@ train_pipeline = [
     dict(type='ResizeImages', scale=[(384, 128), (576, 192)], keep_ratio=True),
     dict(type='FlipImages', prob=0.5),
     dict(type='SamplePoints', num_points=_base_.num_points, visible_share=1.0),
-    dict(type='PointCloudSecondView'),
+    dict(type='PointCloudSecondView', shuffle=True),
     dict(type='PackPairedInputs')
 ]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))

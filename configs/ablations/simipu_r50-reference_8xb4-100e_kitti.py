@@ -1,7 +1,7 @@
 # The original's settings, against which the configs of this folder measure one change each: an image
 # backbone up to stride 32 that starts as PyTorch initialises it, point features that see intensity only,
 # pairs of the whole Hungarian assignment however far apart, keys detached after their projection, no false
-# negative left out.
+# negative left out. The second view has its points in an order of its own.
 #
 # Not expressed here are the original's errors, which this package cannot make. It took a pixel's feature
 # from up to one cell (32 pixels) off, and in a batch of images of several sizes from another place
@@ -21,3 +21,7 @@ model = dict(
     matcher=dict(_delete_=True, type='HungarianMatcher'),
     intra_head=dict(detach_key='projection', loss=loss),
     inter_head=dict(detach_key='projection', loss=loss))
+
+train_pipeline = [dict(step, shuffle=True) if step['type'] == 'PointCloudSecondView' else step
+                  for step in _base_.train_pipeline]
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))

@@ -113,8 +113,9 @@ def test_both_references_make_the_original_s_choices(load):
         for head in (model.intra_head, model.inter_head):
             assert head.detach_key == 'projection'
             assert head.loss == dict(type='InfoNCELoss', temperature=0.07, mask_same_cell=False)
-        steps = {step.type for step in cfg.train_dataloader.dataset.pipeline}
-        assert not {'CropImages', 'PhotometricDistortImages'} & steps and 'FlipImages' in steps
+        steps = {step.type: step for step in cfg.train_dataloader.dataset.pipeline}
+        assert not {'CropImages', 'PhotometricDistortImages'} & steps.keys() and 'FlipImages' in steps
+        assert steps['PointCloudSecondView'].shuffle
         assert 'key_projector' not in model.intra_head
         assert all(projector.get('num_layers', 3) == 3 for projector in (
             model.intra_head.query_projector, model.inter_head.query_projector, model.inter_head.key_projector))

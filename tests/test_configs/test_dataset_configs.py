@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from mmdet3d.registry import MODELS
+from mmdet3d.registry import MODELS, TRANSFORMS
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
@@ -17,6 +17,17 @@ from simipu.scenes import generate_nuscenes_dataset
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 # LiDAR x forward, y left, z up to camera x right, y down, z forward.
 TO_CAMERA = np.array([[0.0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0], [0, 0, 0, 1]])
+
+
+@pytest.mark.parametrize('name', sorted(path.name for path in CONFIGS.glob('simipu_*.py')))
+def test_default_configs_pair_each_sampled_point_with_itself(name):
+    """No assignment on the CPU in every step; the second view then has to keep the order of points."""
+    cfg = Config.fromfile(CONFIGS / name)
+    assert cfg.model.matcher == dict(type='IndexMatcher')
+    dataset = cfg.train_dataloader.dataset
+    for part in dataset.get('datasets', [dataset]):
+        step, = (step for step in part.pipeline if step.type == 'PointCloudSecondView')
+        assert not TRANSFORMS.build(step).shuffle
 
 
 @pytest.fixture(autouse=True)

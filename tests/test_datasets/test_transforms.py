@@ -138,14 +138,15 @@ class TestPointCloudSecondView:
         return build('PointCloudSecondView', **kwargs)(dict(points=cloud(30)))
 
     def test_first_view_and_features_stay(self):
-        frame = self.apply(shuffle=False)
+        frame = self.apply()
         np.testing.assert_array_equal(frame['points'].tensor, cloud(30).tensor)
         np.testing.assert_array_equal(frame['points_aug'].tensor[:, 3], cloud(30).tensor[:, 3])
 
     def test_order(self):
         intensity = cloud(30).tensor[:, 3]
-        assert not torch.equal(self.apply()['points_aug'].tensor[:, 3], intensity)
-        assert torch.equal(self.apply()['points_aug'].tensor[:, 3].sort().values, intensity)
+        assert torch.equal(self.apply()['points_aug'].tensor[:, 3], intensity)
+        shuffled = self.apply(shuffle=True)['points_aug'].tensor[:, 3]
+        assert not torch.equal(shuffled, intensity) and torch.equal(shuffled.sort().values, intensity)
 
     def test_parameters_stay_in_their_ranges(self):
         centre = np.array([35.2, 0, -1, 1])

@@ -92,9 +92,9 @@ class MutualNearestMatcher:
 class IndexMatcher:
     """Point i of one view is point i of the other: exact, for views that share their sampling.
 
-    :class:`SimIPU` lets the point encoder sample the first view and take the same points of the
-    second where its matcher has ``shares_sampling``. The second view must keep the order of points
-    (``shuffle=False`` in its transform).
+    With this matcher :class:`SimIPU` lets the point encoder sample the first view and take the same
+    points of the second, which must keep the order of points (``shuffle=False``, the default of
+    :class:`PointCloudSecondView`).
 
     Args:
         tolerance: Metres by which the points of a pair may differ after the transform is undone.
@@ -105,7 +105,6 @@ class IndexMatcher:
     Raises:
         ValueError: The views do not hold the same points.
     """
-    shares_sampling = True
 
     def __init__(self, tolerance: float = 0.01) -> None:
         self.tolerance = tolerance

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ..checkpoints.initialising import checked_initial_weights
 from ..errors import ConfigError, DataError
 from ..geometry import Occlusion, invert_matrix, project_to_cameras, sample_features, transform_points
+from .matchers import IndexMatcher
 from .momentum_keys import MomentumKeys
 from .point_encoders import PointFeatures
 
@@ -221,7 +222,7 @@ class SimIPU(BaseModel):
                     data_samples: Sequence[Det3DDataSample]) -> dict[str, Tensor]:
         # No graph where no gradient flows: the second view is a target unless asked otherwise.
         with torch.set_grad_enabled(self.intra_head.detach_key is None):
-            sampling = points.sampling if getattr(self.matcher, 'shares_sampling', False) else None
+            sampling = points.sampling if isinstance(self.matcher, IndexMatcher) else None
             view = self.point_encoder(points_aug, sampling=sampling)
         back = invert_matrix(_stack(data_samples, 'lidar_aug_matrix'), 'lidar_aug_matrix').to(view.xyz)
         matches = self.matcher(points.xyz, transform_points(view.xyz, back))

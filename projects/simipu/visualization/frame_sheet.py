@@ -8,6 +8,7 @@ from mmdet3d.structures import Det3DDataSample
 from torch import Tensor
 
 from ..geometry import invert_matrix, project_to_cameras, transform_points
+from ..models.matchers import IndexMatcher
 from ..ops import furthest_point_sample
 from .augmentations import describe_image_augmentation, describe_point_augmentation
 from .birds_eye_view import UNSEEN, BirdsEyeView
@@ -143,7 +144,7 @@ def match_views(points: Tensor, back: Tensor, matcher: Callable, num_points: int
     points, back = points.float()[None].contiguous(), back.float()[None].contiguous()
     num_points = min(num_points, points.shape[1])
     rows = furthest_point_sample(points, num_points)[0].long()
-    shared = getattr(matcher, 'shares_sampling', False)
+    shared = isinstance(matcher, IndexMatcher)
     rows_b = rows if shared else furthest_point_sample(back, num_points)[0].long()
     points_a, points_b = points[:, rows], back[:, rows_b]
     matches = matcher(points_a, points_b)

@@ -105,8 +105,7 @@ def _seen_by_a_camera(results: dict) -> torch.Tensor:
 class PointCloudSecondView(BaseTransform):
     """Make the second view of the cloud for intra-modal learning (of SimIPU).
 
-    The cloud is mirrored, rotated about z and scaled, all about ``centre``, then shifted, and its
-    points are put in random order.
+    The cloud is mirrored, rotated about z and scaled, all about ``centre``, then shifted.
 
     Required key: ``points``. Added keys: ``points_aug``, as many points, and ``lidar_aug_matrix``,
     (4, 4) float64, which maps ``points`` onto ``points_aug``. The first view stays as it is, so
@@ -119,7 +118,8 @@ class PointCloudSecondView(BaseTransform):
         translation_std: Standard deviation of the shift in metres, one value or (x, y, z).
         centre: Point (x, y, z) in metres that rotation, scale and mirror leave in place; the middle
             of the point cloud range keeps the second view where the first is.
-        shuffle: Without, row i of both views is the same point (for exact index matching).
+        shuffle: Put the points of the second view in random order, as the original does. Without, row
+            i of both views is the same point, as :class:`IndexMatcher` needs it.
     """
 
     def __init__(self,
@@ -128,7 +128,7 @@ class PointCloudSecondView(BaseTransform):
                  flip_prob: float | Sequence[float] = 0.5,
                  translation_std: float | Sequence[float] = 0.0,
                  centre: Sequence[float] = (35.2, 0.0, -1.0),
-                 shuffle: bool = True) -> None:
+                 shuffle: bool = False) -> None:
         self.rot_range = rot_range
         self.scale_range = scale_range
         self.flip_prob = (flip_prob, 0.0) if np.isscalar(flip_prob) else flip_prob
