@@ -1,4 +1,4 @@
-"""No optimizer step where no pixel-point pair was seen."""
+"""No optimizer step for what a batch says nothing about."""
 from collections.abc import Sequence
 
 from mmdet3d.registry import HOOKS
@@ -8,69 +8,58 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.optim import Optimizer
 
-from ..errors import ConfigError
-
 _SKIPPED = 'skipped_steps'
 
 
 @HOOKS.register_module()
 class SkipEmptyBatchHook(Hook):
-    """Skips the optimizer step where no point was visible in any image since the last step.
+    """Leaves those modules alone that a batch gave gradients of zero, as one without visible point does.
 
-    Zero pairs give zero gradients, yet momentum and weight decay would still move the weights. With
-    this hook parameters and optimizer state stay as they are; batch-norm statistics do follow the
-    images and clouds, since the forward pass updates them. Such a step is counted over the whole
-    training (resumed ones too), and logged: a warning each time, and from the first on
-    ``train/skipped_steps`` among the scalars.
+    Where no point is visible in any image, in any process, ``loss_inter`` has no pair: the image backbone
+    and the inter-modal head get gradients of zero, yet momentum and weight decay would still move their
+    weights. With this hook their parameters and optimizer state stay as they are. What the intra-modal loss
+    teaches the point encoder and its own head is kept. Batch-norm statistics do follow the images, since
+    the forward pass updates them.
 
-    The model counts its pairs in an attribute ``pairs_since_step``, summed over all processes, so that
-    all of them decide alike; this hook sets it back to zero after each step. With gradient
-    accumulation, a step is empty if all of its batches were.
+    A module here is a child of the model, such as ``img_backbone``. It is left out where all its gradients
+    are exactly zero; with gradient accumulation, where those of all batches of the step were. Such steps
+    are counted over the whole training (resumed ones too), and logged: a warning each time, and from the
+    first on ``train/skipped_steps`` among the scalars.
     """
 
     def __init__(self) -> None:
         self.num_skipped = 0
-        self._model: nn.Module | None = None
+        self._left_out: list[str] = []
 
     def before_train(self, runner: Runner) -> None:
-        """Watch the steps of the optimizer.
-
-        Raises:
-            ValueError: The model does not count its pairs.
-        """
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        if not hasattr(model, 'pairs_since_step'):
-            raise ConfigError(f'SkipEmptyBatchHook: {type(model).__name__} has no attribute '
-                             'pairs_since_step; remove the hook from custom_hooks, or let the model '
-                             'count its pairs there')
-        model.pairs_since_step = 0
-        self._model = model
+        """Watch the steps of the optimizer."""
+        self._model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         self.num_skipped = runner.message_hub.runtime_info.get(_SKIPPED, 0)
-        runner.optim_wrapper.optimizer.register_step_pre_hook(self._drop_empty_gradients)
-
-    def before_train_iter(self, runner: Runner, batch_idx: int,
-                          data_batch: Sequence[dict] | None = None) -> None:
-        """Remember the count, to tell afterwards whether this iteration skipped a step."""
-        self._num_before = self.num_skipped
+        runner.optim_wrapper.optimizer.register_step_pre_hook(self._drop_zero_gradients)
 
     def after_train_iter(self, runner: Runner, batch_idx: int,
                          data_batch: Sequence[dict] | None = None,
                          outputs: dict | None = None) -> None:
-        """Log a skipped step; start a new count of pairs after each step."""
-        if runner.optim_wrapper.should_update():
-            self._model.pairs_since_step = 0
-        if self.num_skipped > self._num_before:
+        """Log what this iteration's step left out."""
+        if self._left_out:
+            self.num_skipped += 1
             runner.logger.warning(
-                f'iteration {runner.iter + 1}: no point is visible in any image of this step; weights '
-                f'left as they were ({self.num_skipped} steps skipped so far). If this happens often, '
-                'check the calibration, the range filter and the image crop')
+                f'iteration {runner.iter + 1}: all gradients of {", ".join(self._left_out)} are zero, as where '
+                'no point is visible in any image; their weights are left as they were '
+                f'({self.num_skipped} such steps so far). If this happens often, check the calibration, the '
+                'range filter and the image crop')
+            self._left_out = []
         if self.num_skipped:
             runner.message_hub.update_info(_SKIPPED, self.num_skipped)
             runner.message_hub.update_scalar(f'train/{_SKIPPED}', self.num_skipped)
 
-    def _drop_empty_gradients(self, optimizer: Optimizer, args: tuple, kwargs: dict) -> None:
+    def _drop_zero_gradients(self, optimizer: Optimizer, args: tuple, kwargs: dict) -> None:
         """Called before each step: optimizers leave parameters without gradient, and their state, alone."""
-        if self._model.pairs_since_step > 0:
-            return
-        optimizer.zero_grad(set_to_none=True)
-        self.num_skipped += 1
+        self._left_out = [name for name, child in self._model.named_children() if _has_zero_gradients(child)]
+        for name in self._left_out:
+            getattr(self._model, name).zero_grad(set_to_none=True)
+
+
+def _has_zero_gradients(module: nn.Module) -> bool:
+    gradients = [weight.grad for weight in module.parameters() if weight.grad is not None]
+    return bool(gradients) and not any(gradient.any() for gradient in gradients)

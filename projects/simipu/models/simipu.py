@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from mmdet3d.registry import MODELS
 from mmdet3d.structures import Det3DDataSample
-from mmengine.dist import all_reduce
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
@@ -80,9 +79,6 @@ class SimIPU(BaseModel):
             (B, N, C), metres in LiDAR coordinates, further columns such as intensity.
         data_samples: B :class:`Det3DDataSample` with ``lidar2img`` (V, 4, 4), ``img_aug_matrix``
             (V, 4, 4), ``lidar_aug_matrix`` (4, 4), ``ori_shape`` and ``img_shape`` (V, 2).
-
-    Attributes:
-        pairs_since_step: Pixel-point pairs, over all processes, since a hook last set it to zero.
     """
 
     def __init__(self,
@@ -113,7 +109,6 @@ class SimIPU(BaseModel):
             self.point_encoder, self._key_projectors, key_momentum))
         self.occlusion = None if occlusion is None else Occlusion(**occlusion)
         self.max_pairs_per_frame = max_pairs_per_frame
-        self.pairs_since_step = 0
 
     def _build_inter_heads(self, inter_head: dict | Sequence[dict]) -> nn.Module:
         one_level, one_head = isinstance(self.img_level, int), isinstance(inter_head, dict)
@@ -176,13 +171,10 @@ class SimIPU(BaseModel):
         feature_maps = self.extract_image_levels(inputs['imgs'])
         pairs = self.pair_pixels_with_points(points, inputs, data_samples)
         results = self._inter_losses(feature_maps, pairs, points, inputs)
-        num_visible = points.xyz.new_tensor(float(len(pairs.frame)))
-        results['pairs_inter'] = num_visible.clone()
+        results['pairs_inter'] = points.xyz.new_tensor(float(len(pairs.frame)))
         results['visible_share'] = pairs.visible_share
         if self.intra_head is not None:
             results.update(self._intra_loss(points, inputs['points_aug'], data_samples))
-        all_reduce(num_visible)
-        self.pairs_since_step += int(num_visible)
         return results
 
     def _inter_losses(self, feature_maps: Sequence[Tensor], pairs: PixelPointPairs,
