@@ -22,7 +22,7 @@ model = dict(
 
 train_pipeline = [
     *_base_.load_and_filter,
-    dict(type='ResizeImages', scale=[(384, 128), (576, 192)], keep_ratio=True),
+    dict(type='ResizeImages', scale=[(384, 128), (576, 192)], keep_ratio=True, share_in_batch=False),
     dict(type='FlipImages', prob=0.5),
     dict(type='SamplePoints', num_points=_base_.num_points, visible_share=1.0),
     dict(type='PointCloudSecondView', shuffle=True),

@@ -1,8 +1,9 @@
 """Random numbers that depend on what is computed, not on what was computed before.
 
-The randomness of a training sample follows from (seed, epoch, place in the epoch), that of the model
-from (seed, iteration, process). So a resumed training, another number of loader workers, or a validation
-in between gives the same losses as a training in one go, and no generator state is ever saved.
+The randomness of a training sample follows from (seed, epoch, place in the epoch), what the samples of a
+batch share from (seed, place of the batch), that of the model from (seed, iteration, process). So a resumed
+training, another number of loader workers, or a validation in between draws the same numbers as a training
+in one go, and no generator state is ever saved.
 """
 import random
 from collections.abc import Iterator
@@ -13,20 +14,37 @@ import torch
 
 
 class SeededIndex(int):
-    """Index of a sample that carries the seed of its augmentations, through worker processes too."""
-    seed: int
+    """Index of a sample that carries the seed of its augmentations, through worker processes too.
 
-    def __new__(cls, index: int, seed: int) -> 'SeededIndex':
+    Args:
+        index: Of the sample in its data set.
+        seed: Of what is drawn for this sample alone.
+        batch_seed: Of what all samples of a batch share, such as the size of their images; by default
+            ``seed``.
+    """
+    seed: int
+    batch_seed: int
+
+    def __new__(cls, index: int, seed: int, batch_seed: int | None = None) -> 'SeededIndex':
         item = super().__new__(cls, index)
         item.seed = seed
+        item.batch_seed = seed if batch_seed is None else batch_seed
         return item
 
     def __sub__(self, other: int) -> 'SeededIndex':
-        """Keeps the seed, as ``ConcatDataset`` subtracts where the sample's data set starts."""
-        return SeededIndex(int(self) - int(other), self.seed)
+        """Keeps the seeds, as ``ConcatDataset`` subtracts where the sample's data set starts."""
+        return self.at(int(self) - int(other))
+
+    def __mod__(self, other: int) -> 'SeededIndex':
+        """Keeps the seeds, as ``RepeatDataset`` takes the remainder by the length of its data set."""
+        return self.at(int(self) % int(other))
+
+    def at(self, index: int) -> 'SeededIndex':
+        """Another sample with the same seeds."""
+        return SeededIndex(index, self.seed, self.batch_seed)
 
     def __reduce__(self) -> tuple:
-        return SeededIndex, (int(self), self.seed)
+        return SeededIndex, (int(self), self.seed, self.batch_seed)
 
 
 def mix_seeds(*numbers: int) -> int:

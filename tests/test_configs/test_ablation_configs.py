@@ -115,7 +115,7 @@ def test_both_references_make_the_original_s_choices(load):
             assert head.loss == dict(type='InfoNCELoss', temperature=0.07, mask_same_cell=False)
         steps = {step.type: step for step in cfg.train_dataloader.dataset.pipeline}
         assert not {'CropImages', 'PhotometricDistortImages'} & steps.keys() and 'FlipImages' in steps
-        assert steps['PointCloudSecondView'].shuffle
+        assert steps['PointCloudSecondView'].shuffle and not steps['ResizeImages'].share_in_batch
         assert 'key_projector' not in model.intra_head
         assert all(projector.get('num_layers', 3) == 3 for projector in (
             model.intra_head.query_projector, model.inter_head.query_projector, model.inter_head.key_projector))

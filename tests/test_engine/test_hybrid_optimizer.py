@@ -225,3 +225,18 @@ def test_mistakes_in_the_config_are_explained(optimizer, message):
     model, _ = model_and_batches(1)
     with pytest.raises(ConfigError, match=message):
         build(model, optimizer=optimizer)
+
+
+def test_scalars_get_no_weight_decay():
+    model = Model()
+    model.log_scale = nn.Parameter(torch.tensor(2.6))
+    wrapper = build(model)
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    before = copy.deepcopy(model)
+    wrapper.step()
+    assert model.log_scale == before.log_scale
+    assert not torch.equal(model.img_backbone.weight, before.img_backbone.weight)
+    paramwise = build(model, paramwise_cfg=dict(bias_decay_mult=0.))
+    assert [group['weight_decay'] for group in paramwise.param_groups
+            if group['params'][0] is model.log_scale] == [0]

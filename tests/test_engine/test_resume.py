@@ -4,6 +4,7 @@ import random
 import numpy as np
 import pytest
 import torch
+from mmengine.dataset import BaseDataset, RepeatDataset
 from mmengine.hooks import Hook
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
@@ -15,13 +16,14 @@ from simipu.engine import ResumableSampler, SeededIndex, sample_seed
 
 class RandomData(Dataset):
     """Augments with every global generator; 11 samples, so that batches of 2 do not fill an epoch."""
-    loaded = []
+    loaded, batch_seeds = [], []
 
     def __len__(self):
         return 11
 
     def __getitem__(self, index):
         RandomData.loaded.append((int(index), getattr(index, 'seed', None)))  # None: validation
+        RandomData.batch_seeds.append(getattr(index, 'batch_seed', None))
         with sample_seed(index):
             noise = [random.random(), np.random.rand(), torch.rand(()).item()]
         return dict(x=torch.tensor([*noise, float(index)]))
@@ -208,6 +210,42 @@ def test_skipping_within_and_over_epochs():
         return [(item, item.seed) for item in (next(items) for _ in range(30 - skip))]
 
     assert draw(3) == draw(0)[3:] and draw(17) == draw(0)[17:]
+
+
+def test_a_batch_shares_a_seed_which_follows_from_its_place(tmp_path, monkeypatch):
+    def batch_seeds(*args, **kwargs):
+        monkeypatch.setattr(RandomData, 'batch_seeds', [])
+        train(*args, **kwargs)
+        return [seed for seed in RandomData.batch_seeds if seed is not None]
+
+    whole = batch_seeds(tmp_path / 'whole', BY_EPOCH, 2)
+    assert whole[::2] == whole[1::2] and len(set(whole)) == 10
+    (tmp_path / 'whole' / 'last_checkpoint').write_text(str(tmp_path / 'whole' / 'iter_3.pth'))
+    assert batch_seeds(tmp_path / 'whole', BY_EPOCH, 2, resume=True) == whole[6:]
+    (tmp_path / 'whole' / 'last_checkpoint').write_text(str(tmp_path / 'whole' / 'iter_3.pth'))
+    larger = batch_seeds(tmp_path / 'whole', BY_EPOCH, 2, resume=True, batch_size=4)
+    assert [len(set(larger[start:start + 4])) for start in range(0, len(larger), 4)] == [1] * (len(larger) // 4)
+
+
+def test_processes_share_the_seeds_of_batches(monkeypatch):
+    def batch_seeds(rank):
+        monkeypatch.setattr('simipu.engine.resumable_sampler.get_dist_info', lambda: (rank, 2))
+        sampler = ResumableSampler(range(12), seed=1)
+        sampler.batch_size = 3
+        return [item.batch_seed for item in sampler]
+
+    assert batch_seeds(0) == batch_seeds(1) and len(set(batch_seeds(0))) == 2
+
+
+def test_repeated_data_sets_keep_the_seed():
+    class Frames(BaseDataset):
+        def load_data_list(self):
+            return [{}] * 3
+
+        def __getitem__(self, index):
+            return int(index), index.seed, index.batch_seed
+
+    assert RepeatDataset(Frames(), times=2)[SeededIndex(4, seed=8, batch_seed=9)] == (1, 8, 9)
 
 
 def test_empty_data_set_is_explained():

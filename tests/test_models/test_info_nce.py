@@ -5,10 +5,12 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from mmengine.model import convert_sync_batchnorm
 
 from simipu.models.heads import ContrastiveHead
 from simipu.models.losses import InfoNCELoss
-from simipu.models.projection_mlp import PairBatchNorm
+from simipu.models.losses.gather import gather_rows
+from simipu.models.projection_mlp import PairBatchNorm, ProjectionMLP
 
 
 def brute_force(query, key, temperature=0.07, is_negative=lambda i, j: True):
@@ -54,6 +56,15 @@ def test_gradcheck_with_learned_temperature_and_symmetry():
 
     log_scale = torch.tensor(math.log(2), dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(loss, (query, key, log_scale))
+
+
+def test_learned_temperature_stays_at_a_hundredth_or_above():
+    query, key = embeddings(9)
+    module = InfoNCELoss(temperature=0.001, learn_temperature=True).double()
+    loss = module(query, key).loss
+    torch.testing.assert_close(loss, InfoNCELoss(temperature=0.01)(query, key).loss)
+    loss.backward()
+    assert module.log_scale.grad != 0, 'or it could never come back'
 
 
 def test_symmetric_is_the_mean_of_both_directions():
@@ -141,12 +152,22 @@ def test_detach_key_stops_the_gradient_where_it_says():
     assert detached('projection') == (False, False)
 
 
-def test_pair_batch_norm_is_batch_norm():
-    ours, theirs = PairBatchNorm(5), torch.nn.BatchNorm1d(5)
+@pytest.mark.parametrize('options', [{}, dict(momentum=None), dict(affine=False, eps=0.1)])
+def test_pair_batch_norm_is_batch_norm(options):
+    ours, theirs = PairBatchNorm(5, **options), torch.nn.BatchNorm1d(5, **options)
     for rows in (7, 2, 30):
         features = torch.randn(rows, 5)
         torch.testing.assert_close(ours(features), theirs(features))
     torch.testing.assert_close(ours.state_dict(), theirs.state_dict())
+    features = torch.randn(6, 5)
+    assert torch.equal(ours.eval()(features), theirs.eval()(features))
+    torch.testing.assert_close(ours.train()(features[:1]), theirs(features[:1]))
+
+
+def test_sync_bn_leaves_pair_batch_norm_alone():
+    """SyncBatchNorm, to which MMEngine's ``sync_bn='torch'`` turns batch norms, fails on one row."""
+    mlp = convert_sync_batchnorm(ProjectionMLP(5, out_channels=4))
+    assert mlp(torch.randn(1, 5)).shape == (1, 4)
 
 
 # ---- several processes -------------------------------------------------------------------------
@@ -188,15 +209,24 @@ def run_share(rank, shares):
 def run_norm_in_half_precision(rank):
     """Synchronised batch norm of 4000 rows, in shares of 1000 and 3000, under mixed precision."""
     rows = torch.randn(4000, 3, generator=torch.Generator().manual_seed(0)).bfloat16()
-    norm = PairBatchNorm(3, sync=True)
+    norm = PairBatchNorm(3, momentum=None, affine=False, sync=True)
     with torch.autocast('cpu', dtype=torch.bfloat16):
         out = norm(rows[:1000] if rank == 0 else rows[1000:])
     return out.float(), norm.running_var
 
 
+def run_gather_beside_another_use(rank):
+    """Gradient of a tensor to which autograd hands the very gradient that the gathered rows get."""
+    rows = torch.ones(2, 3, requires_grad=True)
+    beside = torch.ones(4, 3, requires_grad=True)
+    (gather_rows(rows, [2, 2]) + beside).sum().backward()
+    return beside.grad, rows.grad
+
+
 def worker(rank, folder):
     dist.init_process_group('gloo', init_method=f'file://{folder}/init', rank=rank, world_size=2)
     torch.save([run_share(rank, shares) for shares in SHARES], f'{folder}/{rank}.pt')
+    torch.save(run_gather_beside_another_use(rank), f'{folder}/gather{rank}.pt')
     torch.save(run_norm_in_half_precision(rank), f'{folder}/norm{rank}.pt')
     dist.destroy_process_group()
 
@@ -217,10 +247,16 @@ def shares_of_ranks(ranks):
 def test_synchronised_norm_counts_exactly_in_mixed_precision(ranks):
     (first, var), (second, other_var) = (torch.load(ranks / f'norm{rank}.pt') for rank in range(2))
     rows = torch.randn(4000, 3, generator=torch.Generator().manual_seed(0)).bfloat16().float()
-    norm = torch.nn.BatchNorm1d(3)
+    norm = torch.nn.BatchNorm1d(3, momentum=None, affine=False)
     torch.testing.assert_close(torch.cat([first, second]), norm(rows), atol=2e-2, rtol=1e-2)
     torch.testing.assert_close(var, norm.running_var, atol=1e-4, rtol=0)
     assert torch.equal(var, other_var)
+
+
+def test_gathering_leaves_the_gradients_of_others_alone(ranks):
+    for rank in range(2):
+        beside, rows = torch.load(ranks / f'gather{rank}.pt')
+        assert (beside == 1).all() and (rows == 2).all()
 
 
 @pytest.mark.parametrize('case, shares', enumerate(SHARES))

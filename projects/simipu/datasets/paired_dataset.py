@@ -11,7 +11,7 @@ from mmengine.utils import is_abs
 
 from ..errors import ConfigError, DataError
 from ..geometry import check_invertible, to_4x4
-from ..seeding import sample_seed
+from ..seeding import SeededIndex, sample_seed
 from .bad_frames import BadFrameCounter
 from .readers.safe_pickle import load_pickle
 
@@ -32,7 +32,7 @@ class PairedDataset(BaseDataset):
     - ``img_format``: V dicts of what the info file says of ``bit_depth`` and ``apply_exif``.
     - ``lidar_path``, and ``lidar_format``: what the info file says of that file's ``load_dim``
       (``num_pts_feats`` there: values per point), ``dtype`` and ``intensity_scale``.
-    - ``sample_idx``: index in this data set.
+    - ``sample_idx``: index in this data set; a :class:`SeededIndex` in training.
 
     Args:
         ann_file: Info file, absolute or relative to ``data_root``.
@@ -129,7 +129,8 @@ class PairedDataset(BaseDataset):
                 frame = super().__getitem__(idx)
             except DataError as error:
                 self.bad_frames.add_bad(int(idx), error)
-                idx = int(substitutes.integers(len(self)))
+                substitute = int(substitutes.integers(len(self)))
+                idx = idx.at(substitute) if isinstance(idx, SeededIndex) else substitute
             else:
                 self.bad_frames.add_good()
                 return frame

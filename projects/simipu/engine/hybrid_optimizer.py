@@ -99,7 +99,8 @@ class HybridOptimWrapperConstructor:
                 default=dict(type='SGD', lr=0.03, momentum=0.9)))
 
     A prefix is the dotted name of a module or parameter; of several that fit, the longest wins. Frozen
-    parameters (``requires_grad=False``) go nowhere.
+    parameters (``requires_grad=False``) go nowhere. Scalars, such as a learned temperature, get no weight
+    decay: zero is no better a value for them than any other.
 
     Args:
         optim_wrapper_cfg: As above, without ``constructor``.
@@ -169,10 +170,17 @@ class HybridOptimWrapperConstructor:
         return max(fitting, key=len, default=DEFAULT)
 
     def _groups(self, model: nn.Module, part: str, parameters: dict[str, nn.Parameter]) -> list:
-        """Parameter groups of one part; one for all its parameters unless there is ``paramwise_cfg``."""
-        if not self.paramwise_cfg:
-            return [dict(params=list(parameters.values()))]
-        return _OwnParameters(self.parts[part], self.paramwise_cfg, parameters).groups(model)
+        """Parameter groups of one part: scalars, and all others unless there is ``paramwise_cfg``."""
+        if self.paramwise_cfg:
+            groups = _OwnParameters(self.parts[part], self.paramwise_cfg, parameters).groups(model)
+        else:
+            tensors, scalars = ([weight for weight in parameters.values() if bool(weight.ndim) == wanted]
+                                for wanted in (True, False))
+            groups = [dict(params=weights) for weights in (tensors, scalars) if weights]
+        for group in groups:
+            if group['params'][0].ndim == 0:
+                group['weight_decay'] = 0.0
+        return groups
 
 
 class _OwnParameters(DefaultOptimWrapperConstructor):

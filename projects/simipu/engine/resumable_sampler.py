@@ -1,6 +1,7 @@
 """A sampler that can start anywhere in the training, and seeds each sample."""
 import math
 from collections.abc import Iterator, Sized
+from itertools import count
 
 import torch
 from mmdet3d.registry import DATA_SAMPLERS
@@ -27,9 +28,14 @@ class ResumableSampler(Sampler):
         infinite: Whether to go on with the next epoch for ever.
         seed: The same in all processes; MMEngine gives the one of ``randomness``.
 
+    Attributes:
+        batch_size: So many successive samples have the same ``batch_seed``, in all processes.
+            :class:`ResumeHook` sets it to that of the data loader.
+
     Raises:
         ValueError: The data set is empty.
     """
+    batch_size = 1
 
     def __init__(self, dataset: Sized, shuffle: bool = True, infinite: bool = False,
                  seed: int | None = None) -> None:
@@ -48,14 +54,18 @@ class ResumableSampler(Sampler):
         return math.ceil(len(self.dataset) / self.world_size)
 
     def __iter__(self) -> Iterator[SeededIndex]:
-        skip, self._skip = self._skip, 0
-        if not self.infinite:
-            yield from self._one_epoch(self.epoch, skip)
-            return
-        epoch, start = divmod(skip, len(self))
-        while True:
-            yield from self._one_epoch(epoch, start)
-            epoch, start = epoch + 1, 0
+        first = self._skip + (0 if self.infinite else self.epoch * len(self))
+        self._skip = 0
+        for number in count(first):
+            epoch, place = divmod(number, len(self))
+            if not self.infinite and epoch > self.epoch:
+                return
+            if place == 0 or number == first:
+                order = self._order(epoch)
+            place = place * self.world_size + self.rank
+            batch = number - (number - first) % self.batch_size
+            yield SeededIndex(order[place % len(order)], mix_seeds(self.seed, epoch, place),
+                              mix_seeds(self.seed, batch))
 
     def __repr__(self) -> str:
         return f'ResumableSampler(shuffle={self.shuffle}, infinite={self.infinite}, seed={self.seed})'
@@ -67,13 +77,6 @@ class ResumableSampler(Sampler):
     def skip(self, num_samples: int) -> None:
         """Let the next iteration leave out the first samples of this process."""
         self._skip = num_samples
-
-    def _one_epoch(self, epoch: int, start: int) -> Iterator[SeededIndex]:
-        """The samples of this process from the ``start``-th on."""
-        order = self._order(epoch)
-        for place in range(start * self.world_size + self.rank, len(self) * self.world_size,
-                           self.world_size):
-            yield SeededIndex(order[place % len(order)], mix_seeds(self.seed, epoch, place))
 
     def _order(self, epoch: int) -> list[int]:
         if not self.shuffle:

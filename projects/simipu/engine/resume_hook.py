@@ -1,4 +1,4 @@
-"""A resumed training goes on exactly as if it had never stopped."""
+"""A resumed training goes on as if it had never stopped."""
 import math
 from collections.abc import Sequence
 from itertools import chain, repeat
@@ -23,7 +23,8 @@ class ResumeHook(Hook):
     MMEngine restores weights, optimizer and schedules, but no random numbers: those of the model and of
     the loader's workers start anew, a loop over epochs begins the interrupted one again, and a loop
     over iterations loads everything anew that was trained before. With this hook and a
-    :class:`ResumableSampler`, losses after ``--resume`` equal those of a training in one go.
+    :class:`ResumableSampler`, losses after ``--resume`` equal those of a training in one go: exactly on CPU;
+    on CUDA up to rounding, unless all its operations are deterministic (``randomness.deterministic``).
 
     Checkpoints hold how many samples all processes drew together: of the unfinished epoch, or in a
     loop over iterations since the start. So another batch size or number of processes may be used
@@ -38,6 +39,8 @@ class ResumeHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Let the data go on where the checkpoint was saved; called after it is loaded.
 
+        Also tells the sampler the size of a batch, that images of a batch get one size.
+
         Raises:
             ValueError: The training data loader has another sampler, or no batch for an epoch.
         """
@@ -51,6 +54,7 @@ class ResumeHook(Hook):
         # The sampler was built before the checkpoint was loaded, whose seed must win.
         sampler.seed = runner.message_hub.runtime_info.get(_SEED, sampler.seed)
         runner.message_hub.update_info(_SEED, sampler.seed)
+        sampler.batch_size = runner.train_dataloader.batch_size
         self._drawn = 0
         if loop.iter > 0:
             self._go_on(runner, by_iteration)

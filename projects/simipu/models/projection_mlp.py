@@ -9,29 +9,38 @@ from mmengine.model import BaseModule
 from mmengine.registry import MODELS as ROOT_MODELS
 from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce
+from torch.nn.functional import batch_norm
+from torch.nn.modules.batchnorm import _NormBase
 
 from ..errors import ConfigError
 
 
 @ROOT_MODELS.register_module()  # norm layers are looked up in the root registry
-class PairBatchNorm(nn.BatchNorm1d):
+class PairBatchNorm(_NormBase):
     """Batch norm over the rows of paired features, whose number differs from batch to batch.
 
-    As ``BatchNorm1d``, but a batch of fewer than two rows, which has no variance, is normalised by
-    the running statistics instead of failing.
+    As ``nn.BatchNorm1d``, with the same weights and buffers, but a batch of fewer than two rows, which has
+    no variance, is normalised by the running statistics instead of failing. It is no subclass of that, or
+    ``sync_bn='torch'`` would turn it into ``SyncBatchNorm``, which cannot do so; ``sync`` can.
 
     Args:
         num_features: Width of the features.
+        eps, momentum, affine: As ``nn.BatchNorm1d``.
         sync: Take the statistics over the rows of all processes, exactly as if one process held
             them all, unequal and empty shares included. Works on CPU and CUDA.
-        kwargs: As ``BatchNorm1d``.
 
     Shapes:
         features (K, num_features) -> the same.
+
+    Example:
+        >>> norm = PairBatchNorm(8)
+        >>> [tuple(norm(torch.randn(num_rows, 8)).shape) for num_rows in (5, 1, 0)]
+        [(5, 8), (1, 8), (0, 8)]
     """
 
-    def __init__(self, num_features: int, sync: bool = False, **kwargs) -> None:
-        super().__init__(num_features, **kwargs)
+    def __init__(self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1,
+                 affine: bool = True, sync: bool = False) -> None:
+        super().__init__(num_features, eps, momentum, affine)
         self.sync = sync
 
     def forward(self, features: Tensor) -> Tensor:
@@ -41,7 +50,9 @@ class PairBatchNorm(nn.BatchNorm1d):
                 return self._forward_synchronised(features.to(precision)).to(features.dtype)
         if self.training and len(features) < 2:
             return self._normalise(features, self.running_mean, self.running_var)
-        return super().forward(features)
+        momentum = self._count_batch() if self.training else 0.0
+        return batch_norm(features, self.running_mean, self.running_var, self.weight, self.bias,
+                          self.training, momentum, self.eps)
 
     def _forward_synchronised(self, features: Tensor) -> Tensor:
         count = all_reduce(features.new_tensor(float(len(features))))
@@ -49,13 +60,19 @@ class PairBatchNorm(nn.BatchNorm1d):
             return self._normalise(features, self.running_mean, self.running_var)
         mean = all_reduce(features.sum(0)) / count
         var = all_reduce((features - mean).square().sum(0)) / count
-        self.num_batches_tracked += 1
-        self.running_mean.lerp_(mean.detach(), self.momentum)
-        self.running_var.lerp_(var.detach() * count / (count - 1), self.momentum)
+        momentum = self._count_batch()
+        self.running_mean.lerp_(mean.detach(), momentum)
+        self.running_var.lerp_(var.detach() * count / (count - 1), momentum)
         return self._normalise(features, mean, var)
 
+    def _count_batch(self) -> float:
+        """Weight of this batch in the running statistics; without momentum they are the mean of all."""
+        self.num_batches_tracked += 1
+        return 1 / int(self.num_batches_tracked) if self.momentum is None else self.momentum
+
     def _normalise(self, features: Tensor, mean: Tensor, var: Tensor) -> Tensor:
-        return (features - mean) * (var + self.eps).rsqrt() * self.weight + self.bias
+        standardised = (features - mean) * (var + self.eps).rsqrt()
+        return standardised * self.weight + self.bias if self.affine else standardised
 
 
 @MODELS.register_module()

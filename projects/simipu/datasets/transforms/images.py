@@ -15,6 +15,7 @@ from mmdet3d.registry import TRANSFORMS
 
 from ...errors import ConfigError
 from ...geometry import crop_matrix, flip_matrix, image_rotation_matrix, invert_matrix, resize_matrix
+from ...seeding import SeededIndex
 
 Size = tuple[int, int]
 
@@ -23,7 +24,7 @@ class _ImageTransform(BaseTransform):
     """Base class: one image at a time, with ``parameters`` drawn once for all images of a frame."""
 
     def transform(self, results: dict) -> dict:
-        parameters = self.draw_parameters()
+        parameters = self.draw_parameters(results)
         for i, image in enumerate(results['img']):
             image, matrix = self.transform_image(image, parameters)
             results['img'][i] = image
@@ -31,7 +32,7 @@ class _ImageTransform(BaseTransform):
             results['img_aug_matrix'][i] = matrix @ results['img_aug_matrix'][i]
         return results
 
-    def draw_parameters(self):
+    def draw_parameters(self, results: dict):
         """Random parameters that all images of a frame share."""
 
     def transform_image(self, image: np.ndarray, parameters) -> tuple[np.ndarray, np.ndarray]:
@@ -47,24 +48,36 @@ class _ImageTransform(BaseTransform):
 class ResizeImages(_ImageTransform):
     """Resize all images of a frame, with one random scale for all of them.
 
+    In training the frames of a batch share it, in all processes: padding to the largest of a batch would
+    otherwise be up to half of what the backbone sees, and processes would wait for each other.
+
     Args:
         scale: (width, height), or a pair of them between which a size is drawn uniformly, as in
             ``[(640, 192), (2400, 720)]``.
         keep_ratio: Keep the aspect ratio; the image then is as large as fits into the size.
+        share_in_batch: Whether the frames of a batch share their scale; the original draws one for each.
+            A frame that is loaded alone, by a plain index, has its own.
         interpolation: Of :func:`mmcv.imresize`.
     """
 
     def __init__(self,
                  scale: Size | Sequence[Size],
                  keep_ratio: bool = True,
+                 share_in_batch: bool = True,
                  interpolation: str = 'bilinear') -> None:
         self.scale = np.broadcast_to(scale, (2, 2)).tolist()
         self.keep_ratio = keep_ratio
+        self.share_in_batch = share_in_batch
         self.interpolation = interpolation
 
-    def draw_parameters(self) -> Size:
+    def draw_parameters(self, results: dict) -> Size:
+        index = results.get('sample_idx')
+        if self.share_in_batch and isinstance(index, SeededIndex):
+            share = np.random.default_rng(index.batch_seed).random()
+        else:
+            share = np.random.rand()
         smallest, largest = np.array(self.scale)
-        width, height = np.rint(smallest + np.random.rand() * (largest - smallest)).astype(int)
+        width, height = np.rint(smallest + share * (largest - smallest)).astype(int)
         return int(width), int(height)
 
     def transform_image(self, image: np.ndarray, parameters: Size) -> tuple[np.ndarray, np.ndarray]:

@@ -29,7 +29,8 @@ class _GatherRows(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, grad):
-        grad = grad.contiguous()
+        # A copy: autograd may hand the same tensor to others, and the reduction works in place.
+        grad = grad.clone(memory_format=torch.contiguous_format)
         torch_dist.all_reduce(grad)
         return grad[ctx.own_rows], None
 

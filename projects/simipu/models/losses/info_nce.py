@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from ...errors import ConfigError
 from .gather import gather_row_counts, gather_rows
 
+# The largest log(1 / temperature) that is learned, as in CLIP (Radford et al., 2021).
+MAX_LOG_SCALE = math.log(100)
 # On CPU no slab of logits has more rows: 256 rows of some thousand keys stay in the cache.
 ROWS_IN_CACHE = 256
 
@@ -91,7 +93,7 @@ class InfoNCELoss(nn.Module):
 
     Args:
         temperature: t above; the start value where it is learned.
-        learn_temperature: Learn log(1 / t) with the rest of the model.
+        learn_temperature: Learn log(1 / t) with the rest of the model; t stays at 0.01 or above.
         symmetric: Average with the loss in which keys look for their queries.
         false_negative_radius: Metres. A negative of the same frame that lies this near to the
             positive, or at the same place, is no negative and leaves the sum. ``None`` keeps all.
@@ -151,6 +153,8 @@ class InfoNCELoss(nn.Module):
         if query.shape != key.shape or query.ndim != 2:
             raise ConfigError('InfoNCELoss expects query and key of one shape (K, D), got '
                              f'{tuple(query.shape)} and {tuple(key.shape)}')
+        if self.log_scale is not None:
+            self.log_scale.data.clamp_(max=MAX_LOG_SCALE)
         with torch.autocast(query.device.type, enabled=False):
             precision = torch.promote_types(query.dtype, torch.float32)
             query = F.normalize(query.to(precision), dim=1)
