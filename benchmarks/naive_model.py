@@ -1,7 +1,6 @@
 """The model on the unoptimised path: what whole training steps are compared with."""
 import copy
 from contextlib import contextmanager
-from functools import partial
 
 import naive_contrast
 
@@ -10,19 +9,14 @@ from simipu.models.simipu import SimIPU
 
 
 def naive_copy(model: SimIPU, encoder) -> SimIPU:
-    """The same weights, with ``encoder`` and naive matching, projection and InfoNCE."""
+    """The same weights, with ``encoder`` and naive matching and InfoNCE."""
     naive = copy.deepcopy(model)
     encoder.load_state_dict(model.point_encoder.state_dict())
     naive.point_encoder = encoder
     naive.matcher = naive_contrast.hungarian
     for head in (naive.intra_head, naive.inter_head):
         head.loss_module = naive_contrast.NaiveInfoNCE()
-        head.embed_query = partial(_embed_sampled, head.query_projector)
     return naive
-
-
-def _embed_sampled(projector, features, sample=None):
-    return projector(features if sample is None else sample(features))
 
 
 @contextmanager

@@ -66,9 +66,7 @@ def assert_same(ours, theirs):
 @pytest.mark.parametrize('in_channels, sa_cfg', [
     (5, dict(use_xyz=False)),
     (5, dict(use_xyz=True)),
-    (5, dict(use_xyz=True, normalize_xyz=True)),
     (3, dict(use_xyz=True)),
-    (5, dict(use_xyz=False, pool_mod='avg')),
 ])
 def test_equals_mmdet3d_in_training_and_evaluation(in_channels, sa_cfg):
     ours, theirs = pair_of_encoders(in_channels, **sa_cfg)

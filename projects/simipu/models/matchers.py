@@ -45,6 +45,13 @@ class HungarianMatcher:
 
     Shapes:
         xyz_a (B, M, 3), xyz_b (B, N, 3) in one frame -> :class:`Matches`.
+
+    Example:
+        >>> import torch
+        >>> from simipu.models.matchers import HungarianMatcher
+        >>> cloud = torch.tensor([[[0., 0, 0], [5, 0, 0], [9, 0, 0]]])
+        >>> HungarianMatcher(max_distance=1.0)(cloud, cloud[:, [2, 0]]).index_b.tolist()
+        [1, 0]
     """
 
     def __init__(self, max_distance: float | None = None) -> None:
@@ -72,6 +79,14 @@ class MutualNearestMatcher:
 
     Shapes:
         xyz_a (B, M, 3), xyz_b (B, N, 3) in one frame -> :class:`Matches`.
+
+    Example:
+        >>> import torch
+        >>> from simipu.models.matchers import MutualNearestMatcher
+        >>> cloud = torch.tensor([[[0., 0, 0], [5, 0, 0], [9, 0, 0]]])
+        >>> matches = MutualNearestMatcher()(cloud, cloud[:, [2, 0]] + 0.1)
+        >>> matches.index_a.tolist(), matches.index_b.tolist()
+        ([0, 2], [1, 0])
     """
 
     def __init__(self, max_distance: float | None = None) -> None:
@@ -103,7 +118,14 @@ class IndexMatcher:
         xyz_a (B, M, 3), xyz_b (B, M, 3) in one frame -> :class:`Matches` of all B * M points.
 
     Raises:
-        ValueError: The views do not hold the same points.
+        ConfigError: The views do not hold the same points.
+
+    Example:
+        >>> import torch
+        >>> from simipu.models.matchers import IndexMatcher
+        >>> cloud = torch.rand(2, 10, 3)
+        >>> len(IndexMatcher()(cloud, cloud).batch)
+        20
     """
 
     def __init__(self, tolerance: float = 0.01) -> None:

@@ -1,6 +1,4 @@
 """The projection from an encoder's feature space to the space in which features are contrasted."""
-from collections.abc import Callable
-
 import torch
 from mmcv.cnn import build_norm_layer
 from mmdet3d.registry import MODELS
@@ -33,6 +31,8 @@ class PairBatchNorm(_NormBase):
         features (K, num_features) -> the same.
 
     Example:
+        >>> import torch
+        >>> from simipu.models.projection_mlp import PairBatchNorm
         >>> norm = PairBatchNorm(8)
         >>> [tuple(norm(torch.randn(num_rows, 8)).shape) for num_rows in (5, 1, 0)]
         [(5, 8), (1, 8), (0, 8)]
@@ -91,8 +91,7 @@ class ProjectionMLP(BaseModule):
         init_cfg: Initialisation; by default that of the layers themselves.
 
     Shapes:
-        features (K, in_channels) -> embeddings (K, out_channels); maps (B, in_channels, h, w), of which K rows
-        are sampled, as well.
+        features (K, in_channels) -> embeddings (K, out_channels).
     """
 
     def __init__(self,
@@ -114,25 +113,12 @@ class ProjectionMLP(BaseModule):
             for width, next_width in zip(widths[:-1], widths[1:]))
         self.activation = nn.ReLU()
 
-    def forward(self, features: Tensor, sample: Callable[[Tensor], Tensor] | None = None) -> Tensor:
-        """Embeddings of ``features``, or of the rows that ``sample`` interpolates from feature maps.
-
-        Interpolation commutes with a linear layer where its weights sum to one. So the first layer
-        sees each cell of the maps once, not each pixel that is sampled.
-
-        Args:
-            features: (K, in_channels), or with ``sample`` maps (B, in_channels, h, w).
-            sample: Function from maps (B, C, h, w) to (K, C), see :func:`sample_features`.
-        """
-        rows = features if sample is None else features.movedim(1, -1)
-        if rows.ndim != (2 if sample is None else 4) or rows.shape[-1] != self.in_channels:
-            raise ConfigError(
-                f'ProjectionMLP expects features (K, {self.in_channels}) or maps '
-                f'(B, {self.in_channels}, h, w), got {tuple(features.shape)}; '
-                'set its in_channels to the width of the encoder that feeds it')
-        linear, norm = self.layers[0]
-        rows = linear(rows)
-        rows = norm(rows if sample is None else sample(rows.movedim(-1, 1)))
+    def forward(self, features: Tensor) -> Tensor:
+        if features.ndim != 2 or features.shape[1] != self.in_channels:
+            raise ConfigError(f'ProjectionMLP expects features (K, {self.in_channels}), got '
+                              f'{tuple(features.shape)}; set its in_channels to the width of the encoder that '
+                              'feeds it')
+        embeddings = self.layers[0](features)
         for layer in self.layers[1:]:
-            rows = layer(self.activation(rows))
-        return rows
+            embeddings = layer(self.activation(embeddings))
+        return embeddings

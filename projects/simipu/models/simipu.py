@@ -1,6 +1,5 @@
 """SimIPU: a camera backbone learns space from the LiDAR that drives beside it."""
 from collections.abc import Sequence
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -189,8 +188,8 @@ class SimIPU(BaseModel):
                          cell=feature_cell(pairs, feature_map, input_shape))
             if momentum_features is not None:
                 place['momentum_keys'] = self.momentum_keys.project(number, momentum_features)
-            sample = partial(features_at_pixels, pairs, input_shape=input_shape)
-            losses = head.loss(feature_map, pairs.point_features, sample=sample, **place)
+            pixel_features = features_at_pixels(pairs, feature_map, input_shape)
+            losses = head.loss(pixel_features, pairs.point_features, **place)
             results.update({f'{key}_{name}': value for key, value in losses.items()})
         return results
 

@@ -37,6 +37,13 @@ def ball_query(min_radius: float, max_radius: float, num_samples: int, points: T
 
     Raises:
         ValueError: on CPU, if a coordinate of ``points`` is NaN or infinite.
+
+    Example:
+        >>> import torch
+        >>> from simipu.ops import ball_query
+        >>> cloud = torch.tensor([[[0., 0, 0], [1, 0, 0], [9, 0, 0]]])
+        >>> ball_query(0.0, 2.0, 2, cloud, cloud).tolist()
+        [[[0, 1], [0, 1], [2, 2]]]
     """
     return multi_ball_query([(min_radius, max_radius)], [num_samples], points, centers)[0]
 

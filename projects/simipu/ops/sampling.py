@@ -30,6 +30,13 @@ def furthest_point_sample(points: Tensor, num_points: int) -> Tensor:
 
     Returns:
         Tensor: (B, M) long, rows of ``points``.
+
+    Example:
+        >>> import torch
+        >>> from simipu.ops import furthest_point_sample
+        >>> cloud = torch.tensor([[[0., 0, 0], [1, 0, 0], [9, 0, 0], [5, 0, 0]]])
+        >>> furthest_point_sample(cloud, 3).tolist()
+        [[0, 2, 3]]
     """
     points = at_least_float32(points).contiguous()
     if points.device.type == 'cpu':

@@ -105,6 +105,15 @@ class InfoNCELoss(nn.Module):
 
     Every accuracy counts a tie with the positive as a mistake, so that a collapsed encoder, to which
     all keys are equal, scores 0 and not 100.
+
+    Example:
+        >>> import torch
+        >>> from simipu.models.losses import InfoNCELoss
+        >>> pixels, points = torch.eye(4, requires_grad=True), torch.eye(4)
+        >>> result = InfoNCELoss(temperature=0.1)(pixels, points)
+        >>> result.loss.backward()
+        >>> result.top_k_accuracy(1).item()
+        100.0
     """
 
     def __init__(self,

@@ -24,7 +24,7 @@ class PointNet2Encoder(PointNet2SAMSG):
         in_channels (int): channels of a point, 3 + D.
         num_points (Sequence): points each level samples; a tuple gives one number per entry of its
             ``fps_mods``. 'FS' doubles its number.
-        radii (Sequence[tuple]): ball radii of each level, in metres.
+        radii (Sequence[tuple]): ball radii of each level, in metres; a ball leaves out the next smaller one.
         num_samples (Sequence[tuple]): members of each ball.
         sa_channels (Sequence[tuple[tuple]]): widths of the shared MLP of each ball.
         aggregation_channels (Sequence[int], optional): width of the 1x1 convolution that joins the
@@ -32,11 +32,8 @@ class PointNet2Encoder(PointNet2SAMSG):
         fps_mods (Sequence): sampling methods of each level: 'D-FPS', 'F-FPS', 'FS', or a tuple.
         fps_sample_range_lists (Sequence): the range of rows of each method, see
             :func:`simipu.ops.sample_points`.
-        dilated_group (bool): whether a ball leaves out the next smaller one's.
         norm_cfg (dict): batch normalisation of the shared MLPs.
         use_xyz (bool): whether the shared MLPs see a point's offset from the centre.
-        normalize_xyz (bool): whether that offset is divided by the ball's radius.
-        pool_mod (str): 'max' or 'avg'.
         init_cfg (dict, optional): initialisation.
 
     Raises:
@@ -55,11 +52,8 @@ class PointNet2Encoder(PointNet2SAMSG):
                  aggregation_channels: Sequence[int] | None = (128, 256, 1024),
                  fps_mods: Sequence = ('D-FPS', 'FS', ('F-FPS', 'D-FPS')),
                  fps_sample_range_lists: Sequence = (-1, -1, (512, -1)),
-                 dilated_group: bool = True,
                  norm_cfg: dict = dict(type='BN2d', eps=1e-3, momentum=0.1),
                  use_xyz: bool = False,
-                 normalize_xyz: bool = False,
-                 pool_mod: str = 'max',
                  init_cfg: dict | None = None) -> None:
         if in_channels == 3 and not use_xyz:
             raise ConfigError('points of 3 channels have no features: set use_xyz=True or give the '
@@ -74,11 +68,10 @@ class PointNet2Encoder(PointNet2SAMSG):
             aggregation_channels=aggregation_channels,
             fps_mods=fps_mods,
             fps_sample_range_lists=fps_sample_range_lists,
-            dilated_group=(dilated_group, ) * num_levels,
+            dilated_group=(True, ) * num_levels,
             out_indices=(num_levels - 1, ),
             norm_cfg=norm_cfg,
-            sa_cfg=dict(type='PortableSAModuleMSG', pool_mod=pool_mod, use_xyz=use_xyz,
-                        normalize_xyz=normalize_xyz),
+            sa_cfg=dict(type='PortableSAModuleMSG', use_xyz=use_xyz),
             init_cfg=init_cfg)
         self.in_channels = in_channels
         last = self.aggregation_mlps[-1]

@@ -1,4 +1,5 @@
 """PointNet++ set abstraction that runs on every device and does no arithmetic twice."""
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -41,19 +42,24 @@ class PortableSAModuleMSG(PointSAModuleMSG):
     Batch normalisation weights each row by the number of its copies, so statistics, outputs and
     gradients equal the original's up to rounding.
 
-    Args: those of ``PointSAModuleMSG``; ``num_point`` is required and ``norm_cfg`` must be a batch
-    normalisation ('BN2d' or 'SyncBN').
+    Args: those of ``PointSAModuleMSG`` but ``pool_mod`` and ``normalize_xyz``: pools by the maximum, and
+    offsets are in metres. ``num_point`` is required and ``norm_cfg`` must be a batch normalisation ('BN2d' or
+    'SyncBN').
 
     Raises:
         ValueError: ``num_point`` is None.
         TypeError: ``norm_cfg`` is not a batch normalisation.
     """
 
-    def __init__(self, num_point: int, *args, **kwargs) -> None:
+    def __init__(self, num_point: int, radii: Sequence[float], sample_nums: Sequence[int],
+                 mlp_channels: Sequence[Sequence[int]], fps_mod: Sequence[str] = ('D-FPS', ),
+                 fps_sample_range_list: Sequence[int] = (-1, ), dilated_group: bool = False,
+                 norm_cfg: dict = dict(type='BN2d'), use_xyz: bool = True, bias: bool | str = 'auto') -> None:
         if num_point is None:
             raise ConfigError('PortableSAModuleMSG needs num_point: grouping all points into one '
                              'group is not supported')
-        super().__init__(num_point, *args, **kwargs)
+        super().__init__(num_point, radii, sample_nums, mlp_channels, fps_mod, fps_sample_range_list,
+                         dilated_group, norm_cfg, use_xyz, bias=bias)
         for mlp in self.mlps:
             for layer in mlp:
                 if not (layer.with_norm and isinstance(layer.norm, _BatchNorm)):
@@ -82,7 +88,7 @@ class PortableSAModuleMSG(PointSAModuleMSG):
         pooled = []
         for grouper, mlp, rows in zip(self.groupers, self.mlps, grouped_rows):
             abstract = self._abstract_pairs if grouper.use_xyz else self._abstract_points
-            values = abstract(grouper, mlp, _flat_rows(rows, points_xyz.shape[1]),
+            values = abstract(mlp, _flat_rows(rows, points_xyz.shape[1]),
                               points_xyz.flatten(0, 1), centers.flatten(0, 1), flat_features)
             pooled.append(values.unflatten(0, rows.shape[:2]))
         # Transposed only in name: the next level and the aggregation work on rows again.
@@ -98,29 +104,24 @@ class PortableSAModuleMSG(PointSAModuleMSG):
                                     self.fps_sample_range_list)
         return gather_points(points_xyz.transpose(1, 2), indices).transpose(1, 2), indices
 
-    def _abstract_points(self, grouper: nn.Module, mlp: nn.Sequential, groups: Tensor,
-                         xyz: Tensor, centers: Tensor, features: Tensor | None) -> Tensor:
+    def _abstract_points(self, mlp: nn.Sequential, groups: Tensor, xyz: Tensor, centers: Tensor,
+                         features: Tensor | None) -> Tensor:
         """Pooled features where the shared MLP sees features only: one row per source point."""
         weights = torch.bincount(groups.flatten(), minlength=len(xyz))
         conv = mlp[0].conv
         first = linear(features, conv.weight.flatten(1), conv.bias)
-        return self._pool(_shared_mlp(mlp, first, weights), groups)
+        return gather_max(_shared_mlp(mlp, first, weights), groups)
 
-    def _abstract_pairs(self, grouper: nn.Module, mlp: nn.Sequential, groups: Tensor,
-                        xyz: Tensor, centers: Tensor, features: Tensor | None) -> Tensor:
+    def _abstract_pairs(self, mlp: nn.Sequential, groups: Tensor, xyz: Tensor, centers: Tensor,
+                        features: Tensor | None) -> Tensor:
         """Pooled features where the shared MLP also sees offsets: one row per pair."""
         pairs = _distinct_pairs(groups)
         offsets = xyz[pairs.points] - centers[pairs.centers]
-        if grouper.normalize_xyz:
-            offsets = offsets / grouper.max_radius
         weight, bias = mlp[0].conv.weight.flatten(1), mlp[0].conv.bias
         first = linear(offsets, weight[:, :3], bias)
         if features is not None:
             first = first + linear(features, weight[:, 3:])[pairs.points]
-        return self._pool(_shared_mlp(mlp, first, pairs.weights), pairs.groups)
-
-    def _pool(self, values: Tensor, groups: Tensor) -> Tensor:
-        return gather_max(values, groups) if self.pool_mod == 'max' else values[groups].mean(1)
+        return gather_max(_shared_mlp(mlp, first, pairs.weights), pairs.groups)
 
 
 def _flat_rows(rows: Tensor, num_points: int) -> Tensor:
