@@ -19,7 +19,7 @@ print(furthest_point_sample(torch.tensor([[[0., 0, 0], [1, 0, 0], [5, 0, 0]]]), 
 
 def test_package_works_where_nothing_can_be_written(tmp_path):
     copy = tmp_path / 'simipu'
-    shutil.copytree(Path(simipu.__file__).parent, copy, ignore=shutil.ignore_patterns('__pycache__'))
+    shutil.copytree(Path(simipu.__file__).parent, copy, ignore=shutil.ignore_patterns('__pycache__', '.mim'))
     for folder in [copy, *(path for path in copy.rglob('*') if path.is_dir())]:
         (folder / '__pycache__').touch()  # no folder of this name can be made, not even by root
     environment = {key: value for key, value in os.environ.items()

@@ -19,16 +19,14 @@ class PairedDataPreprocessor(BaseDataPreprocessor):
         pad_size_divisor: Images are padded (zeros, after normalising; right and bottom only, so
             that pixel coordinates stay) to the largest of the batch, rounded up to a multiple of
             this.
-        non_blocking: Copy to the device asynchronously.
     """
 
     def __init__(self,
                  mean: Sequence[float] = (123.675, 116.28, 103.53),
                  std: Sequence[float] = (58.395, 57.12, 57.375),
                  bgr_to_rgb: bool = True,
-                 pad_size_divisor: int = 32,
-                 non_blocking: bool = False) -> None:
-        super().__init__(non_blocking=non_blocking)
+                 pad_size_divisor: int = 32) -> None:
+        super().__init__()
         self.bgr_to_rgb = bgr_to_rgb
         self.pad_size_divisor = pad_size_divisor
         self.register_buffer('mean', torch.tensor(mean).view(3, 1, 1), persistent=False)

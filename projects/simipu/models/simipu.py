@@ -60,8 +60,8 @@ class SimIPU(BaseModel):
         img_level: Which of the feature maps that the backbone (or neck) returns is contrasted. A
             list contrasts several, each by a head of its own, and sums the losses, whose names then
             end in the level; validation looks at the last. Let the backbone return no deeper map:
-            its weights would not be used, which several processes refuse unless the config has
-            ``find_unused_parameters=True``.
+            its weights would get no gradient, for which ``DistributedDataParallel`` raises an error unless
+            the config has ``find_unused_parameters=True``.
         key_momentum: If given, pixels look for keys of a moving average of point encoder and key
             projector (:class:`MomentumKeys`), which so much of the trained weights enters in each
             step, such as 0.01. It goes well with the ``queue_size`` of ``inter_head``, whose keys it

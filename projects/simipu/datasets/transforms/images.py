@@ -57,18 +57,15 @@ class ResizeImages(_ImageTransform):
         keep_ratio: Keep the aspect ratio; the image then is as large as fits into the size.
         share_in_batch: Whether the frames of a batch share their scale; the original draws one for each.
             A frame that is loaded alone, by a plain index, has its own.
-        interpolation: Of :func:`mmcv.imresize`.
     """
 
     def __init__(self,
                  scale: Size | Sequence[Size],
                  keep_ratio: bool = True,
-                 share_in_batch: bool = True,
-                 interpolation: str = 'bilinear') -> None:
+                 share_in_batch: bool = True) -> None:
         self.scale = np.broadcast_to(scale, (2, 2)).tolist()
         self.keep_ratio = keep_ratio
         self.share_in_batch = share_in_batch
-        self.interpolation = interpolation
 
     def draw_parameters(self, results: dict) -> Size:
         index = results.get('sample_idx')
@@ -86,7 +83,7 @@ class ResizeImages(_ImageTransform):
             if self.keep_ratio else parameters
         # By the sizes, not by the wanted factor: they are rounded to whole pixels.
         matrix = resize_matrix(size[0] / width, size[1] / height)
-        return mmcv.imresize(image, size, interpolation=self.interpolation), matrix
+        return mmcv.imresize(image, size), matrix
 
 
 def _as_scale(box: Size, size: Size) -> float:
