@@ -1,4 +1,4 @@
-"""No optimizer step for what a batch says nothing about."""
+"""No optimizer step for the modules that a batch without pairs cannot teach."""
 from collections.abc import Sequence
 
 from mmdet3d.registry import HOOKS
@@ -13,7 +13,7 @@ _SKIPPED = 'skipped_steps'
 
 @HOOKS.register_module()
 class SkipEmptyBatchHook(Hook):
-    """Leaves those modules alone that a batch gave gradients of zero, as one without visible point does.
+    """Leaves the modules alone whose gradients are all zero, as where a batch has no visible point.
 
     Where no point is visible in any image, in any process, ``loss_inter`` has no pair: the image backbone
     and the inter-modal head get gradients of zero, yet momentum and weight decay would still move their

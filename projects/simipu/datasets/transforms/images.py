@@ -48,8 +48,8 @@ class _ImageTransform(BaseTransform):
 class ResizeImages(_ImageTransform):
     """Resize all images of a frame, with one random scale for all of them.
 
-    In training the frames of a batch share it, in all processes: padding to the largest of a batch would
-    otherwise be up to half of what the backbone sees, and processes would wait for each other.
+    In training the frames of a batch share it, in all processes: otherwise two fifths of what the backbone
+    sees would be padding to the largest of the batch, and processes would wait for each other.
 
     Args:
         scale: (width, height), or a pair of them between which a size is drawn uniformly, as in
