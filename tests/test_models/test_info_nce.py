@@ -216,11 +216,12 @@ def run_norm_in_half_precision(rank):
 
 
 def run_gather_beside_another_use(rank):
-    """Gradient of a tensor to which autograd hands the very gradient that the gathered rows get."""
+    """Gradients where autograd hands the same tensor to the gathered rows first and to others then."""
     rows = torch.ones(2, 3, requires_grad=True)
-    beside = torch.ones(4, 3, requires_grad=True)
-    (gather_rows(rows, [2, 2]) + beside).sum().backward()
-    return beside.grad, rows.grad
+    leaf = torch.ones(4, 3, requires_grad=True)
+    beside = leaf * 1
+    ((gather_rows(rows, [2, 2]) + beside) * torch.ones(4, 3)).sum().backward()
+    return leaf.grad, rows.grad
 
 
 def worker(rank, folder):
