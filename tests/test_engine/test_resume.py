@@ -26,7 +26,7 @@ class RandomData(Dataset):
         RandomData.batch_seeds.append(getattr(index, 'batch_seed', None))
         with sample_seed(index):
             noise = [random.random(), np.random.rand(), torch.rand(()).item()]
-        return dict(x=torch.tensor([*noise, float(index)]))
+        return dict(x=torch.tensor([*noise, float(index) + getattr(index, 'batch_seed', 0) / 2**32]))
 
 
 class RandomModel(BaseModel):

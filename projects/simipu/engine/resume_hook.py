@@ -58,6 +58,10 @@ class ResumeHook(Hook):
         self._drawn = 0
         if loop.iter > 0:
             self._go_on(runner, by_iteration)
+        if by_iteration:
+            # Anew, as workers began to load when the loop was built, before all this was known. The loop draws
+            # and drops one batch for every iteration done; these cost nothing.
+            loop.dataloader_iterator = chain(repeat(None, loop.iter), loop.dataloader)
 
     def _go_on(self, runner: Runner, by_iteration: bool) -> None:
         loop, loader = runner.train_loop, runner.train_dataloader
@@ -69,8 +73,6 @@ class ResumeHook(Hook):
         self._drawn = skipped * sampler.world_size
         sampler.skip(skipped)
         if by_iteration:
-            # The loop draws and drops one batch for every iteration done; these cost nothing.
-            loop.dataloader_iterator = chain(repeat(None, loop.iter), loader)
             return
         left_of_epoch = _num_batches(loader, max(0, len(sampler) - skipped))
         later_epochs = loop.max_epochs - loop.epoch - 1
