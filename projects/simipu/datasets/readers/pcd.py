@@ -4,9 +4,9 @@ No well-kept library reads all that is met: fields with several values in compre
 without COUNT or POINTS.
 """
 import numpy as np
-from numba import njit
 
 from ...errors import DataError
+from ...jit import njit
 
 _TYPES = {'F': 'f', 'U': 'u', 'I': 'i'}
 
@@ -89,7 +89,7 @@ def _squeeze(values: np.ndarray, count: int) -> np.ndarray:
     return values[:, 0] if count == 1 else values
 
 
-@njit(cache=True)
+@njit
 def _decompress_lzf(packed: np.ndarray, out: np.ndarray) -> int:
     """Fill ``out``; returns how many bytes there were, or -1 if they do not fit."""
     i = o = 0
