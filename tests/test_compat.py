@@ -153,7 +153,7 @@ def test_amp_on_cpu_computes_in_bfloat16():
     assert layer.weight.dtype == torch.float32
 
 
-@pytest.mark.parametrize('code, quiet', [('import spconv.pytorch', False), ('import simipu', True)])
+@pytest.mark.parametrize('code, quiet', [('import spconv.pytorch', False), ('import simipu, spconv.pytorch', True)])
 def test_spconv_warns_and_is_silenced(code, quiet):
     pytest.importorskip('spconv')
     result = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
@@ -188,3 +188,22 @@ def test_np_long_is_there_inside_and_gone_after_an_error():
         assert np.long is np.int64
         raise KeyError
     assert not hasattr(np, 'long')
+
+
+BASE = "_base_ = 'simipu::simipu_synthetic.py'\nrandomness = dict(seed=7)\n"
+
+
+def test_own_configs_are_found_by_name(tmp_path):
+    (tmp_path / 'mine.py').write_text(BASE)
+    cfg = Config.fromfile(tmp_path / 'mine.py')
+    assert cfg.model.type == 'SimIPU' and cfg.randomness.seed == 7
+    assert '_scope_' not in cfg.pretty_text
+    other = Config.fromfile(compat.OWN_CONFIGS / 'simipu_synthetic.py')
+    assert cfg.model == other.model and cfg.train_dataloader == other.train_dataloader
+
+
+def test_fault_mmengine_does_not_find_our_configs(tmp_path):
+    (tmp_path / 'mine.py').write_text(BASE)
+    code = f'from mmengine.config import Config; Config.fromfile({str(tmp_path / "mine.py")!r})'
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
+    assert done.returncode == 1 and 'please specify the package name' in done.stderr

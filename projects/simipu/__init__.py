@@ -7,9 +7,10 @@ from . import compat  # noqa: E402
 
 compat.silence_spconv()
 compat.allow_training_checkpoints()
-compat.read_kitti_frames_without_objects()
 compat.find_own_bases()
 
-from . import datasets, engine, evaluation, models, ops  # noqa: E402,F401  (registers every type)
+from . import engine  # noqa: E402,F401  (registers its types)
+
+compat.register_on_first_use()
 
 __version__ = '0.1.0'

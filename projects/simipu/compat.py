@@ -6,13 +6,14 @@ library is mended and the workaround can go.
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
 import torch
-from mmdet3d.registry import OPTIM_WRAPPERS
+from mmdet3d import registry as registries
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.dist import is_distributed
@@ -23,6 +24,22 @@ from torch import nn
 from .errors import ConfigError
 
 OWN_CONFIGS = Path(__file__).parent / '.mim' / 'configs'
+
+
+def register_on_first_use() -> None:
+    """Have mmdet3d's registries import our types with their own, when they are first asked for one.
+
+    ``mmdet3d.models`` and ``mmdet3d.datasets``, which our types derive from, import every detector of mmdet
+    and mmdet3d, matplotlib and spconv, which takes seconds. Since mmengine 0.8 a registry has a list of modules
+    to import on first use, but a registry of another package can be given more of them only by a private name.
+    """
+    for registry, module in ((registries.MODELS, 'models'), (registries.DATASETS, 'datasets'),
+                             (registries.TRANSFORMS, 'datasets'), (registries.METRICS, 'evaluation')):
+        module = f'{__package__}.{module}'
+        if registry._imported:
+            import_module(module)
+        else:
+            registry._locations.append(module)
 
 
 def silence_spconv() -> None:
@@ -137,7 +154,7 @@ def use_cpu_model_wrapper(cfg: Config) -> None:
     cfg.model_wrapper_cfg = dict(wrapper, **cfg.get('model_wrapper_cfg', {}), device_ids=None)
 
 
-@OPTIM_WRAPPERS.register_module()
+@registries.OPTIM_WRAPPERS.register_module()
 class CPUAmpOptimWrapper(OptimWrapper):
     """Mixed precision in bfloat16 on the CPU, where gradients need no scaling.
 

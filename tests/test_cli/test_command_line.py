@@ -3,6 +3,7 @@ import os
 import runpy
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -22,16 +23,21 @@ def shown_help(capsys, run, *arguments) -> str:
 
 def test_help_lists_every_command(capsys):
     words = ' '.join(shown_help(capsys, cli.main, ['--help']).split())
-    for name, module in cli.COMMANDS.items():
-        summary = module.__doc__.split('\n')[0].rstrip('.')
+    for name, summary in cli.COMMANDS.items():
         assert f' {name} {summary}' in words
+
+
+def test_every_module_is_a_command():
+    modules = {path.stem for path in Path(cli.__file__).parent.glob('*.py')} - {'__init__'}
+    assert modules == {name.replace('-', '_') for name in cli.COMMANDS}
 
 
 @pytest.mark.parametrize('name', cli.COMMANDS)
 def test_help_of_a_command_has_examples_and_flags(name, capsys):
     text = shown_help(capsys, cli.main, [name, '--help'])
     assert text.startswith(f'usage: simipu {name} ')
-    assert cli.COMMANDS[name].__doc__.split('\n')[0] in text
+    module = import_module(f'simipu.cli.{name.replace("-", "_")}')
+    assert module.__doc__.split('\n')[0] in text
     assert '%(prog)s' not in text and '\npositional arguments:' in text
 
 
@@ -54,3 +60,27 @@ def test_package_runs_as_a_module():
     done = subprocess.run([sys.executable, '-m', 'simipu', 'train', 'missing.py'], capture_output=True, text=True,
                           env=dict(os.environ, PYTHONPATH=str(Path(simipu.__file__).parents[1])))
     assert done.returncode == 1 and done.stderr.splitlines()[-1].startswith('error: no config file missing.py')
+
+
+def test_importing_the_package_is_cheap():
+    """Libraries that take seconds to import are imported where something of them is used."""
+    code = ("import simipu.cli, sys; print({'matplotlib', 'nuscenes', 'spconv', 'mmdet.models', 'mmdet3d.models', "
+            "'numba'} & set(sys.modules))")
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True,
+                          env=dict(os.environ, PYTHONPATH=str(Path(simipu.__file__).parents[1])))
+    assert done.stdout == 'set()\n', done.stderr
+
+
+def test_types_are_registered_when_a_registry_is_first_asked():
+    """Also where mmdet3d's registries were used before this package is imported."""
+    code = """
+from mmdet3d.registry import DATASETS, HOOKS, METRICS, MODELS, TRANSFORMS
+assert MODELS.get('PointNet2SAMSG')
+import simipu
+for registry, name in ((MODELS, 'SimIPU'), (DATASETS, 'PairedDataset'), (TRANSFORMS, 'PackPairedInputs'),
+                       (METRICS, 'DepthProbeMetric'), (HOOKS, 'ResumeHook')):
+    assert registry.get(name).__module__.startswith('simipu.'), name
+"""
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True,
+                          env=dict(os.environ, PYTHONPATH=str(Path(simipu.__file__).parents[1])))
+    assert done.returncode == 0, done.stderr

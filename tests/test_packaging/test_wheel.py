@@ -10,11 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from simipu.datasets.converters import create_kitti_infos
+from simipu.scenes import generate_dataset
+
 PROJECT = Path(__file__).resolve().parents[2]
 SMALL = '''
 _base_ = 'simipu::simipu_synthetic.py'
 train_dataloader = dict(batch_size=2, num_workers=0, persistent_workers=False)
-train_cfg = dict(max_iters=2, val_interval=100)
+train_cfg = dict(max_iters=2)
 default_hooks = dict(logger=dict(interval=1), checkpoint=dict(interval=2))
 '''
 
@@ -60,18 +63,19 @@ def test_wheel_holds_configs_tools_and_metadata(wheel):
     assert {name for name in names if name.endswith('.py') and '.mim' not in name} == {
         f'simipu/{name}' for name in files_below(PROJECT / 'projects/simipu')
         if name.endswith('.py') and '.mim' not in name}
-    assert names >= {'simipu/py.typed', 'simipu/.mim/tools/train.py', 'simipu/.mim/model-index.yml'}
+    assert names >= {'simipu/py.typed', 'simipu/.mim/tools/train.py'}
+    assert ('simipu/.mim/model-index.yml' in names) == (PROJECT / 'model-index.yml').is_file()
     assert any(name.endswith('LICENSE') for name in names)
     assert not any('__pycache__' in name or name.endswith('.sh') for name in names)
 
 
 def test_installed_wheel_trains_from_another_folder(python, tmp_path):
-    script = next(python.parents[1].glob('lib/*/site-packages/bin/simipu'))
-    run(python, script, 'create-data', 'synthetic', '--out-dir', 'data', '--num-frames', 5, '--image-size', 96, 32,
-        '--num-workers', 1, cwd=tmp_path)
+    generate_dataset(tmp_path / 'data', 6, seed=0, image_size=(96, 32), num_workers=1, val_fraction=0.34)
+    create_kitti_infos(tmp_path / 'data', tmp_path / 'data', num_workers=1)
     (tmp_path / 'mine.py').write_text(SMALL)
+    script = next(python.parents[1].glob('lib/*/site-packages/bin/simipu'))
+    where = run(python, '-c', 'from importlib.util import find_spec; print(find_spec("simipu").origin)', cwd=tmp_path)
+    assert where.startswith(str(python.parents[1]))
     output = run(python, script, 'train', 'mine.py', '--data-root', 'data', cwd=tmp_path)
     assert 'Iter(train) [2/2]' in output
     assert (tmp_path / 'work_dirs/mine/iter_2.pth').is_file()
-    where = run(python, '-c', 'import simipu; print(simipu.__file__)', cwd=tmp_path)
-    assert where.startswith(str(python.parents[1]))

@@ -6,27 +6,23 @@ Every command is a module here: its docstring is the help, ``add_arguments(parse
 import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Sequence
+from importlib import import_module
 
 from .. import __doc__ as DESCRIPTION
 from ..engine import launch
-from . import (
-    browse,
-    check_dataset,
-    compare,
-    convert,
-    create_data,
-    export,
-    test,
-    train,
-    transfer,
-    verify,
-    visualize,
-)
 
 COMMANDS = {
-    'create-data': create_data, 'check-dataset': check_dataset, 'browse': browse, 'train': train, 'test': test,
-    'visualize': visualize, 'export': export, 'verify': verify, 'convert': convert, 'transfer': transfer,
-    'compare': compare,
+    'create-data': 'write the info files of a data set, or generate one',
+    'check-dataset': 'check files, sizes, time stamps and calibration of a data set',
+    'browse': 'draw frames as the model will see them',
+    'train': 'train what a config describes',
+    'test': 'evaluate a checkpoint',
+    'compare': 'print the metrics of two evaluations side by side',
+    'visualize': 'draw what a checkpoint has learnt, or the curves of a training',
+    'export': 'write the image backbone of a checkpoint as a file that any detector loads',
+    'verify': 'report which tensors of a detector a file of weights fills',
+    'convert': 'convert weights to the layouts of other libraries',
+    'transfer': 'measure how well depth can be read from frozen and fine-tuned backbones',
 }
 
 
@@ -36,20 +32,22 @@ def main(argv: Sequence[str] | None = None) -> None:
     Args:
         argv: The name of a command and its arguments; those of the program by default.
     """
-    args = build_parser().parse_args(argv)
-    status = launch.run(lambda: args.main(args))
+    argv = sys.argv[1:] if argv is None else argv
+    name = _parser().parse_args(argv[:1]).command
+    command = import_module(f'.{name.replace("-", "_")}', __package__)  # alone, since some take seconds to import
+    parser = ArgumentParser(prog=f'simipu {name}', description=command.__doc__,
+                            formatter_class=RawDescriptionHelpFormatter)
+    command.add_arguments(parser)
+    args = parser.parse_args(argv[1:])
+    status = launch.run(lambda: command.main(args))
     if status:
         sys.exit(status)
 
 
-def build_parser() -> ArgumentParser:
-    """The parser of all commands; ``main`` in its result is the function of the command."""
-    parser = ArgumentParser(prog='simipu', description=DESCRIPTION)
-    commands = parser.add_subparsers(title='commands', metavar='COMMAND', required=True)
-    for name, module in COMMANDS.items():
-        help_line = module.__doc__.split('\n')[0].rstrip('.')
-        command = commands.add_parser(name, help=help_line, description=module.__doc__,
-                                      formatter_class=RawDescriptionHelpFormatter)
-        module.add_arguments(command)
-        command.set_defaults(main=module.main)
+def _parser() -> ArgumentParser:
+    commands = '\n'.join(f'  {name:14} {summary}' for name, summary in COMMANDS.items())
+    parser = ArgumentParser(prog='simipu', usage='simipu COMMAND [arguments]', description=DESCRIPTION,
+                            epilog=f'commands:\n{commands}\n\nsimipu COMMAND --help shows the arguments of a command.',
+                            formatter_class=RawDescriptionHelpFormatter)
+    parser.add_argument('command', choices=COMMANDS, metavar='COMMAND', help='one of the commands below')
     return parser

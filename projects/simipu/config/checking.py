@@ -9,7 +9,6 @@ from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 from mmdet3d import registry as registries
-from mmdet3d.models.layers.pointnet_modules.builder import SA_MODULES
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.registry import FUNCTIONS, DefaultScope, Registry
@@ -21,7 +20,7 @@ from .values import wrong_settings, wrong_types
 
 # What a dict with ``type`` may stand for, by its place in the config.
 _SECTIONS = dict(
-    model=(registries.MODELS, registries.TASK_UTILS, registries.WEIGHT_INITIALIZERS, SA_MODULES),
+    model=(registries.MODELS, registries.TASK_UTILS, registries.WEIGHT_INITIALIZERS),
     train_dataloader=(registries.DATASETS, registries.TRANSFORMS, registries.DATA_SAMPLERS,
                       FUNCTIONS),
     optim_wrapper=(registries.OPTIM_WRAPPERS, registries.OPTIMIZERS),
@@ -72,11 +71,19 @@ def check_config(cfg: Config) -> None:
     """
     problems = misspelt_keys(list(cfg)) + list(wrong_settings(cfg))
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmengine')):
-        problems += [problem for section, allowed in _SECTIONS.items() if section in cfg
+        problems += [problem for section in _SECTIONS if section in cfg
                      for entry in _entries(cfg[section], section)
-                     for problem in _problems(entry, allowed)]
+                     for problem in _problems(entry, _allowed(section))]
     if problems:
         raise ConfigError('\n'.join(problems))
+
+
+def _allowed(section: str) -> tuple[Registry, ...]:
+    """What a dict with ``type`` may stand for in a section of the config."""
+    if section != 'model':
+        return _SECTIONS[section]
+    from mmdet3d.models.layers.pointnet_modules.builder import SA_MODULES  # here, as importing it takes seconds
+    return *_SECTIONS[section], SA_MODULES
 
 
 def check_device(cfg: Config, *sections: str) -> None:
