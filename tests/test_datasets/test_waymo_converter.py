@@ -181,3 +181,59 @@ def test_frame_unknown_to_mmdet3ds_infos_and_unknown_camera(waymo_1_4, tmp_path)
                 waymo_1_4 / 'training/velodyne/0002000.bin')
     with pytest.raises(DataError, match='waymo_infos_train.pkl has no frame 0002000'):
         create_waymo_infos(waymo_1_4, tmp_path)
+
+
+def test_only_the_chosen_cameras_are_needed(waymo, tmp_path):
+    """And hidden files, as macOS leaves them, are no frames."""
+    expected = frames_of(create_waymo_infos(waymo, tmp_path, ['CAM_FRONT'])[0])
+    for number in range(1, 5):
+        shutil.rmtree(waymo / f'training/image_{number}')
+    for path in (waymo / 'training/calib').iterdir():
+        path.write_bytes('\r\n'.join(line for line in path.read_text().splitlines() if line.startswith((
+            'P0', 'R0', 'Tr_velo_to_cam_0'))).encode('utf-8-sig'))
+    for folder in ('velodyne', 'image_0', 'calib', 'timestamp'):
+        for name in ('._0000000.bin', '._0000000.jpg', '.DS_Store', '._0000000.txt'):
+            (waymo / 'training' / folder / name).write_bytes(b'\0\5\x16\7')
+    assert frames_of(create_waymo_infos(waymo, tmp_path, ['CAM_FRONT'])[0]) == expected
+
+
+def test_time_stamp_that_is_no_number(waymo, tmp_path):
+    (waymo / 'training/timestamp/0001000.txt').write_text('noon')
+    with pytest.raises(DataError, match='timestamp/0001000.txt: expected a time stamp in microseconds, found "noon"'):
+        create_waymo_infos(waymo, tmp_path)
+
+
+def first_frame(infos: dict) -> dict:
+    return infos['data_list'][0]
+
+
+@pytest.mark.parametrize('spoil, message', [
+    (lambda infos: infos.pop('data_list'), r'expected the field data_list \(list\), found metainfo'),
+    (lambda infos: infos.update(data_list={}), r'expected the field data_list \(list\), found data_list = {}'),
+    (lambda infos: first_frame(infos).pop('lidar_points'), r'data_list\[0\]: expected the field lidar_points'),
+    (lambda infos: first_frame(infos)['lidar_points'].update(lidar_path=3), r'lidar_points: .* lidar_path = 3'),
+    (lambda infos: first_frame(infos)['images'].pop('CAM_FRONT'), '0000000: images: expected the field CAM_FRONT'),
+    (lambda infos: first_frame(infos)['images']['CAM_FRONT'].pop('cam2img'), 'CAM_FRONT: expected the field cam2img'),
+    (lambda infos: first_frame(infos)['images']['CAM_FRONT'].update(lidar2cam=[[1, 'x']]), 'CAM_FRONT.lidar2cam is no'),
+])
+def test_faulty_info_files_of_mmdet3d(spoil, message, waymo_1_4, tmp_path):
+    infos = mmengine.load(waymo_1_4 / 'waymo_infos_train.pkl')
+    spoil(infos)
+    mmengine.dump(infos, waymo_1_4 / 'waymo_infos_train.pkl')
+    with pytest.raises(DataError, match=f'waymo_infos.*{message}') as error:
+        create_waymo_infos(waymo_1_4, tmp_path, num_workers=1)
+    assert '\n' not in str(error.value).removesuffix('\nRestore the original calibration')
+
+
+def test_info_file_that_is_cut_short(waymo_1_4, tmp_path):
+    path = waymo_1_4 / 'waymo_infos_train.pkl'
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(DataError, match='waymo_infos_train.pkl: expected a pickle of dicts'):
+        create_waymo_infos(waymo_1_4, tmp_path)
+
+
+def test_resized_images(waymo, tmp_path):
+    for path in (waymo / 'training/image_0').iterdir():
+        cv2.imwrite(str(path), cv2.resize(cv2.imread(str(path)), None, fx=0.5, fy=0.5))
+    with pytest.raises(DataError, match='image_0/0000000.jpg: the image has another size .* about 0.5'):
+        create_waymo_infos(waymo, tmp_path)

@@ -204,6 +204,11 @@ def camera_info(img_path: str, size: dict, cam2img: np.ndarray, lidar2cam: np.nd
 def invertible_4x4(matrix: np.ndarray, name: str, path: PathLike) -> np.ndarray:
     """``matrix`` as 4x4; a DataError that names it and ``path`` if it has no inverse."""
     try:
+        matrix = np.array(matrix, float)
+    except (TypeError, ValueError):
+        raise DataError(f'{path}: {name} is no matrix of numbers: {matrix!r:.60}; restore the original '
+                        'calibration') from None
+    try:
         matrix = to_4x4(matrix, name)
         check_invertible(matrix, name)
     except ValueError as error:

@@ -28,6 +28,7 @@ from .common import (
     write_split,
 )
 from .frame_files import CLOUD_SUFFIXES, IMAGE_SUFFIXES, FrameFiles
+from .image_sizes import check_against_intrinsics
 from .text_files import read_text
 
 CAMERAS = ('CAM_FRONT', 'CAM_FRONT_LEFT', 'CAM_FRONT_RIGHT', 'CAM_SIDE_LEFT', 'CAM_SIDE_RIGHT')
@@ -131,8 +132,11 @@ def _frame_info(frame: WaymoFrame, root_path: Path, part: str) -> dict:
     if not (root_path / part / 'calib').is_dir():
         read_calibration, microseconds = _info_calibration, _info_time
     calibration = read_calibration(frame, root_path, part)
-    images = {camera: camera_info(path, image_size(root_path / path, named_by), *calibration[camera])
-              for camera, path in frame.images.items()}
+    images = {}
+    for camera, path in frame.images.items():
+        size = image_size(root_path / path, named_by)
+        check_against_intrinsics(size, calibration[camera][0], str(root_path / path), f'P{CAMERAS.index(camera)}')
+        images[camera] = camera_info(path, size, *calibration[camera])
     info = dict(sample_idx=int(frame.name), sequence=frame.name[:_SEQUENCE_DIGITS], images=images,
                 lidar_points=dict(lidar_path=lidar_path, num_pts_feats=NUM_POINT_FEATS))
     time = microseconds(frame, root_path, part)
