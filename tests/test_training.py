@@ -162,7 +162,7 @@ def test_two_processes_of_which_one_sees_no_point(data_root, tmp_path):
     done = subprocess.run(
         ['bash', str(CONFIG.parents[1] / 'tools' / 'dist_train.sh'), str(tmp_path / 'config.py'), '2'],
         env=dict(os.environ, PYTHONPATH=path, VIRTUAL_ENV=sys.prefix, PYTHONWARNINGS='ignore',
-                 PORT='29619', PATH=f'{sys.prefix}/bin:{os.environ["PATH"]}'),
+                 PATH=f'{sys.prefix}/bin:{os.environ["PATH"]}'),
         cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     first, second = (torch.load(tmp_path / f'rank{rank}.pth') for rank in (0, 1))

@@ -32,19 +32,38 @@ def read_checkpoint(path: PathLike) -> Checkpoint:
     executed.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        CheckpointError: The file is empty, is no checkpoint, or holds other Python objects.
+        CheckpointError: There is no such file; it is empty, is no checkpoint, or holds other Python objects.
     """
     path = _existing_file(path)
+    content = _load(path)
+    return Checkpoint(_state_dict_of(content, path), _meta_of(content))
+
+
+def read_training_checkpoint(path: PathLike) -> dict:
+    """All of a checkpoint that MMEngine's Runner wrote while it trained; see :func:`read_checkpoint`.
+
+    Raises:
+        CheckpointError: As :func:`read_checkpoint`, or the file holds weights only.
+    """
+    path = _existing_file(path)
+    content = _load(path)
+    _state_dict_of(content, path)
+    missing = [key for key in ('meta', 'optimizer', 'message_hub') if key not in content]
+    if missing:
+        raise CheckpointError(f'{path}: found no {" or ".join(missing)}; a training can only be resumed from a '
+                              'checkpoint of a training. To start from its weights, set load_from in the config')
+    return content
+
+
+def _load(path: Path) -> object:
     try:
-        content = torch.load(path, map_location='cpu', weights_only=True)
+        return torch.load(path, map_location='cpu', weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(_refusal(path, error)) from error
     except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
         raise CheckpointError(
             f'{path} is not a readable PyTorch checkpoint ({_first_line(error)}); expected a file '
             'written by torch.save. Was its download or copy cut short?') from error
-    return Checkpoint(_state_dict_of(content, path), _meta_of(content))
 
 
 def read_state_dict(path: PathLike) -> StateDict:

@@ -13,6 +13,7 @@ from mmengine.runner import Runner
 from .. import compat
 from ..config import check_config, read_with_overrides
 from ..errors import ConfigError, user_message
+from .latest_checkpoint import find_latest_checkpoint
 from .strict_checkpoint_hook import StrictCheckpointHook
 
 
@@ -109,16 +110,25 @@ def enable_auto_scale_lr(cfg: Config) -> None:
 
 
 def set_resume(cfg: Config, checkpoint: str) -> None:
-    """Resume from ``checkpoint``, or with ``'auto'`` from the latest one in the work folder, if any.
+    """Resume from ``checkpoint``, or with ``'auto'`` from the newest readable one in the work dir, if any.
 
     Raises:
         ConfigError: There is no such file.
+        CheckpointError: The work dir has checkpoints, and none can be read.
     """
     cfg.resume = True
-    if checkpoint == 'auto':
-        cfg.load_from = None
-    else:
+    if checkpoint != 'auto':
         set_checkpoint(cfg, checkpoint)
+        return
+    latest = find_latest_checkpoint(cfg.work_dir)
+    if latest.path is None:
+        print(f'--resume: no checkpoint in {cfg.work_dir}; training begins at the first iteration')
+        cfg.resume, cfg.load_from = False, None
+        return
+    for problem in latest.passed_over:
+        print(f'--resume: passed over: {problem}')
+    print(f'--resume: going on from {latest.path}')
+    cfg.load_from = str(latest.path)
 
 
 def set_checkpoint(cfg: Config, checkpoint: str) -> None:

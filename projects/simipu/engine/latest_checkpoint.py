@@ -1,0 +1,58 @@
+"""Finds the checkpoint from which ``--resume`` goes on."""
+import re
+import zipfile
+from pathlib import Path
+from typing import NamedTuple
+
+from ..checkpoints.reading import read_training_checkpoint
+from ..errors import CheckpointError
+
+
+class LatestCheckpoint(NamedTuple):
+    """The newest readable checkpoint of a work dir, and one sentence for each newer one that is not readable."""
+    path: Path | None
+    passed_over: list[str]
+
+
+def find_latest_checkpoint(work_dir: str | Path) -> LatestCheckpoint:
+    """Look at the checkpoints themselves, not at MMEngine's pointer ``last_checkpoint``.
+
+    The pointer holds an absolute path, which is wrong once the folder has been moved, and it may lead to a
+    checkpoint that was not written to its end.
+
+    Returns:
+        The newest of ``epoch_N.pth`` or ``iter_N.pth`` that can be read; ``path`` is None where there is none at
+        all.
+
+    Raises:
+        CheckpointError: There are checkpoints, and none can be read.
+    """
+    numbered = {path: re.fullmatch(r'(?:epoch|iter)_(\d+)', path.stem) for path in Path(work_dir).glob('*.pth')}
+    newest_first = sorted((path for path, match in numbered.items() if match),
+                          key=lambda path: int(numbered[path][1]), reverse=True)
+    passed_over = []
+    for path in newest_first:
+        problem = _problem(path)
+        if problem is None:
+            return LatestCheckpoint(path, passed_over)
+        passed_over.append(problem)
+    if passed_over:
+        raise CheckpointError('\n'.join([*passed_over, f'--resume: none of the {len(passed_over)} checkpoints in '
+                                         f'{work_dir} can be read; restore one from a copy, or begin anew with '
+                                         'another --work-dir']))
+    return LatestCheckpoint(None, [])
+
+
+def _problem(path: Path) -> str | None:
+    """What is wrong with a checkpoint of a training, if anything."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()  # compares every part with its checksum, which torch.load does not
+        if damaged:
+            return f'{path} is damaged: the checksum of {damaged} is wrong'
+        read_training_checkpoint(path)
+    except (zipfile.BadZipFile, OSError) as error:
+        return f'{path} is damaged or was not written to its end ({error})'
+    except CheckpointError as error:
+        return str(error)
+    return None
