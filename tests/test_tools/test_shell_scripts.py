@@ -1,6 +1,7 @@
 """The shell scripts, with stand-ins for the programs that they start."""
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -57,9 +58,21 @@ def test_dist_train_on_several_machines(echo):
                 PATH=echo('python'), VIRTUAL_ENV='x', NNODES='2', NODE_RANK='1', MASTER_ADDR='10.0.0.1',
                 PORT='1234')
     assert shown.stdout.split('tools/')[0].split() == [
-        'python', '-m', 'torch.distributed.run', '--nnodes=2', '--node_rank=1', '--nproc_per_node=4',
-        '--master_addr=10.0.0.1', '--master_port=1234', f'{PROJECT}/']
+        'python', '-m', 'torch.distributed.run', '--nnodes=2', '--node_rank=1',
+        '--master_addr=10.0.0.1', '--master_port=1234', '--nproc_per_node=4', f'{PROJECT}/']
     assert shown.stdout.endswith('tools/train.py a config.py --amp --work-dir x y --launcher pytorch\n')
+
+
+def test_dist_train_on_one_machine_finds_a_free_port_itself(echo):
+    shown = run(PROJECT / 'tools/dist_train.sh', 'config.py', '2', PATH=echo('python'), VIRTUAL_ENV='x')
+    assert '--standalone --nproc_per_node=2' in shown.stdout and 'port' not in shown.stdout
+
+
+def test_a_port_in_use_is_one_line():
+    with socket.create_server(('', 0)) as server:
+        shown = run(PROJECT / 'tools/dist_train.sh', 'config.py', '2', PORT=str(server.getsockname()[1]),
+                    PATH=f'{sys.prefix}/bin:{os.environ["PATH"]}', VIRTUAL_ENV=sys.prefix)
+    assert shown.returncode == 1 and 'is in use' in shown.stderr and len(shown.stderr.splitlines()) == 1
 
 
 def test_dist_test(echo):

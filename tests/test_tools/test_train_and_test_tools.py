@@ -175,7 +175,7 @@ def test_two_processes_on_cpu(toy):
     path = os.pathsep.join([str(toy), str(Path(simipu.__file__).parents[1])])
     done = subprocess.run(
         ['bash', str(TOOLS / 'dist_train.sh'), 'toy.py', '2', '--cfg-options', 'train_cfg.max_iters=3'],
-        env=dict(os.environ, PYTHONPATH=path, VIRTUAL_ENV=sys.prefix, PYTHONWARNINGS='ignore', PORT='29617',
+        env=dict(os.environ, PYTHONPATH=path, VIRTUAL_ENV=sys.prefix, PYTHONWARNINGS='ignore',
                  PATH=f'{sys.prefix}/bin:{os.environ["PATH"]}'), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     first, second = (result('work_dirs/toy', rank) for rank in (0, 1))
