@@ -3,6 +3,8 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from ...errors import ConfigError
+
 
 class PointFeatures(NamedTuple):
     """Features at M points sampled from a batch of clouds.
@@ -24,3 +26,15 @@ class PointFeatures(NamedTuple):
     features: Tensor
     indices: Tensor
     sampling: tuple[Tensor, ...]
+
+
+def check_points(points: Tensor, in_channels: int, encoder: str) -> None:
+    """Raise a ConfigError unless ``points`` is (B, N > 0, in_channels)."""
+    if points.ndim == 3 and points.shape[1] > 0 and points.shape[2] == in_channels:
+        return
+    found = points.shape[-1]
+    advice = 'check the point pipeline'
+    if found != in_channels:
+        meaning = ' (x, y, z; the clouds have no intensity)' if found == 3 else ''
+        advice = f'set model.point_encoder.in_channels={found}{meaning}, or choose other columns by use_dim'
+    raise ConfigError(f'{encoder} expects (B, N > 0, {in_channels}) points, got {tuple(points.shape)}: {advice}')

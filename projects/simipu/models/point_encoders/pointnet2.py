@@ -10,7 +10,7 @@ from torch.nn.functional import linear
 
 from ...errors import ConfigError
 from ...ops import weighted_batch_norm_relu
-from .base import PointFeatures
+from .base import PointFeatures, check_points
 
 
 @MODELS.register_module()
@@ -93,9 +93,7 @@ class PointNet2Encoder(PointNet2SAMSG):
         Raises:
             ValueError: ``points`` has not ``in_channels`` channels or no point at all.
         """
-        if points.shape[-1] != self.in_channels or points.shape[1] == 0:
-            raise ConfigError(f'PointNet2Encoder expects (B, N > 0, {self.in_channels}) points, got '
-                             f'{tuple(points.shape)}: check in_channels and the point pipeline')
+        check_points(points, self.in_channels, 'PointNet2Encoder')
         xyz, features = self._split_point_feats(points)
         indices, sampled = None, []
         for level, (abstraction, aggregation) in enumerate(

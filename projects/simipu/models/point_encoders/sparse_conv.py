@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ...errors import ConfigError, DependencyError
 from ...ops import furthest_point_sample
-from .base import PointFeatures
+from .base import PointFeatures, check_points
 
 try:
     import spconv.pytorch as spconv
@@ -81,9 +81,7 @@ class SparseConvEncoder(BaseModule):
             ValueError: ``points`` has not ``in_channels`` channels, no point at all, or coordinates
                 that are not finite.
         """
-        if points.shape[-1] != self.in_channels or points.shape[1] == 0:
-            raise ConfigError(f'SparseConvEncoder expects (B, N > 0, {self.in_channels}) points, '
-                             f'got {tuple(points.shape)}: check in_channels and the point pipeline')
+        check_points(points, self.in_channels, 'SparseConvEncoder')
         if not torch.isfinite(points).all():
             raise ConfigError('points must be finite to be put into voxels, but some are NaN or '
                              'infinite: filter the cloud before the model')
