@@ -1,18 +1,23 @@
 """Frames per second of the training loader on frames of KITTI's size, and where the time goes.
 
-    python benchmarks/loader.py [--num-workers 2] [--num-frames 64]
+    OMP_NUM_THREADS=1 python benchmarks/loader.py [--num-workers 2] [--num-frames 64]
 
 Makes frames of its own: scenes of 1242 x 375 pixels, sweeps repeated up to 120,000 points. Loads them with
-the training pipeline of configs/simipu_kitti.py; decoding and range filtering are mmcv's and mmdet3d's.
+the training pipeline of configs/simipu_kitti.py; decoding and range filtering are mmcv's and mmdet3d's. What it costs
+to look at the numbers and the images while reading them is measured by turns with loaders that do not.
 """
 import argparse
 import tempfile
 import time
 from pathlib import Path
 
+import mmcv
 import numpy as np
+from measuring import compare, print_versions
+from mmdet3d.datasets.transforms import LoadPointsFromFile
 from mmdet3d.registry import DATASETS
 from mmengine.config import Config
+from mmengine.fileio import get
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
@@ -57,6 +62,25 @@ def seconds_per_transform(config: dict, num_frames: int) -> dict[str, float]:
     return spent
 
 
+def compare_reading(config: dict, num_frames: int) -> None:
+    """Clouds and images read by our transforms, and by mmdet3d's and mmcv's functions, which check nothing."""
+    dataset = DATASETS.build(config['dataset'])
+    load_points, load_images = dataset.pipeline.transforms[:2]
+    bare_points = LoadPointsFromFile(coord_type='LIDAR', load_dim=4, use_dim=4)
+    frames = [dataset.get_data_info(index) for index in range(num_frames)]
+
+    def ours() -> None:
+        for frame in frames:
+            load_images(load_points(dict(frame)))
+
+    def bare() -> None:
+        for frame in frames:
+            bare_points(dict(lidar_points=dict(lidar_path=frame['lidar_path'])))
+            [mmcv.imfrombytes(get(path)) for path in frame['img_path']]
+
+    compare(f'reading {num_frames} frames', ours, bare, repeats=7)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -64,12 +88,14 @@ def main() -> None:
     parser.add_argument('--num-frames', type=int, default=64)
     args = parser.parse_args()
     init_default_scope('mmdet3d')
+    print_versions()
     config = Config.fromfile(CONFIG).train_dataloader
     with tempfile.TemporaryDirectory() as folder:
         make_frames(Path(folder), args.num_frames)
         config['dataset']['data_root'] = folder
         print(f'{args.num_workers} workers: {frames_per_second(config, args.num_workers):.1f} frames/s')
         spent = seconds_per_transform(config, args.num_frames)
+        compare_reading(config, args.num_frames)
     total = sum(spent.values())
     print(f'one process: {1 / total:.1f} frames/s; of {1000 * total:.0f} ms a frame')
     for name, seconds in sorted(spent.items(), key=lambda item: -item[1]):
