@@ -155,7 +155,7 @@ main() {
     step 'NumPy and tools to build with' pip_install "$(range_of numpy)" -r requirements/build.txt
     has mmcv || install_mmcv
     step 'mmdet3d and the other requirements' pip_install -r requirements.txt \
-        -r requirements/optional.txt -r requirements/depth.txt -r requirements/tests.txt
+        -r requirements/optional.txt -r requirements/depth.txt -r requirements/las.txt -r requirements/tests.txt
     step 'simipu itself' "$ENV_PYTHON" -m pip install --disable-pip-version-check --no-deps \
         --no-build-isolation -e .
     adapt_to_headless

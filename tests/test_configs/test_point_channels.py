@@ -10,6 +10,7 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
+from simipu.config.overriding import read_with_overrides
 from simipu.datasets import PairedDataset
 from simipu.datasets.converters import write_infos
 from simipu.errors import ConfigError
@@ -97,3 +98,13 @@ def test_clouds_of_x_y_z_train_by_the_option_that_the_message_names(clouds_witho
     with pytest.raises(ConfigError, match='set model.point_encoder.in_channels=3 .x, y, z; the clouds have no inten'):
         training_step(clouds_without_intensity)
     assert torch.isfinite(training_step(clouds_without_intensity, **{'model.point_encoder.in_channels': 3}))
+
+
+@pytest.mark.parametrize('name', ['kitti', 'kitti-raw', 'nuscenes', 'waymo'])
+def test_options_of_reading_reach_every_pipeline(name):
+    path, = CONFIGS.glob(f'simipu_r50_*-100e_{name}.py')
+    cfg = read_with_overrides(path, {'load_images.bit_depth': 12, 'load_points.dtype': '<f8'})
+    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+        images, = (step for step in loader.dataset.pipeline if step['type'] == 'LoadPairedImages')
+        points, = (step for step in loader.dataset.pipeline if step['type'] == 'LoadPairedPoints')
+        assert images['bit_depth'] == 12 and points['dtype'] == '<f8'

@@ -4,10 +4,13 @@ data_root = 'data/kitti/'
 point_cloud_range = [0, -40, -3, 70.4, 40, 1]
 num_points = 16384
 backend_args = None
+# Of all pipelines; --cfg-options load_images.bit_depth=12, for instance, reaches each of them.
+load_points = dict(type='LoadPairedPoints', backend_args=backend_args)
+load_images = dict(type='LoadPairedImages', backend_args=backend_args)
 
 train_pipeline = [
-    dict(type='LoadPairedPoints', backend_args=backend_args),
-    dict(type='LoadPairedImages', backend_args=backend_args),
+    load_points,
+    load_images,
     dict(type='PairedPointsRangeFilter', point_cloud_range=point_cloud_range),
     dict(type='ResizeImages', scale=[(640, 192), (2400, 720)], keep_ratio=True),
     dict(type='FlipImages', prob=0.5),
@@ -18,8 +21,8 @@ train_pipeline = [
     dict(type='PackPairedInputs')
 ]
 test_pipeline = [
-    dict(type='LoadPairedPoints', backend_args=backend_args),
-    dict(type='LoadPairedImages', backend_args=backend_args),
+    load_points,
+    load_images,
     dict(type='PairedPointsRangeFilter', point_cloud_range=point_cloud_range),
     dict(type='ResizeImages', scale=(1280, 384), keep_ratio=True),
     dict(type='SamplePoints', num_points=num_points, visible_share=1.0),

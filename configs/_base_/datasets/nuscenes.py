@@ -5,11 +5,13 @@ _base_ = './kitti.py'
 data_root = 'data/nuscenes/'
 point_cloud_range = [-51.2, -51.2, -5, 51.2, 51.2, 3]
 num_cameras = 3  # of each frame in training, drawn anew each time: bounds memory and time
+# Intensities are 0 to 255 in the files.
+load_points = dict(type='LoadPairedPoints', intensity_scale=255, backend_args=_base_.backend_args)
 
 train_pipeline = [
     dict(type='SampleCameras', num_cameras=num_cameras),
-    dict(type='LoadPairedPoints', intensity_scale=255, backend_args=_base_.backend_args),
-    dict(type='LoadPairedImages', backend_args=_base_.backend_args),
+    load_points,
+    _base_.load_images,
     dict(type='PairedPointsRangeFilter', point_cloud_range=point_cloud_range),
     dict(type='ResizeImages', scale=[(704, 396), (1408, 792)], keep_ratio=True),
     dict(type='FlipImages', prob=0.5),
@@ -20,8 +22,8 @@ train_pipeline = [
     dict(type='PackPairedInputs')
 ]
 test_pipeline = [
-    dict(type='LoadPairedPoints', intensity_scale=255, backend_args=_base_.backend_args),
-    dict(type='LoadPairedImages', backend_args=_base_.backend_args),
+    load_points,
+    _base_.load_images,
     dict(type='PairedPointsRangeFilter', point_cloud_range=point_cloud_range),
     dict(type='ResizeImages', scale=(1056, 594), keep_ratio=True),
     dict(type='SamplePoints', num_points=_base_.num_points, visible_share=1.0),

@@ -6,11 +6,13 @@ _base_ = './kitti.py'
 data_root = 'data/waymo/kitti_format/'
 point_cloud_range = [-75.2, -75.2, -2, 75.2, 75.2, 4]
 num_cameras = 3  # of each frame in training, drawn anew each time: bounds memory and time
+# Intensities have no upper bound in the files.
+load_points = dict(type='LoadPairedPoints', intensity_scale='tanh', backend_args=_base_.backend_args)
 
 train_pipeline = [
     dict(type='SampleCameras', num_cameras=num_cameras),
-    dict(type='LoadPairedPoints', intensity_scale='tanh', backend_args=_base_.backend_args),
-    dict(type='LoadPairedImages', backend_args=_base_.backend_args),
+    load_points,
+    _base_.load_images,
     dict(type='PairedPointsRangeFilter', point_cloud_range=point_cloud_range),
     dict(type='ResizeImages', scale=[(704, 470), (1408, 940)], keep_ratio=True),
     dict(type='FlipImages', prob=0.5),
@@ -21,8 +23,8 @@ train_pipeline = [
     dict(type='PackPairedInputs')
 ]
 test_pipeline = [
-    dict(type='LoadPairedPoints', intensity_scale='tanh', backend_args=_base_.backend_args),
-    dict(type='LoadPairedImages', backend_args=_base_.backend_args),
+    load_points,
+    _base_.load_images,
     dict(type='PairedPointsRangeFilter', point_cloud_range=point_cloud_range),
     dict(type='ResizeImages', scale=(1056, 704), keep_ratio=True),
     dict(type='SamplePoints', num_points=_base_.num_points, visible_share=1.0),

@@ -142,7 +142,8 @@ def _advice(content: bytes) -> str:
     name = np.dtype(dtype).name + (' (big-endian)' if dtype[0] == '>' else '')
     return (f"It seems to hold {name} with {width} values per point. Write it anew: numpy.fromfile(f, '{dtype}')"
             f".reshape(-1, {width})[:, :4].astype('float32').tofile(f). Or state that layout: num_pts_feats={width} "
-            f"and dtype='{dtype}' in lidar_points of your frames (load_dim and dtype of LoadPairedPoints)")
+            f"and dtype='{dtype}' in lidar_points of your frames; where they do not say it, --cfg-options "
+            f"load_points.load_dim={width} load_points.dtype='{dtype}'")
 
 
 def _read_npy(path: str, content: bytes) -> np.ndarray:

@@ -119,8 +119,8 @@ def check_size(path: str, header: ImageHeader, size: tuple[int, int] | None, app
                f'{header.height}; the calibration would not fit. ')
     if tuple(size) == header.upright_size:
         message += (f'Its EXIF orientation {header.orientation} would turn it to that size, but pixels are used as '
-                    'stored: set apply_exif=True (LoadPairedImages, or the image in the info file) if the camera was '
-                    'calibrated with turned images')
+                    'stored. If the camera was calibrated with turned images: '
+                    '--cfg-options load_images.apply_exif=True, or apply_exif=True of the image in your frames')
     else:
         message += 'Use the images that the info file was written for, or write it anew'
     raise DataError(message)
@@ -153,9 +153,9 @@ def _to_8_bits(path: str, image: np.ndarray, bit_depth: int | None) -> np.ndarra
     highest = int(image.max())
     needed = max(highest.bit_length(), 8)
     if bit_depth is None:
-        raise DataError(f'{path}: 16 bits per value, from {image.min()} to {highest}: set bit_depth={needed} '
-                        '(LoadPairedImages, or the image in the info file) or whatever your camera has, for 8 bits of '
-                        'these to be used')
+        raise DataError(f'{path}: 16 bits per value, from {image.min()} to {highest}. Say how many bits your camera '
+                        f'has, to keep the upper 8 of them: --cfg-options load_images.bit_depth={needed}, or '
+                        f'bit_depth={needed} of the image in your frames')
     if needed > bit_depth:
         raise DataError(f'{path}: bit_depth={bit_depth}, but its values go up to {highest}; set bit_depth={needed}')
     return (image >> (bit_depth - 8)).astype(np.uint8)
