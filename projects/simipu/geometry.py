@@ -247,6 +247,9 @@ def check_invertible(matrix: np.ndarray, name: str) -> None:
     """Raise a ValueError that calls them ``name`` if matrices (..., n, n) have no inverse."""
     if not np.isfinite(matrix).all():
         raise DataError(f'{name} holds NaN or infinity:\n{matrix}')
+    # How long the translation of an affine matrix is does not matter: in map coordinates it is millions of metres.
+    if matrix.shape[-1] == 4 and np.all(matrix[..., 3, :] == [0, 0, 0, 1]):
+        matrix = matrix[..., :3, :3]
     if matrix.size and np.linalg.cond(matrix).max() > 1e12:
         raise DataError(f'{name} is singular and cannot be inverted:\n{matrix}')
 
@@ -278,6 +281,29 @@ def to_4x4(matrix: np.ndarray, name: str = 'matrix') -> np.ndarray:
     full = np.eye(4)
     full[:matrix.shape[0], :matrix.shape[1]] = matrix
     return full
+
+
+def normalize_depth(projection: np.ndarray) -> np.ndarray:
+    """A projection that is known up to a positive factor, scaled so that it gives depth in metres.
+
+    Depth is the distance along the camera's axis, so the first three entries of the third row have length 1.
+    Calibration tools that fit the whole matrix leave it with another length; pixels do not depend on that.
+
+    Args:
+        projection: (4, 4), ``lidar2img`` or ``cam2img``.
+
+    Returns:
+        (4, 4); the same if the length is 1 to three digits, which rounded numbers give.
+    """
+    length = np.linalg.norm(projection[2, :3])
+    if abs(length - 1) < 1e-3:
+        return projection
+    return np.vstack([projection[:3] / length, [0, 0, 0, 1]])
+
+
+def camera_centre(lidar2img: np.ndarray) -> np.ndarray:
+    """(3,) position in the LiDAR frame of the camera with that (4, 4) projection."""
+    return -np.linalg.solve(lidar2img[:3, :3], lidar2img[:3, 3])
 
 
 def resize_matrix(scale_x: float, scale_y: float) -> np.ndarray:

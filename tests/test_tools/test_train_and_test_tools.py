@@ -142,6 +142,17 @@ def test_testing_a_checkpoint(toy, monkeypatch, capfd):
     assert 'finite: 6' in capfd.readouterr().out
 
 
+@pytest.mark.parametrize('no_val', [False, True])
+def test_training_without_validation(toy, monkeypatch, capfd, no_val):
+    with open('toy.py', 'a') as config:
+        config.write('val_dataloader, val_evaluator, val_cfg = test_dataloader, test_evaluator, dict()\n'
+                     'train_cfg["val_interval"] = 2\n')
+    call(monkeypatch, 'train.py', 'toy.py', *['--no-val'] * no_val)
+    output = capfd.readouterr().out
+    assert ('finite: 6' in output) != no_val and ('because of --no-val' in output) == no_val
+    assert Path('work_dirs/toy/iter_4.pth').is_file()
+
+
 @pytest.mark.parametrize('tool, arguments, options, message', [
     ('train.py', ['missing.py'], [], 'no config file missing.py'),
     ('train.py', ['toy.py'], ['model.widht=4'], r"model\.widht: unknown key; ToyModel takes width; did you"),
@@ -152,6 +163,8 @@ def test_testing_a_checkpoint(toy, monkeypatch, capfd):
     ('train.py', ['toy.py', '--amp'], ['optim_wrapper.type=CPUAmpOptimWrapper'], '--amp: expected'),
     ('train.py', ['toy.py', '--resume', 'other.pth'], [],
      r'another model: 3 of 4 tensors differ[\s\S]*img_backbone.weight \(8, 4\) in the config'),
+    ('train.py', ['toy.py'], ['train_dataloader.batch_size=7', 'train_dataloader.drop_last=True'],
+     r'batch_size is 7, but the data set has only 6 frames .*train_dataloader.batch_size=6$'),
     ('test.py', ['toy.py', 'other.pth'], [], 'the checkpoint is of another model'),
     ('test.py', ['toy.py', 'missing.pth'], [], 'no checkpoint file missing.pth'),
 ])

@@ -2,6 +2,8 @@
 from argparse import ArgumentParser, Namespace
 
 from ..datasets import converters
+from ..datasets.converters.own_calibration import CLOUD_FRAMES, UNITS
+from ..datasets.converters.splitting import parse_val_scenes
 from ..errors import DataError
 
 
@@ -41,11 +43,11 @@ def add_kitti_scenes(parser: ArgumentParser, root_help: str, create) -> None:
     parser.add_argument('--root-path', required=True, help=root_help)
     parser.add_argument('--cameras', nargs='+', help='left (CAM2), right (CAM3) or both (default: of each drive '
                         'those that have images)')
-    parser.add_argument('--val-scenes', type=float, default=0.1,
-                        help='share of the drives or sequences kept for validation')
+    parser.add_argument('--val-scenes', nargs='+', default=['0.1'], help='drives or sequences kept for validation: '
+                        'a share of them, as 0.1, or their names')
     add_subset(parser)
     parser.set_defaults(run=lambda args: create(
-        args.root_path, args.out_dir, args.cameras, args.val_scenes, subset(args),
+        args.root_path, args.out_dir, args.cameras, parse_val_scenes(args.val_scenes), subset(args),
         args.num_workers))
 
 
@@ -79,9 +81,20 @@ def add_jsonl(commands) -> None:
                                  'docs/data_format.md')
     parser.add_argument('--frames', required=True, help='file with one frame per line')
     parser.add_argument('--root-path', required=True, help='folder that paths are relative to')
+    parser.add_argument('--val-share', type=float, metavar='SHARE', help='share of the frames kept for validation: '
+                        'whole sequences where there are several, otherwise the end of the drive')
+    parser.add_argument('--val-scenes', nargs='+', default=[], help='sequences kept for validation: their names, or a '
+                        'share of them, as 0.1')
+    parser.add_argument('--clouds-in', choices=CLOUD_FRAMES, default='lidar', help='frame that the clouds are in; '
+                        'those of a map (global, such as UTM) are moved to the vehicle and written anew')
+    parser.add_argument('--cloud-unit', choices=UNITS, default='m', help='clouds in another unit than metres are '
+                        'written anew')
+    parser.add_argument('--calibration-unit', choices=UNITS, default='m',
+                        help='unit of the translations of all matrices but ego2global')
     add_subset(parser)
     parser.set_defaults(run=lambda args: converters.create_jsonl_infos(
-        args.frames, args.root_path, args.out_dir, subset(args), args.num_workers))
+        args.frames, args.root_path, args.out_dir, args.val_share, parse_val_scenes(args.val_scenes), subset(args),
+        converters.Coordinates(args.clouds_in, args.cloud_unit, args.calibration_unit), args.num_workers))
 
 
 def add_synthetic(commands) -> None:

@@ -12,6 +12,7 @@ def add_arguments(parser: ArgumentParser) -> None:
                         help='go on from a checkpoint; without a path from the latest in the work dir')
     parser.add_argument('--auto-scale-lr', action='store_true',
                         help='scale learning rates with the batch size over all processes')
+    parser.add_argument('--no-val', action='store_true', help='train without validation, for want of frames')
 
 
 def main(args: Namespace) -> None:
@@ -23,4 +24,10 @@ def main(args: Namespace) -> None:
         launch.enable_auto_scale_lr(cfg)
     if args.resume:
         launch.set_resume(cfg, args.resume)
-    launch.build_runner(cfg, strict=args.resume is not None).train()
+    if args.no_val:
+        launch.disable_validation(cfg)
+    runner = launch.build_runner(cfg, strict=args.resume is not None)
+    launch.check_batch_size(runner.train_loop.dataloader)
+    if args.no_val:
+        runner.logger.info('Training without validation, because of --no-val: only the losses tell its progress')
+    runner.train()

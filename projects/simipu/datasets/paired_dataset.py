@@ -10,7 +10,7 @@ from mmengine.dataset import BaseDataset
 from mmengine.utils import is_abs
 
 from ..errors import ConfigError, DataError
-from ..geometry import check_invertible, to_4x4
+from ..geometry import check_invertible, normalize_depth, to_4x4
 from ..seeding import SeededIndex, sample_seed
 from .bad_frames import BadFrameCounter
 from .readers.safe_pickle import load_pickle
@@ -142,8 +142,10 @@ class PairedDataset(BaseDataset):
             raise DataError(f'data_root {self.data_root} is not a folder; put the data there, or '
                             'set data_root in the config to where it is')
         if on_disk and not osp.isfile(self.ann_file):
+            advice = ('; if it is the one for validation, let tools/create_data.py jsonl --val-share 0.1 keep some of '
+                      'your frames for it, or train with --no-val' if self.test_mode else '')
             raise DataError(f'no info file {self.ann_file}; write it with tools/create_data.py, or '
-                            'set ann_file in the config to where it is')
+                            f'set ann_file in the config to where it is{advice}')
         if osp.splitext(self.ann_file)[1] in ('.pkl', '.pickle'):
             infos = load_pickle(fileio.get(self.ann_file, backend_args=self.backend_args), self.ann_file)
         else:
@@ -186,7 +188,7 @@ def _stated(entry: dict, *keys: str) -> dict:
 
 
 def _lidar2img(image: dict, where: str) -> np.ndarray:
-    """``lidar2img`` as it stands, else ``cam2img @ lidar2cam`` (mmdet3d's nuScenes)."""
+    """``lidar2img``, else ``cam2img @ lidar2cam`` (mmdet3d's nuScenes); of the scale that gives metres."""
     try:
         if 'lidar2img' in image:
             matrix = to_4x4(image['lidar2img'], 'lidar2img')
@@ -199,4 +201,4 @@ def _lidar2img(image: dict, where: str) -> np.ndarray:
     except ValueError as error:
         raise DataError(f'{where}: {error}. Check its calibration, and write the info file anew '
                         'with tools/create_data.py') from None
-    return matrix
+    return normalize_depth(matrix)

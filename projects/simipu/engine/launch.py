@@ -9,6 +9,7 @@ from mmengine.config import Config, DictAction
 from mmengine.device import get_device
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
+from torch.utils.data import DataLoader
 
 from .. import compat
 from ..config import check_config, read_with_overrides
@@ -107,6 +108,24 @@ def enable_auto_scale_lr(cfg: Config) -> None:
         raise ConfigError('--auto-scale-lr: the config has no auto_scale_lr.base_batch_size, the batch '
                           'size over all processes that its learning rates are made for')
     cfg.auto_scale_lr.enable = True
+
+
+def disable_validation(cfg: Config) -> None:
+    """Train without validation, as where there is no info file of a validation set."""
+    cfg.val_dataloader = cfg.val_evaluator = cfg.val_cfg = None
+
+
+def check_batch_size(loader: DataLoader) -> None:
+    """Refuse a training that has no full batch: it would end at once, or repeat frames within a batch.
+
+    Raises:
+        ConfigError: The loader drops incomplete batches, and the data set is smaller than one.
+    """
+    if len(loader) == 0:
+        num_samples = len(loader.sampler)
+        raise ConfigError(
+            f'train_dataloader.batch_size is {loader.batch_size}, but the data set has only {num_samples} frames for '
+            f'each process. Add frames, or run with --cfg-options train_dataloader.batch_size={num_samples}')
 
 
 def set_resume(cfg: Config, checkpoint: str) -> None:

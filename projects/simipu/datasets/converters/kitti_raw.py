@@ -22,11 +22,11 @@ from .common import (
     check_point_file,
     image_size,
     require_folder,
-    spread,
     write_split,
 )
 from .frame_files import CLOUD_SUFFIXES, IMAGE_SUFFIXES, FrameFiles
 from .image_sizes import Size, check_against_intrinsics, check_recorded_size
+from .splitting import ValScenes, choose_val_scenes
 from .text_files import read_text
 
 CAMERAS = ('CAM2', 'CAM3')  # the colour cameras, left and right
@@ -63,7 +63,7 @@ class KittiFrame(NamedTuple):
 def create_kitti_raw_infos(root_path: PathLike,
                            out_dir: PathLike,
                            cameras: Sequence[str] | None = None,
-                           val_scenes: float = VAL_SCENES,
+                           val_scenes: ValScenes = VAL_SCENES,
                            subset: Subset = Subset(),
                            num_workers: int | None = None) -> list[ConvertedSplit]:
     """Write ``out_dir/simipu_infos_{train,val}.pkl`` of KITTI's raw data.
@@ -77,7 +77,7 @@ def create_kitti_raw_infos(root_path: PathLike,
         out_dir: Where to write; made if need be.
         cameras: 'CAM2', 'CAM3' or both. None: of each drive those that have images; where one is missing, that is
             reported.
-        val_scenes: Share of the drives, evenly spread, that is kept for validation; 0: none.
+        val_scenes: Share of the drives, evenly spread, that is kept for validation (0: none), or their names.
         subset: Which part to convert.
         num_workers: Number of processes; None: one for each available core.
 
@@ -90,14 +90,14 @@ def create_kitti_raw_infos(root_path: PathLike,
     if not drives:
         raise DataError(f'{root_path}: no drives; expected folders such as '
                         '2011_09_26/2011_09_26_drive_0001_sync (synced and rectified data)')
-    return _create_infos([partial(_drive, drive, root_path, _known(cameras)) for drive in drives],
+    return _create_infos({drive.name: partial(_drive, drive, root_path, _known(cameras)) for drive in drives},
                          root_path, out_dir, 'kitti_raw', val_scenes, subset, num_workers)
 
 
 def create_kitti_odometry_infos(root_path: PathLike,
                                 out_dir: PathLike,
                                 cameras: Sequence[str] | None = None,
-                                val_scenes: float = VAL_SCENES,
+                                val_scenes: ValScenes = VAL_SCENES,
                                 subset: Subset = Subset(),
                                 num_workers: int | None = None) -> list[ConvertedSplit]:
     """Write ``out_dir/simipu_infos_{train,val}.pkl`` of KITTI's odometry sequences.
@@ -110,8 +110,7 @@ def create_kitti_odometry_infos(root_path: PathLike,
     folders = _folders(root_path, 'sequences/*')
     if not folders:
         raise DataError(f'{root_path}: no sequences; expected folders sequences/00 and the like')
-    return _create_infos([partial(_sequence, folder, root_path, _known(cameras))
-                          for folder in folders],
+    return _create_infos({folder.name: partial(_sequence, folder, root_path, _known(cameras)) for folder in folders},
                          root_path, out_dir, 'kitti_odometry', val_scenes, subset, num_workers)
 
 
@@ -126,14 +125,13 @@ def _known(cameras: Sequence[str] | None) -> Sequence[str] | None:
     return cameras
 
 
-def _create_infos(scenes: list, root_path: Path, out_dir: PathLike, dataset: str,
-                  val_scenes: float, subset: Subset,
+def _create_infos(scenes: dict, root_path: Path, out_dir: PathLike, dataset: str,
+                  val_scenes: ValScenes, subset: Subset,
                   num_workers: int | None) -> list[ConvertedSplit]:
-    """``scenes`` are functions that read a Scene, so that only those that are taken are read."""
-    if not 0 <= val_scenes < 1:
-        raise DataError(f'expected 0 <= --val-scenes < 1, got {val_scenes}')
-    val = spread(scenes, val_scenes) if val_scenes and len(scenes) > 1 else []
-    splits = dict(train=[scene for scene in scenes if scene not in val], val=val)
+    """``scenes`` are, by name, functions that read a Scene, so that only those that are taken are read."""
+    val = choose_val_scenes(list(scenes), val_scenes)
+    splits = dict(train=[read for name, read in scenes.items() if name not in val],
+                  val=[scenes[name] for name in val])
     written, left_out, taken = [], [], []
     for split, of_split in splits.items():
         frames = []
