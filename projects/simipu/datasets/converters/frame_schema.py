@@ -53,7 +53,7 @@ def _problems_of_object(value: dict, schema: dict, path: str) -> Iterator[str]:
     others = schema['additionalProperties']
     for key in value:
         if others is False and key not in known:
-            near = get_close_matches(str(key), known, n=1)
+            near = get_close_matches(str(key), known, n=1, cutoff=0.5)
             hint = f'; did you mean {near[0]}?' if near else f'; expected {", ".join(known)}'
             yield f'unknown field {_join(path, key)}{hint}{_UNDISTORT if "dist" in str(key).lower() else ""}'
     for key in schema.get('required', ()):
