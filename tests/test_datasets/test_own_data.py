@@ -164,7 +164,7 @@ def test_split_of_each_frame(drive, tmp_path):
     written = own(drive, tmp_path, frames)
     assert {split.info_file.name: split.num_frames for split in written} == {
         'simipu_infos_train.pkl': 2, 'simipu_infos_val.pkl': 1, 'simipu_infos_test-2.pkl': 1}
-    assert not any(split.notes for split in written)
+    assert not any(split.remarks for split in written)
     for options in (dict(val_share=0.5), dict(val_scenes=['a'])):
         with pytest.raises(DataError, match="frame 0: split is 'val', so --val-share and --val-scenes cannot"):
             own(drive, tmp_path, frames, **options)
@@ -174,7 +174,7 @@ def test_split_of_each_frame(drive, tmp_path):
                                          ('mine', 'no frame for train or val')])
 def test_a_missing_split_is_said(split, said, drive, tmp_path):
     written, = own(drive, tmp_path, [dict(FRAME, split=split)])
-    assert written.notes[0].startswith(said) and '--val-share' in written.notes[0] and '--no-val' in written.notes[0]
+    assert written.remarks[0].startswith(said) and '--val-share' in written.remarks[0] and '--no-val' in written.remarks[0]
 
 
 def test_named_sequences_are_for_validation(drive, tmp_path):
@@ -189,7 +189,7 @@ def test_the_end_of_a_drive_is_by_time(drive, tmp_path):
     train, val = own(drive, tmp_path, frames, val_share=0.4)
     assert [frame['timestamp'] for frame in frames_of(val.info_file)] == [4, 5]
     assert [frame['timestamp'] for frame in frames_of(train.info_file)] == [1, 2, 3]
-    assert 'near-copies' in val.notes[0]
+    assert 'near-copies' in val.remarks[0]
 
 
 @pytest.mark.parametrize('cameras, notes', [
@@ -200,8 +200,8 @@ def test_the_end_of_a_drive_is_by_time(drive, tmp_path):
 def test_cameras_that_some_frames_lack(cameras, notes, drive, tmp_path):
     frames = [dict(FRAME, images={name: FRAME['images']['left'] for name in names}) for names in cameras]
     split = write_infos(copy.deepcopy(frames), tmp_path / 'infos.pkl', drive)
-    assert len(split.notes) == len(notes) and all(part in note for part, note in zip(notes, split.notes))
-    assert all('SampleCameras' in note for note in split.notes)
+    assert len(split.remarks) == len(notes) and all(part in note for part, note in zip(notes, split.remarks))
+    assert all('SampleCameras' in note for note in split.remarks)
     assert [list(frame['images']) for frame in frames_of(split.info_file)] == cameras
 
 
