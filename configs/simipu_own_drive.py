@@ -7,8 +7,7 @@ _base_ = [
 
 # What to adapt to your sensors:
 data_root = 'my_drive/'
-load_dim = 4  # values of each point in the files, `num_pts_feats` of the frames
-use_dim = 4  # how many of them to use: x, y, z, and an intensity between 0 and 1; 3 leaves the intensity out
+use_dim = 4  # values of each point to use: x, y, z, and an intensity between 0 and 1; 3 leaves the intensity out
 point_cloud_range = [-60, -60, -5, 60, 60, 5]  # x, y, z from, and x, y, z to, in metres; z is 0 at the LiDAR
 num_cameras = 1  # of each frame in training, drawn anew each time; so frames may have different cameras
 num_points = 16384
@@ -16,11 +15,11 @@ num_points = 16384
 train_scale = [(480, 300), (1440, 900)]
 val_scale = (960, 600)
 
-load_points = dict(type='LoadPairedPoints', load_dim=load_dim, use_dim=use_dim)
+load_points = dict(type='LoadPairedPoints', use_dim=use_dim)
 train_pipeline = [
     dict(type='SampleCameras', num_cameras=num_cameras),
     load_points,
-    dict(type='LoadPairedImages'),
+    _base_.load_images,
     dict(type='PairedPointsRangeFilter', point_cloud_range=point_cloud_range),
     dict(type='ResizeImages', scale=train_scale, keep_ratio=True),
     dict(type='FlipImages', prob=0.5),
@@ -30,7 +29,7 @@ train_pipeline = [
 ]
 val_pipeline = [
     load_points,
-    dict(type='LoadPairedImages'),
+    _base_.load_images,
     dict(type='PairedPointsRangeFilter', point_cloud_range=point_cloud_range),
     dict(type='ResizeImages', scale=val_scale, keep_ratio=True),
     dict(type='SamplePoints', num_points=num_points, visible_share=1.0),

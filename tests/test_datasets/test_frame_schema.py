@@ -10,9 +10,9 @@ from simipu.errors import DataError
 EYE = np.eye(4).tolist()
 FULL = dict(
     sample_idx='a/1', sequence=3, timestamp=1532402927.0, split='val_2-b', ego2global=EYE,
-    lidar_points=dict(lidar_path='a.bin', num_pts_feats=4, lidar2ego=EYE),
+    lidar_points=dict(lidar_path='a.bin', num_pts_feats=4, dtype='>f4', intensity_scale='tanh', lidar2ego=EYE),
     images=dict(
-        left=dict(img_path='a.png', height=48, width=96, timestamp=0, lidar2img=EYE),
+        left=dict(img_path='a.png', height=48, width=96, timestamp=0, bit_depth=12, apply_exif=False, lidar2img=EYE),
         right=dict(img_path='b.png', cam2img=np.eye(3).tolist(), cam2ego=EYE, ego2global=EYE, lidar2cam=EYE)))
 LEFT = ('images', 'left')
 
@@ -43,7 +43,14 @@ FAULTS = [
     ((*LEFT, 'img_path'), None, r'expected images.left.img_path .string: path of a file.*found height, width'),
     ((*LEFT, 'img_path'), '', 'images.left.img_path: expected a string that is not empty'),
     ((*LEFT, 'img_path'), ['a.png'], 'images.left.img_path: expected string'),
-    (('lidar_points', 'num_pts_feats'), None, 'expected lidar_points.num_pts_feats .integer: values of each point'),
+    (('lidar_points', 'num_pts_feats'), None, None),
+    (('lidar_points', 'lidar_path'), None, 'expected lidar_points.lidar_path .string: path of a file'),
+    (('lidar_points', 'dtype'), 'single precision', 'lidar_points.dtype: expected a string .*NumPy type'),
+    (('lidar_points', 'intensity_scale'), 255, None),
+    (('lidar_points', 'intensity_scale'), 0, 'lidar_points.intensity_scale: expected a number above 0'),
+    (('lidar_points', 'intensity_scale'), 'log', 'lidar_points.intensity_scale: expected a string .tanh'),
+    ((*LEFT, 'bit_depth'), 24, 'images.left.bit_depth: expected a number at most 16'),
+    ((*LEFT, 'apply_exif'), 1, 'images.left.apply_exif: expected boolean'),
     (('lidar_points', 'num_pts_feats'), 2, 'lidar_points.num_pts_feats: expected a number at least 3'),
     (('lidar_points', 'num_pts_feats'), '4', 'lidar_points.num_pts_feats: expected integer'),
     (('lidar_points', 'path'), 'a.bin', 'unknown field lidar_points.path; did you mean lidar_path?'),

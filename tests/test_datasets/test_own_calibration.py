@@ -111,13 +111,38 @@ def test_clouds_in_map_coordinates(image, pose_of_cloud, tmp_path):
 
 @pytest.mark.parametrize('image', [
     dict(cam2img=CAM2IMG, lidar2cam=GLOBAL2CAM), dict(lidar2img=CAM2IMG @ GLOBAL2CAM[:3]),
-    dict(cam2img=CAM2IMG, lidar2cam=np.linalg.inv(pose(0, 0, [0, 4.5e6, 0]))),
     dict(lidar2img=3.7 * (CAM2IMG @ GLOBAL2CAM[:3]))])
 def test_cameras_far_from_the_cloud(image, tmp_path):
     """Rigid, so not singular; the message names the option that mends it, and following it works."""
     with pytest.raises(DataError, match='front: the camera is .* m from the origin .*recentre.*--clouds-in global'):
         convert(tmp_path, IN_LIDAR, image)
     convert(tmp_path, WORLD, image, '.npy', Coordinates(clouds_in='global'))
+
+
+def test_a_cloud_of_another_place(tmp_path):
+    """Map coordinates of another zone than the calibration's."""
+    elsewhere = dict(cam2img=CAM2IMG, lidar2cam=np.linalg.inv(pose(0, 0, [0, 4.5e6, 0])))
+    with pytest.raises(DataError, match='front: the camera is 4.5e.06 m from'):
+        convert(tmp_path, IN_LIDAR, elsewhere)
+    with pytest.raises(DataError, match='cloud.npy lies .* m from the vehicle; .* the same map coordinates'):
+        convert(tmp_path, WORLD, elsewhere, '.npy', Coordinates(clouds_in='global'))
+
+
+@pytest.mark.parametrize('points, option', [(WORLD, '--clouds-in global'), (IN_LIDAR * 1e4, '--cloud-unit mm')])
+def test_clouds_that_need_an_option_name_it(points, option, tmp_path):
+    with pytest.raises(DataError, match=f'no LiDAR gives.*{option}'):
+        convert(tmp_path, points, dict(cam2img=CAM2IMG, lidar2cam=LIDAR2CAM), '.npy')
+
+
+def test_beams_without_return_are_not_moved(tmp_path):
+    """At the origin of the map they would become points."""
+    points = np.r_[WORLD, np.zeros((3, 3)), np.full((2, 3), np.nan)]
+    np.save(tmp_path / 'cloud.npy', np.c_[points, np.zeros(len(points))])
+    cv2.imwrite(str(tmp_path / 'image.png'), np.zeros((48, 96, 3), np.uint8))
+    frame = dict(lidar_points=dict(lidar_path='cloud.npy'),
+                 images=dict(front=dict(img_path='image.png', cam2img=CAM2IMG, lidar2cam=GLOBAL2CAM)))
+    write_infos([frame], tmp_path / 'infos.pkl', tmp_path, 1, Coordinates('global'))
+    assert len(np.fromfile(tmp_path / 'simipu_clouds/cloud.bin', np.float32)) == 4 * len(WORLD)
 
 
 def test_map_coordinates_that_float32_rounds(tmp_path):

@@ -112,7 +112,7 @@ FRAME = dict(lidar_points=dict(lidar_path='clouds/000.bin', num_pts_feats=4),
 
 
 @pytest.mark.parametrize('edit, message', [
-    (lambda f: f['lidar_points'].update(num_pts_feats=3), 'frame 1: num_pts_feats is 3, but 4 in frame 0'),
+    (lambda f: f['lidar_points'].update(num_pts_feats=3), '800 bytes; expected a positive multiple of 12'),
     (lambda f: f['lidar_points'].update(lidar_path='none.bin'), 'no file .*none.bin .*frame 1'),
     (lambda f: f['images']['left'].pop('lidar2img'), 'camera left: expected lidar2img, or cam2img'),
     (lambda f: f['images']['left'].update(lidar2img=np.zeros((4, 4))), 'lidar2img is singular'),
@@ -174,7 +174,8 @@ def test_split_of_each_frame(drive, tmp_path):
                                          ('mine', 'no frame for train or val')])
 def test_a_missing_split_is_said(split, said, drive, tmp_path):
     written, = own(drive, tmp_path, [dict(FRAME, split=split)])
-    assert written.remarks[0].startswith(said) and '--val-share' in written.remarks[0] and '--no-val' in written.remarks[0]
+    remark, = written.remarks
+    assert remark.startswith(said) and '--val-share' in remark and '--no-val' in remark
 
 
 def test_named_sequences_are_for_validation(drive, tmp_path):

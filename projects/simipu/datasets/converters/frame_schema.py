@@ -4,6 +4,7 @@ Knows the keywords of JSON Schema that this file uses. A library of the kind wou
 none says which known field a misspelt one is near to.
 """
 import json
+import operator
 import re
 from collections.abc import Iterator
 from difflib import get_close_matches
@@ -13,7 +14,9 @@ from typing import Any
 from ...errors import DataError
 
 SCHEMA = json.loads(Path(__file__).with_suffix('.json').read_text())
-_KINDS = {'object': dict, 'array': list, 'string': str, 'integer': int, 'number': (int, float)}
+_KINDS = {'object': dict, 'array': list, 'string': str, 'integer': int, 'number': (int, float), 'boolean': bool}
+_BOUNDS = {'minimum': (operator.ge, 'at least'), 'maximum': (operator.le, 'at most'),
+           'exclusiveMinimum': (operator.gt, 'above'), 'exclusiveMaximum': (operator.lt, 'below')}
 _UNDISTORT = ('. Images must be undistorted (cv2.undistort, cv2.fisheye.undistortImage): give the undistorted images '
               'and their cam2img')
 
@@ -43,9 +46,10 @@ def _problems(value: Any, schema: dict, path: str) -> Iterator[str]:
         if len(value) < schema.get('minLength', 0) or not re.search(
                 schema.get('pattern', '').replace('$', r'\Z'), value):
             yield _expected(path, f'a string {schema.get("pattern", "that is not empty")}', value, schema)
-    elif not value >= schema.get('minimum', value) or not value < schema.get('exclusiveMaximum', float('inf')):
-        limit = f'at least {schema["minimum"]}' if 'minimum' in schema else f'below {schema["exclusiveMaximum"]:g}'
-        yield _expected(path, f'a number {limit}', value, schema)
+    else:
+        for keyword, (holds, words) in _BOUNDS.items():
+            if keyword in schema and not holds(value, schema[keyword]):
+                yield _expected(path, f'a number {words} {schema[keyword]:g}', value, schema)
 
 
 def _problems_of_object(value: dict, schema: dict, path: str) -> Iterator[str]:
@@ -76,7 +80,7 @@ def _resolved(schema: dict) -> dict:
 
 
 def _is_kind(value: Any, kind: str) -> bool:
-    return isinstance(value, _KINDS[kind]) and not isinstance(value, bool)
+    return isinstance(value, _KINDS[kind]) and (kind == 'boolean' or not isinstance(value, bool))
 
 
 def _expected(path: str, wanted: str, value: Any, schema: dict) -> str:

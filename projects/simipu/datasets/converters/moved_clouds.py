@@ -5,7 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import DataError
-from .own_calibration import UNITS, Coordinates
+from ..readers import CloudLayout, drop_no_returns, read_cloud_values
+from .common import require_file
+from .own_calibration import MAX_DISTANCE, UNITS, Coordinates
 
 MOVED_CLOUDS = 'simipu_clouds'
 """Folder beside the info files."""
@@ -13,8 +15,10 @@ MAX_ROUNDING = 0.02  # metres
 
 
 def write_moved_cloud(lidar: dict, root_path: Path, clouds_dir: Path, move: np.ndarray | None,
-                      coordinates: Coordinates, name: str) -> str:
+                      coordinates: Coordinates, name: str) -> dict:
     """Write a cloud as float32 in metres, below ``clouds_dir``.
+
+    Points without return are left out: at the origin they would be taken for points once they are moved.
 
     Args:
         lidar: ``lidar_points`` of the frame.
@@ -24,32 +28,36 @@ def write_moved_cloud(lidar: dict, root_path: Path, clouds_dir: Path, move: np.n
         name: Of the frame, for messages.
 
     Returns:
-        The new path, relative to ``root_path``.
+        ``lidar_points`` of the new file, whose path is relative to ``root_path`` too.
 
     Raises:
-        DataError: The numbers of the cloud are too coarse, as those of map coordinates in float32 are.
+        DataError: The file is missing or damaged, or its numbers are too coarse, as those of map coordinates in
+            float32 are.
     """
     path = root_path / lidar['lidar_path']
-    points = read_points(path, lidar['num_pts_feats'])
+    require_file(path, name)
+    layout = CloudLayout(lidar.get('num_pts_feats'), lidar.get('dtype', 'float32'))
+    points, _ = drop_no_returns(read_cloud_values(str(path), path.read_bytes(), layout))
+    if len(points) == 0:
+        raise DataError(f'{path}: no point; expected coordinates. Take the frame off the list')
     unit = UNITS[coordinates.cloud_unit]
-    rounding = np.spacing(np.abs(points[:, :3]).max()) * unit
+    largest = np.abs(points[:, :3]).max()
+    rounding = np.spacing(largest) * unit
     if rounding > MAX_ROUNDING:
-        raise DataError(f'{name}: {path} holds coordinates up to {np.abs(points[:, :3]).max():.7g} as {points.dtype}, '
-                        f'which rounds them to {rounding:.2g} m; export the clouds anew with 64 bits (.npy, .las), or '
-                        'with an offset subtracted')
+        raise DataError(f'{name}: {path} holds coordinates up to {largest:.7g} as {points.dtype}, which rounds them to '
+                        f'{rounding:.2g} m; export the clouds anew with 64 bits (.npy, .las), or with an offset '
+                        'subtracted')
     points = points.astype(np.float64)
     points[:, :3] *= unit
     if move is not None:
         points[:, :3] = points[:, :3] @ move[:3, :3].T + move[:3, 3]
+        distance = np.median(np.linalg.norm(points[:, :3], axis=1))
+        if distance > MAX_DISTANCE:
+            raise DataError(f'{name}: {path} lies {distance:.6g} m from the vehicle; expected a cloud and a calibration '
+                            'in the same map coordinates. Correct ego2global or lidar2cam, or the zone of the cloud')
     parts = [part for part in Path(lidar['lidar_path']).parts if part not in ('..', os.sep)]
     target = clouds_dir.joinpath(*parts).with_suffix('.bin')
     target.parent.mkdir(parents=True, exist_ok=True)
     points.astype(np.float32).tofile(target)
-    return os.path.relpath(target, root_path)
-
-
-def read_points(path: Path, num_feats: int) -> np.ndarray:
-    """(N, num_feats) of a file of float32 values, or of an array saved by ``numpy.save``, of its own dtype."""
-    if path.suffix == '.npy':
-        return np.load(path)
-    return np.fromfile(path, np.float32).reshape(-1, num_feats)
+    kept = {key: value for key, value in lidar.items() if key != 'dtype'}
+    return {**kept, 'lidar_path': os.path.relpath(target, root_path), 'num_pts_feats': points.shape[1]}

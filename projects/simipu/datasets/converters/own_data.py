@@ -49,8 +49,9 @@ def create_own_infos(frames: Iterable[dict],
     Args:
         frames: A dict for each, with
 
-            - ``lidar_points``: ``dict(lidar_path, num_pts_feats)``, the file and its number of values a
-              point, of which the first three are x, y, z;
+            - ``lidar_points``: ``dict(lidar_path)``, a cloud of any format that
+              :func:`simipu.datasets.readers.read_cloud` reads, and for ``.bin`` its ``num_pts_feats`` (values
+              a point, of which the first three are x, y, z; 4 if not given) and ``dtype``;
             - ``images``: by camera a dict with ``img_path`` and the calibration: ``lidar2img`` (3x4 or 4x4,
               known up to a positive factor), or ``cam2img`` (3x3, 3x4 or 4x4) and ``lidar2cam`` (4x4), or
               ``cam2img`` and poses (``cam2ego``, ``ego2global``);
@@ -145,19 +146,15 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict:
 
 
 def _checked(frames: list[OwnFrame]) -> list[OwnFrame]:
-    """The frames, with / in paths, each as the schema has it and all of the same number of values a point."""
+    """The frames, with / in paths, each as the schema has it."""
     for frame, name in frames:
         check_frame(frame, name)
-        lidar = frame['lidar_points']
-        for entry, key in ((lidar, 'lidar_path'), *((image, 'img_path') for image in frame['images'].values())):
+        paths = [(frame['lidar_points'], 'lidar_path'), *((image, 'img_path') for image in frame['images'].values())]
+        for entry, key in paths:
             entry[key] = entry[key].replace('\\', '/')
             if entry[key][1:3] == ':/':
                 raise DataError(f'{name}: {key} is {entry[key]}, a path on a Windows drive; expected one relative to '
                                 'the root path, such as clouds/000.bin')
-        first = frames[0].frame['lidar_points']['num_pts_feats']
-        if lidar['num_pts_feats'] != first:
-            raise DataError(f'{name}: num_pts_feats is {lidar["num_pts_feats"]}, but {first} in {frames[0].name}; '
-                            'one data set has one load_dim, so convert them apart or drop the surplus values')
     return frames
 
 
@@ -247,22 +244,24 @@ def _complete(numbered: tuple, root_path: Path, coordinates: Coordinates, clouds
     """The frame as it goes into the info file; its cloud is written anew if there is a ``clouds_dir``."""
     number, (frame, name) = numbered
     lidar = {key: value for key, value in frame['lidar_points'].items() if key != 'lidar2ego'}
-    check_point_file(root_path / lidar['lidar_path'], lidar['num_pts_feats'], name)
     matrices, move = frame_matrices(frame, coordinates, name)
+    if clouds_dir is not None:
+        lidar = write_moved_cloud(lidar, root_path, clouds_dir, move, coordinates, name)
+    lidar['num_pts_feats'] = check_point_file(root_path / lidar['lidar_path'], lidar.get('num_pts_feats'), name,
+                                              lidar.get('dtype', 'float32'))
     images = {camera: _image(image, matrices[camera], root_path, f'{name}, camera {camera}')
               for camera, image in frame['images'].items()}
-    if clouds_dir is not None:
-        lidar['lidar_path'] = write_moved_cloud(lidar, root_path, clouds_dir, move, coordinates, name)
     return {'sample_idx': number, **frame, 'lidar_points': lidar, 'images': images}
 
 
 def _image(image: dict, matrices: dict, root_path: Path, name: str) -> dict:
     path = root_path / image['img_path']
-    size = image_size(path, name)
+    size = image_size(path, name, image.get('apply_exif', False))
     given = {key: image.get(key, size[key]) for key in size}
     if given != size:
         raise DataError(f'{name}: {path} is {size["width"]} x {size["height"]} pixels, but the '
                         f'frame says {given["width"]} x {given["height"]}; correct it or leave '
                         'height and width out')
-    kept = {key: image[key] for key in ('img_path', 'timestamp', 'ego2global') if key in image}
+    kept = {key: image[key] for key in ('img_path', 'timestamp', 'bit_depth', 'apply_exif', 'ego2global')
+            if key in image}
     return {**kept, **size, **{key: matrix.tolist() for key, matrix in matrices.items()}}

@@ -15,7 +15,8 @@ DEFAULT_WIDTH = 4
 MAX_WIDTH = 32
 INTENSITY_NAMES = ('intensity', 'i', 'reflectivity', 'reflectance', 'scalar_intensity')
 
-_WANTED = 'Write it anew, with x, y, z in metres as seen from the LiDAR and one row per point'
+_WANTED = ('Write it anew, with x, y, z in metres as seen from the LiDAR and one row per point; of your own frames, '
+           'create_data.py jsonl does so with --clouds-in global (map coordinates) or --cloud-unit mm')
 
 # How files begin, and what to do with such a file that is read as bare numbers.
 _SIGNATURES = {
@@ -67,14 +68,25 @@ def read_cloud(path: str, content: bytes, layout: CloudLayout = CloudLayout(),
         DataError: The file is damaged, is not what its name and ``layout`` say, or holds numbers that no LiDAR gives.
         DependencyError: The package that reads this format is not installed.
     """
-    suffix = os.path.splitext(path)[1].lower()
+    points = read_cloud_values(path, content, layout).astype(np.float32, copy=False)
+    bare = _suffix(path) not in _READERS
+    problem = problem_of(points, columns, layout_known=not bare)
+    if problem and bare:
+        raise DataError(f'{path}: read as {layout.dtype} with {points.shape[1]} values per point, {problem}, which '
+                        f'no LiDAR gives. {_advice(content)}')
+    if problem:
+        raise DataError(f'{path}: {problem}, which no LiDAR gives. {_WANTED}')
+    return points
+
+
+def read_cloud_values(path: str, content: bytes, layout: CloudLayout = CloudLayout()) -> np.ndarray:
+    """As :func:`read_cloud`, but of the type that the file has, and whatever its numbers are.
+
+    For clouds in map coordinates or in another unit than metres.
+    """
+    suffix = _suffix(path)
     if suffix not in _READERS:
-        points = _read_numbers(path, content, layout)
-        problem = problem_of(points, columns)
-        if problem:
-            raise DataError(f'{path}: read as {layout.dtype} with {points.shape[1]} values per point, {problem}, which '
-                            f'no LiDAR gives. {_advice(content)}')
-        return points
+        return _read_numbers(path, content, layout)
     try:
         points = _READERS[suffix](path, bytes(content))
     except SimIPUError:
@@ -85,10 +97,11 @@ def read_cloud(path: str, content: bytes, layout: CloudLayout = CloudLayout(),
     if layout.width not in (None, points.shape[1]):
         raise DataError(f'{path}: {points.shape[1]} values per point, but {layout.width} were expected; correct '
                         'num_pts_feats in the info file, or load_dim in the config')
-    problem = problem_of(points, columns, layout_known=True)
-    if problem:
-        raise DataError(f'{path}: {problem}, which no LiDAR gives. {_WANTED}')
     return points
+
+
+def _suffix(path: str) -> str:
+    return os.path.splitext(path)[1].lower()
 
 
 def check_cloud_file(path: str, layout: CloudLayout = CloudLayout()) -> int:
@@ -130,7 +143,7 @@ def _read_numbers(path: str, content: bytes, layout: CloudLayout) -> np.ndarray:
     if len(content) == 0 or len(content) % size:
         raise DataError(f'{path}: {len(content)} bytes; expected a positive multiple of {size} ({width} {layout.dtype} '
                         f'values a point). The file is empty or truncated, or has another layout. {_advice(content)}')
-    return np.frombuffer(content, dtype).astype(np.float32, copy=False).reshape(-1, width)
+    return np.frombuffer(content, dtype).reshape(-1, width)
 
 
 def _advice(content: bytes) -> str:
@@ -163,7 +176,7 @@ def _from_array(path: str, array: np.ndarray) -> np.ndarray:
     if array.ndim != 2 or not 3 <= array.shape[1] <= MAX_WIDTH:
         raise DataError(f'{path}: expected an array (N, C) of N points with 3 to {MAX_WIDTH} values, found the shape '
                         f'{array.shape}; write it anew, for instance transposed')
-    return np.ascontiguousarray(array, np.float32)
+    return np.ascontiguousarray(array)
 
 
 def _read_pcd(path: str, content: bytes) -> np.ndarray:
@@ -200,7 +213,7 @@ def _from_fields(path: str, fields: dict[str, np.ndarray]) -> np.ndarray:
         raise DataError(f'{path}: no {", ".join(missing)}; expected x, y, z and, if you have it, intensity; found '
                         f'{", ".join(fields) or "nothing"}. Rename the fields')
     intensity = [name for name in INTENSITY_NAMES if name in fields][:1]
-    return np.stack([fields[name] for name in ['x', 'y', 'z', *intensity]], axis=1).astype(np.float32)
+    return np.stack([fields[name] for name in ['x', 'y', 'z', *intensity]], axis=1)
 
 
 _READERS = {'.npy': _read_npy, '.npz': _read_npz, '.pcd': _read_pcd, '.ply': _read_ply, '.las': _read_las,
