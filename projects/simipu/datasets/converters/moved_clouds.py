@@ -53,7 +53,7 @@ def write_moved_cloud(lidar: dict, root_path: Path, clouds_dir: Path, move: np.n
         points[:, :3] = points[:, :3] @ move[:3, :3].T + move[:3, 3]
         distance = np.median(np.linalg.norm(points[:, :3], axis=1))
         if distance > MAX_DISTANCE:
-            raise DataError(f'{name}: {path} lies {distance:.6g} m from the vehicle; expected a cloud and a calibration '
+            raise DataError(f'{name}: {path} lies {distance:.6g} m from the vehicle; expected cloud and calibration '
                             'in the same map coordinates. Correct ego2global or lidar2cam, or the zone of the cloud')
     parts = [part for part in Path(lidar['lidar_path']).parts if part not in ('..', os.sep)]
     target = clouds_dir.joinpath(*parts).with_suffix('.bin')
