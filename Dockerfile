@@ -9,6 +9,7 @@
 ARG BASE=debian:bookworm-slim
 FROM ${BASE}
 
+# hadolint ignore=DL3008  (the base image decides the versions)
 RUN apt-get update \
     && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
         g++ python3.11 python3.11-dev python3.11-venv \

@@ -31,7 +31,7 @@ fail() { echo "install: $*" >&2; exit 1; }
 
 # What the environment was made from; a change of it means that there is something to do.
 fingerprint() {
-    { pwd; "$ENV_PYTHON" --version; cat setup.py requirements.txt requirements/*.txt; } | sha256sum
+    { pwd; "$ENV_PYTHON" --version; cat setup.py pyproject.toml requirements.txt requirements/*.txt; } | sha256sum
 }
 
 # Quick: looks for the packages without importing them.

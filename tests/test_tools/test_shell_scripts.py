@@ -96,7 +96,7 @@ def bare_project(tmp_path):
     root = tmp_path / 'project'
     shutil.copytree(PROJECT / 'tools', root / 'tools')
     shutil.copytree(PROJECT / 'requirements', root / 'requirements')
-    for name in ('setup.py', 'requirements.txt'):
+    for name in ('setup.py', 'pyproject.toml', 'requirements.txt'):
         shutil.copy(PROJECT / name, root)
     return root
 
@@ -175,8 +175,9 @@ def test_install_does_nothing_the_second_time(install, bare_project):
     install()
     done, calls = install()
     assert (done.returncode, done.stdout, calls) == (0, '', [])
-    (bare_project / 'requirements.txt').write_text('mmcv>=2.1.0\nnumpy<2\nanother\n')
-    assert install()[1] != []
+    for name in ('pyproject.toml', 'requirements.txt'):
+        (bare_project / name).write_text((bare_project / name).read_text() + '# changed\n')
+        assert install()[1] != [], name
 
 
 def test_install_stops_with_the_reason_and_can_be_repeated(install):
