@@ -1,6 +1,6 @@
 """Time and memory of the CPU point operations at the paper's first level, beside naive versions.
 
-    OMP_NUM_THREADS=1 python benchmarks/point_ops.py
+OMP_NUM_THREADS=1 python benchmarks/point_ops.py
 """
 import argparse
 

@@ -45,7 +45,7 @@ def load_config(data_root, work_dir, **options):
 
 
 class RecordLosses(Hook):
-    """{iteration: (loss_intra, loss_inter of the last level)}"""
+    """{iteration: (loss_intra, loss_inter of the last level)}."""
 
     def __init__(self):
         self.losses = {}

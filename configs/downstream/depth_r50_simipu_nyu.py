@@ -1,6 +1,6 @@
 """Monocular depth on NYU Depth v2, in mmsegmentation's layout, from the ResNet-50 of ``simipu_kitti.py``.
 
-    python tools/export_backbone.py CHECKPOINT work_dirs/simipu_kitti/backbone.pth
+python tools/export_backbone.py CHECKPOINT work_dirs/simipu_kitti/backbone.pth
 """
 _base_ = ['_base_/dense_depth_r50.py', 'mmseg::_base_/datasets/nyu.py']
 

@@ -3,13 +3,13 @@ from .versions import check_versions
 
 check_versions()  # before anything that an unsupported version would break in a less clear way
 
-from . import compat  # noqa: E402
+from . import compat
 
 compat.silence_spconv()
 compat.allow_training_checkpoints()
 compat.find_own_bases()
 
-from . import engine  # noqa: E402,F401  (registers its types)
+from . import engine  # noqa: F401  (registers its types)
 
 compat.register_on_first_use()
 

@@ -37,7 +37,7 @@ def test_nuscenes(real_data):
     for transform in loading('nuscenes'):
         frame = PairedDataset(NUSCENES_INFOS, data_root=str(real_data / 'nuscenes'), pipeline=[transform])[0]
         points = frame['points'].tensor
-        assert 0 <= points[:, 3].min() and 0.1 < points[:, 3].max() <= 1
+        assert points[:, 3].min() >= 0 and 0.1 < points[:, 3].max() <= 1
         offsets = points[:, :3] / 0.2 % 1 - 0.5  # as the encoder has them
         variance = torch.cat([offsets, points[:, 3:]], dim=1).var(dim=0)
         assert variance[3] / variance.sum() < 0.5
@@ -47,7 +47,7 @@ def test_kitti(real_data):
     for transform in loading('kitti'):
         path = real_data / 'kitti/training/velodyne/000000.bin'
         intensity = TRANSFORMS.build(transform)(dict(lidar_path=str(path)))['points'].tensor[:, 3]
-        assert 0 <= intensity.min() and 0.5 < intensity.max() <= 1
+        assert intensity.min() >= 0 and 0.5 < intensity.max() <= 1
 
 
 def test_waymo(tmp_path):

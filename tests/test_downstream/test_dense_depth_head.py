@@ -4,10 +4,10 @@ import pytest
 import torch
 
 pytest.importorskip('mmseg', reason='needs requirements/depth.txt')
-from mmengine.structures import PixelData  # noqa: E402
-from mmseg.structures import SegDataSample  # noqa: E402
+from mmengine.structures import PixelData
+from mmseg.structures import SegDataSample
 
-from simipu.downstream.depth import DenseDepthHead  # noqa: E402
+from simipu.downstream.depth import DenseDepthHead
 
 CHANNELS = (8, 16, 32, 64)
 

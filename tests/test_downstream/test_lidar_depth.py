@@ -4,11 +4,11 @@ import pytest
 import torch
 
 pytest.importorskip('mmseg', reason='needs requirements/depth.txt')
-from mmdet3d.structures import LiDARPoints  # noqa: E402
+from mmdet3d.structures import LiDARPoints
 
-from simipu.datasets.transforms import CropImages, FlipImages  # noqa: E402
-from simipu.downstream.depth import PackLidarDepth, lidar_depth_map  # noqa: E402
-from simipu.errors import DataError  # noqa: E402
+from simipu.datasets.transforms import CropImages, FlipImages
+from simipu.downstream.depth import PackLidarDepth, lidar_depth_map
+from simipu.errors import DataError
 
 HEIGHT, WIDTH = 40, 60
 # LiDAR x forward, y left, z up to pixels, focal length 30, principal point in the middle.

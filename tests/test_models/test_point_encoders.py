@@ -12,7 +12,7 @@ from simipu.errors import ConfigError
 from simipu.models.point_encoders import PointNet2Encoder, PortableSAModuleMSG
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / 'benchmarks'))
-import naive_points  # noqa: E402
+import naive_points
 
 # The paper's three levels made small: every sampling method, three balls a level.
 SMALL = dict(

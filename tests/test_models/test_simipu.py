@@ -60,7 +60,7 @@ def frames(num_frames=2, num_cameras=1, num_points=40, behind=False, seed=0):
     cam2img[:2, :3] = [[40, 0, WIDTH / 2], [0, 40, HEIGHT / 2]]
     aug = np.diag([1.2, -1.2, 1.2, 1])
     samples = []
-    for frame in range(num_frames):
+    for _ in range(num_frames):
         sample = Det3DDataSample()
         sample.set_metainfo(dict(
             lidar2img=np.stack([cam2img @ lidar2cam] * num_cameras),

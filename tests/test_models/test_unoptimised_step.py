@@ -11,9 +11,9 @@ from mmdet3d.registry import MODELS
 from mmengine.registry import init_default_scope
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / 'benchmarks'))
-from frames import made_up_batch  # noqa: E402
-from naive_model import losses_and_gradients, naive_copy, recorded_samplings  # noqa: E402
-from naive_points import NaiveEncoder  # noqa: E402
+from frames import made_up_batch
+from naive_model import losses_and_gradients, naive_copy, recorded_samplings
+from naive_points import NaiveEncoder
 
 SMALL = dict(
     num_points=(256, 128, (128, 128)),

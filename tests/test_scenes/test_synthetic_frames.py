@@ -97,7 +97,7 @@ def test_sweep_has_noise_dropout_and_intensity(frames):
     more = scan(frame.scene, replace(noisy, dropout=0.5), np.random.default_rng(5))
     assert len(more.points) / len(one.points) == pytest.approx(0.5 / (1 - noisy.dropout), rel=0.03)
     intensity = one.points[:, 3]
-    assert 0 <= intensity.min() and intensity.max() <= 1 and intensity.std() > 0.05
+    assert intensity.min() >= 0 and intensity.max() <= 1 and intensity.std() > 0.05
     assert np.linalg.norm(one.points[:, :3], axis=1).max() < noisy.max_range + 1
 
 

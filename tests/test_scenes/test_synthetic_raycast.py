@@ -36,8 +36,7 @@ def march(solid: np.void, origin: np.ndarray, directions: np.ndarray, reach: flo
 
 
 def nearest(primitives: np.ndarray, origin: np.ndarray, directions: np.ndarray) -> np.ndarray:
-    """First distances (N,) to solid bodies or the ground, by half-spaces and quadratic forms in
-    numpy."""
+    """First distances (N,) to solid bodies or the ground, by half-spaces and quadratic forms in numpy."""
     best = np.where(directions[:, 2] < 0, origin[2] / np.maximum(-directions[:, 2], 1e-12), np.inf)
     for solid in primitives:
         turn = solid['rotation'].T / solid['half_size'][:, None]

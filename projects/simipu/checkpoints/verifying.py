@@ -194,10 +194,9 @@ def _differences(facts: dict, model: dict, name: str) -> list[str]:
             ('data_preprocessor', model.get('data_preprocessor') or {},
              ('mean', 'std', 'bgr_to_rgb'))):
         known = facts.get(part, {})
-        for key in fields:
-            if key in known and key in config and _listify(known[key]) != _listify(config[key]):
-                sentences.append(f'pre-trained with {part}.{key}={known[key]}, the detector has '
-                                 f'{config[key]}: its features will differ')
+        sentences += [f'pre-trained with {part}.{key}={known[key]}, the detector has {config[key]}: its features '
+                      'will differ' for key in fields
+                      if key in known and key in config and _listify(known[key]) != _listify(config[key])]
     return sentences
 
 

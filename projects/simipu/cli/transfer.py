@@ -1,11 +1,12 @@
-"""Measure how well backbones tell depth: by a frozen linear probe, and after fine-tuning on few labels.
+r"""Measure how well backbones tell depth: by a frozen linear probe, and after fine-tuning on few labels.
 
 The labels are the LiDAR's depths in frames of the config's validation set. Random weights ('scratch') and
 the controls are always measured; the learning rate of fine-tuning is chosen for each backbone.
+
 Examples:
-  %(prog)s configs/simipu_synthetic.py --out work_dirs/transfer \\
+  %(prog)s configs/simipu_synthetic.py --out work_dirs/transfer \
       --backbone simipu=work_dirs/simipu_synthetic/iter_500.pth
-  %(prog)s configs/simipu_kitti.py --data-root data/kitti --out work_dirs/transfer_kitti \\
+  %(prog)s configs/simipu_kitti.py --data-root data/kitti --out work_dirs/transfer_kitti \
       --backbone simipu=backbone.pth --backbone imagenet=resnet50.pth
 """
 from argparse import ArgumentParser, Namespace

@@ -3,6 +3,7 @@
 For each frame: image features as colours (PCA), the similarity of one pixel to every point and of
 one point to every pixel, the depth that a linear probe reads from the features, and retrieval
 mistakes.
+
 Examples:
   %(prog)s configs/simipu_synthetic.py work_dirs/simipu_synthetic/iter_500.pth
   %(prog)s --log work_dirs/simipu_synthetic

@@ -127,9 +127,10 @@ class CentreDistanceAP(BaseMetric):
         return np.linalg.norm(centres[:, :2], axis=1) <= self.max_distance  # False for NaN
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        """
+        """The metrics of all frames.
+
         Raises:
-            ValueError: The frames show no object of any class.
+            ConfigError: The frames show no object of any class.
         """
         by_class = {name: frames for name, frames in zip(self.dataset_meta['classes'], zip(*results))
                     if any(len(frame.objects) for frame in frames)}

@@ -152,8 +152,12 @@ class SimIPU(BaseModel):
                 inputs: dict[str, Tensor],
                 data_samples: Sequence[Det3DDataSample] | None = None,
                 mode: str = 'tensor') -> dict | list | Tensor:
-        """Losses (``mode='loss'``), data samples with embeddings of the pixel-point pairs
-        (``'predict'``), or feature maps (B * V, C, h, w) (``'tensor'``)."""
+        """Run the model in one of MMEngine's modes.
+
+        Returns:
+            Losses (``mode='loss'``), data samples with embeddings of the pixel-point pairs (``'predict'``), or
+            feature maps (B * V, C, h, w) (``'tensor'``).
+        """
         if mode == 'loss':
             return self.loss(inputs, data_samples)
         if mode == 'predict':
@@ -164,8 +168,12 @@ class SimIPU(BaseModel):
 
     def loss(self, inputs: dict[str, Tensor],
              data_samples: Sequence[Det3DDataSample]) -> dict[str, Tensor]:
-        """Both losses, retrieval accuracies in percent, how many pairs they rest on, and the share
-        of the sampled points that a camera sees."""
+        """Both losses, with figures to watch.
+
+        Returns:
+            Losses, retrieval accuracies in percent, how many pairs they rest on, and the share of the sampled
+            points that a camera sees.
+        """
         points = self.point_encoder(inputs['points'])
         feature_maps = self.extract_image_levels(inputs['imgs'])
         pairs = self.pair_pixels_with_points(points, inputs, data_samples)
@@ -226,9 +234,11 @@ class SimIPU(BaseModel):
 
     def predict(self, inputs: dict[str, Tensor],
                 data_samples: Sequence[Det3DDataSample]) -> list[Det3DDataSample]:
-        """Adds to each frame what validation needs of its K pixel-point pairs, row by row:
-        ``image_embedding`` and ``point_embedding`` (K, D), ``pixel_feature`` (K, C) and
-        ``pixel_depth`` (K,) in metres."""
+        """Add to each frame what validation needs of its K pixel-point pairs, row by row.
+
+        These are ``image_embedding`` and ``point_embedding`` (K, D), ``pixel_feature`` (K, C) and ``pixel_depth``
+        (K,) in metres.
+        """
         points = self.point_encoder(inputs['points'])
         feature_map = self.extract_image_features(inputs['imgs'])
         pairs = self.pair_pixels_with_points(points, inputs, data_samples)

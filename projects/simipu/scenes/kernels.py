@@ -299,7 +299,7 @@ def _pattern(material, u: float, v: float, w: float, footprint: float) -> tuple[
     elif pattern == BRICKS:
         mix, brightness = _bricks(a, b, share, seed)
     if pattern != PLAIN:
-        mean = 0.5 if pattern == MOTTLED or pattern == CHECKER else share
+        mean = 0.5 if pattern in (MOTTLED, CHECKER) else share
         fade = min(max(1.5 - 2.0 * footprint / period, 0.0), 1.0)
         mix = mean + (mix - mean) * fade
         brightness = 1.0 + (brightness - 1.0) * fade

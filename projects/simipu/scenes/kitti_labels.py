@@ -16,8 +16,7 @@ _EDGES = [(a, b) for a in range(8) for b in range(a + 1, 8)
 
 
 class KittiBox:
-    """An object's box in KITTI's convention: in the rectified camera frame, turned about its y axis
-    only.
+    """An object's box in KITTI's convention: in the rectified camera frame, turned about its y axis only.
 
     The vehicle pitches and rolls against the ground that the objects stand on, and KITTI's boxes
     cannot. The box keeps the true size, middle and (projected) heading.
@@ -75,8 +74,7 @@ def _area(bounds: np.ndarray) -> float:
 
 
 def _silhouette(scene: Scene, camera: Camera, number: int, bounds: np.ndarray) -> int:
-    """Number of pixels that object ``number`` would fill in the image if nothing stood before
-    it."""
+    """Number of pixels that object ``number`` would fill in the image if nothing stood before it."""
     corner, end = np.floor(bounds[:2]), np.ceil(bounds[2:]) + 1
     rays = camera.directions(*corner, size=tuple((end - corner).astype(int)))
     alone = scene.primitives[scene.primitives['instance'] == number]

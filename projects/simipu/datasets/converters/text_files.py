@@ -15,7 +15,7 @@ _BYTE_ORDER_MARKS = {
 
 
 def read_text(path: str | Path) -> str:
-    """The text of a file, with ``\\n`` at the end of each line.
+    r"""The text of a file, with ``\n`` at the end of each line.
 
     Raises:
         DataError: It is no text, or of an encoding that is not Unicode.

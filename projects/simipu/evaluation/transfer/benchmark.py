@@ -188,8 +188,7 @@ class TransferBenchmark:
         return self._probe(backbone, labelled)
 
     def probe_class_init(self, seed: int) -> DepthErrors:
-        """Errors of the frozen probe of random weights as the class initialises them (``class_init`` of
-        :func:`build_backbone`)."""
+        """Errors of the frozen probe of weights from the class's own initialisation, see :func:`build_backbone`."""
         return self._probe(build_backbone(self.cfg, seed=seed, class_init=True), self._draw(
             self.settings.probe_frames, seed))
 
