@@ -176,3 +176,22 @@ def test_to_4x4():
     np.testing.assert_array_equal(g.to_4x4(np.eye(3)), np.eye(4))
     with pytest.raises(ValueError, match=r'\(2, 2\)'):
         g.to_4x4(np.eye(2))
+
+
+@pytest.mark.parametrize('far', [5.4e6, 6.4e9, 0.0])
+def test_a_long_translation_is_not_singular(far):
+    matrix = g.rotation_matrix(0.3, 'x') @ g.rotation_matrix(2.0)
+    matrix[:3, 3] = far, -far, 100
+    inverse = g.invert_matrix(matrix, 'pose')
+    np.testing.assert_allclose(inverse[:3, :3], matrix[:3, :3].T, atol=1e-12)
+    np.testing.assert_allclose(g.camera_centre(matrix), -matrix[:3, :3].T @ matrix[:3, 3], rtol=1e-12)
+    stacked = np.stack([matrix, np.diag([1.0, 1, 0, 1])])
+    with pytest.raises(ValueError, match='poses is singular'):
+        g.check_invertible(stacked, 'poses')
+
+
+@pytest.mark.parametrize('factor', [3.0, 1e-4, 1.01])
+def test_depth_is_normalized(factor):
+    projection = np.diag([500.0, 500, 1, 1]) @ g.rotation_matrix(0.4, 'y')
+    np.testing.assert_allclose(g.normalize_depth(factor * projection), projection, rtol=1e-12)
+    assert g.normalize_depth(projection) is projection

@@ -162,6 +162,15 @@ def test_raw_frames_become_a_batch_of_two_cameras(raw, tmp_path):
     assert dataset[9]['data_samples'].cam_names == ['CAM2', 'CAM3']
 
 
+def test_scenes_for_validation_by_name(raw, odometry, tmp_path):
+    _, val = create_kitti_raw_infos(raw, tmp_path, val_scenes=['2011_09_26_drive_0002_sync'])
+    assert {frame['sequence'] for frame in frames_of(val)} == {'2011_09_26_drive_0002_sync'}
+    train, val = create_kitti_odometry_infos(odometry, tmp_path, val_scenes=['01'])
+    assert [{frame['sequence'] for frame in frames_of(split)} for split in (train, val)] == [{'00'}, {'01'}]
+    with pytest.raises(DataError, match='no scene 2011_09_26_drive_0002; expected names such as .*0002_sync'):
+        create_kitti_raw_infos(raw, tmp_path, val_scenes=['2011_09_26_drive_0002'])
+
+
 def test_incomplete_frames_are_reported(raw, tmp_path):
     (raw / DRIVES[1] / 'velodyne_points/data/0000000002.bin').unlink()
     train, = create_kitti_raw_infos(raw, tmp_path, val_scenes=0)

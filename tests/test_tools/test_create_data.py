@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import mmengine
+import numpy as np
 import pytest
 
 TOOL = str(Path(__file__).resolve().parents[2] / 'tools/create_data.py')
@@ -58,6 +59,26 @@ def test_own_frames_from_json_lines(real_data, tmp_path, monkeypatch, capsys):
     assert '4 frames, clouds from training/velodyne' in capsys.readouterr().out
     mine = mmengine.load(tmp_path / 'simipu_infos_mine.pkl')['data_list']
     assert mine == [dict(frame, split='mine') for frame in frames]
+
+
+def test_options_of_own_frames(real_data, tmp_path, monkeypatch, capsys):
+    """Real frames whose calibration is in millimetres, one sequence named for validation."""
+    run(monkeypatch, 'kitti', '--root-path', real_data / 'kitti', '--out-dir', tmp_path)
+    frames = mmengine.load(tmp_path / 'simipu_infos_train.pkl')['data_list']
+    lines = []
+    for number, frame in enumerate(frames):
+        camera = dict(frame['images']['CAM2'])
+        del camera['lidar2img']
+        camera['lidar2cam'] = [[*row[:3], row[3] * 1000] for row in camera['lidar2cam'][:3]] + [[0, 0, 0, 1]]
+        camera['cam2img'] = [[*row[:3], row[3] * 1000] for row in camera['cam2img'][:3]]
+        lines.append(json.dumps(dict(frame, sequence=f'0{number}', images=dict(CAM2=camera))))
+    (tmp_path / 'frames.jsonl').write_text('\n'.join(lines))
+    run(monkeypatch, 'jsonl', '--frames', tmp_path / 'frames.jsonl', '--root-path', real_data / 'kitti', '--out-dir',
+        tmp_path / 'out', '--val-scenes', '02', '--calibration-unit', 'mm')
+    assert 'note: validation: 1 of 4 frames, those of 02' in capsys.readouterr().out
+    val, = mmengine.load(tmp_path / 'out/simipu_infos_val.pkl')['data_list']
+    assert np.array(val['images']['CAM2']['lidar2img']) == pytest.approx(
+        np.array(frames[2]['images']['CAM2']['lidar2img']))
 
 
 @pytest.mark.parametrize('command, message', [
