@@ -1,4 +1,5 @@
 """Images that were resized while their calibration was kept are refused, with the factor; others are not."""
+import json
 import re
 from pathlib import Path
 
@@ -6,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from simipu.datasets.converters import create_kitti_infos, create_kitti_raw_infos
+from simipu.datasets.converters import create_kitti_infos, create_kitti_raw_infos, write_infos
 from simipu.datasets.converters.image_sizes import KITTI_SIZES, Size, check_against_intrinsics, check_recorded_size
 from simipu.errors import DataError
 
@@ -99,3 +100,21 @@ def test_halved_raw_frame(real_data, tmp_path):
     halve_images(drive / 'image_02/data')
     with pytest.raises(DataError, match='0000000000.png: .*621 x 188 pixels, but S_rect_02 in .* says 1242 x 375'):
         create_kitti_raw_infos(tmp_path / 'raw', tmp_path)
+
+
+def test_halved_images_of_own_data(real_data, tmp_path):
+    """Frames of OpenCalib's camera, which is no camera of KITTI's."""
+    source = real_data / 'packed/opencalib'
+    frames = [json.loads(line) for line in (source / 'frames.jsonl').read_text().splitlines()]
+    points = np.random.default_rng(0).uniform(1, 50, (20, 4)).astype(np.float32)
+    for frame in frames:
+        for path in (frame['lidar_points']['lidar_path'], frame['images']['center']['img_path']):
+            (tmp_path / path).parent.mkdir(exist_ok=True)
+        points.tofile(tmp_path / frame['lidar_points']['lidar_path'])
+        image = frame['images']['center']['img_path']
+        (tmp_path / image).write_bytes((source / image).read_bytes())
+    assert write_infos(frames, tmp_path / 'infos.pkl', tmp_path, num_workers=1).num_frames == len(frames)
+    image = tmp_path / frames[2]['images']['center']['img_path']
+    cv2.imwrite(str(image), cv2.resize(cv2.imread(str(image)), None, fx=0.5, fy=0.5))
+    with pytest.raises(DataError, match=f'{image}: .* about 0.49: .*960 x 600.* frame 2, camera center: cam2img is'):
+        write_infos(frames, tmp_path / 'infos.pkl', tmp_path, num_workers=1)

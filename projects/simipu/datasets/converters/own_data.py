@@ -22,6 +22,7 @@ from .common import (
     write_split,
 )
 from .frame_schema import check_frame
+from .image_sizes import check_against_intrinsics
 from .moved_clouds import MOVED_CLOUDS, write_moved_cloud
 from .own_calibration import Coordinates, frame_matrices
 from .splitting import Scenes, ValScenes, hold_out_scenes, hold_out_share
@@ -262,6 +263,8 @@ def _image(image: dict, matrices: dict, root_path: Path, name: str) -> dict:
         raise DataError(f'{name}: {path} is {size["width"]} x {size["height"]} pixels, but the '
                         f'frame says {given["width"]} x {given["height"]}; correct it or leave '
                         'height and width out')
+    if 'cam2img' in matrices:
+        check_against_intrinsics(size, matrices['cam2img'], str(path), f'{name}: cam2img')
     kept = {key: image[key] for key in ('img_path', 'timestamp', 'bit_depth', 'apply_exif', 'ego2global')
             if key in image}
     return {**kept, **size, **{key: matrix.tolist() for key, matrix in matrices.items()}}
