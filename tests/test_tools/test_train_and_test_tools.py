@@ -162,10 +162,10 @@ def test_training_without_validation(toy, monkeypatch, capfd, no_val):
     ('train.py', ['toy.py', '--auto-scale-lr'], ['auto_scale_lr._delete_=True'], 'no auto_scale_lr.base_batch'),
     ('train.py', ['toy.py', '--amp'], ['optim_wrapper.type=CPUAmpOptimWrapper'], '--amp: expected'),
     ('train.py', ['toy.py', '--resume', 'other.pth'], [],
-     r'another model: 3 of 4 tensors differ[\s\S]*img_backbone.weight \(8, 4\) in the config'),
+     r'other.pth is of another model[\s\S]*size mismatch for img_backbone.weight'),
     ('train.py', ['toy.py'], ['train_dataloader.batch_size=7', 'train_dataloader.drop_last=True'],
      r'batch_size is 7, but the data set has only 6 frames .*train_dataloader.batch_size=6$'),
-    ('test.py', ['toy.py', 'other.pth'], [], 'the checkpoint is of another model'),
+    ('test.py', ['toy.py', 'other.pth'], [], 'other.pth is of another model'),
     ('test.py', ['toy.py', 'missing.pth'], [], 'no checkpoint file missing.pth'),
 ])
 def test_mistakes_give_one_message(toy, monkeypatch, tool, arguments, options, message):

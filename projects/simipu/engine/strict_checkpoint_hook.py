@@ -1,39 +1,55 @@
 """Refuses a checkpoint of another model."""
+from collections.abc import Callable
+from functools import wraps
+
 from mmdet3d.registry import HOOKS
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from ..errors import CheckpointError
 
+# How MMEngine begins its message where names or shapes differ.
+_DIFFERENCES = 'The model and loaded state dict do not match exactly'
+
 
 @HOOKS.register_module()
 class StrictCheckpointHook(Hook):
-    """Stops where a loaded checkpoint is not one of the model that the config describes.
+    """Stops where a checkpoint that the runner loads does not fill the model.
 
     MMEngine only logs tensors that do not match, and goes on with random weights. That is wanted when
     fine-tuning (``load_from``), so ``tools/train.py --resume`` and ``tools/test.py`` add this hook.
+
+    What counts is the loading, not the file: modules may convert what they load, as mmdet3d does with sparse
+    convolutions that mmcv trained.
     """
 
-    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Compare names and shapes of all tensors.
-
-        Raises:
-            ValueError: Says how many differ and names the first few.
-        """
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        wanted = _shapes(model.state_dict())
-        found = _shapes(checkpoint.get('state_dict', checkpoint))
-        differences = [f'{name} {wanted.get(name, "is not in the model")} in the config\'s model, '
-                       f'{found.get(name, "missing")} in the checkpoint'
-                       for name in sorted({*wanted, *found}) if wanted.get(name) != found.get(name)]
-        if differences:
-            shown = '\n  '.join(differences[:5] + ['...'] * (len(differences) > 5))
-            raise CheckpointError(f'the checkpoint is of another model: {len(differences)} of '
-                             f'{len({*wanted, *found})} tensors differ from the config\'s; give the config '
-                             f'it was trained with\n  {shown}')
+    def before_run(self, runner: Runner) -> None:
+        """Let the runner load checkpoints strictly; it does so after this call."""
+        runner.load_checkpoint = _strictly(runner.load_checkpoint)
 
 
-def _shapes(state_dict: dict) -> dict[str, tuple]:
-    return {name.removeprefix('module.'): tuple(value.shape) for name, value in state_dict.items()
-            if hasattr(value, 'shape')}
+def _strictly(load_checkpoint: Callable[..., dict]) -> Callable[..., dict]:
+    """``Runner.load_checkpoint`` with ``strict=True``.
+
+    Raises:
+        CheckpointError: Names the first few tensors that are missing, unexpected or of another shape.
+    """
+
+    @wraps(load_checkpoint)
+    def load(filename: str, *args, **kwargs) -> dict:
+        try:
+            return load_checkpoint(filename, *args, **kwargs, strict=True)
+        except RuntimeError as error:
+            if not str(error).startswith(_DIFFERENCES):
+                raise
+            raise CheckpointError(f'{filename} is of another model than the config describes; give the config it '
+                                  f'was trained with\n  {_shortened(str(error))}') from error
+
+    return load
+
+
+def _shortened(message: str, lines: int = 5, width: int = 160) -> str:
+    """The first few differences of MMEngine's message, one a line."""
+    differences = [line.strip() for line in message.splitlines()[1:] if line.strip()]
+    shown = [line if len(line) <= width else f'{line[:width]} ...' for line in differences[:lines]]
+    return '\n  '.join(shown + ['...'] * (len(differences) > lines))
