@@ -67,7 +67,10 @@ train_dataloader = dict(
         type='ConcatDataset', datasets=[kitti, nuscenes], ignore_keys=different_metainfo))
 
 finish_test = [
-    dict(type='ResizeImages', scale=(1056, 384)), sample_points, dict(type='PackPairedInputs')
+    # As large as the smallest images in training.
+    dict(type='ResizeImages', scale=(1056, 594)),
+    dict(type='CropImages', size=(1056, 384), mode='center'), sample_points,
+    dict(type='PackPairedInputs')
 ]
 val_kitti = dict(
     type='PairedDataset',

@@ -1,7 +1,7 @@
 """mmdet3d's own FCOS3D on nuScenes, ResNet-101 in caffe style, from a backbone that SimIPU pre-trained.
 
-    python tools/train.py configs/backbones/simipu_r101-caffe_8xb4-100e_kitti.py
-    python tools/export_backbone.py CHECKPOINT work_dirs/simipu_r101-caffe_8xb4-100e_kitti/backbone.pth
+    python tools/train.py configs/backbones/simipu_r101-caffe_16xb2-100e_nuscenes.py
+    python tools/export_backbone.py CHECKPOINT work_dirs/simipu_r101-caffe_16xb2-100e_nuscenes/backbone.pth
 
 That pre-training normalises images as the base does, caffe's way: BGR, mean subtracted, std 1. The
 backbone trains as a whole, for the reasons in ``fcos3d_r50_simipu_nus-mono3d.py``.
@@ -16,4 +16,4 @@ model = dict(
         norm_cfg=dict(type='BN', requires_grad=True),
         norm_eval=False,
         init_cfg=dict(
-            type='Pretrained', checkpoint='work_dirs/simipu_r101-caffe_8xb4-100e_kitti/backbone.pth')))
+            type='Pretrained', checkpoint='work_dirs/simipu_r101-caffe_16xb2-100e_nuscenes/backbone.pth')))

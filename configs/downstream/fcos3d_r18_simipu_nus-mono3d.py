@@ -1,4 +1,7 @@
-"""A small FCOS3D for the backbone of ``simipu_synthetic.py``: ResNet-18 up to stride 16."""
+"""A small FCOS3D for the backbone of ``simipu_synthetic.py``: ResNet-18 up to stride 16.
+
+It is what tools/quickstart.sh loads its backbone into; there is no pre-training of this size on nuScenes.
+"""
 _base_ = './fcos3d_r50_simipu_nus-mono3d.py'
 
 model = dict(

@@ -1,4 +1,4 @@
 """The twin of ``pgd_r50_simipu_nus-mono3d.py`` without pre-training: all else is equal."""
 _base_ = './pgd_r50_simipu_nus-mono3d.py'
 
-model = dict(backbone=dict(init_cfg=None))
+model = dict(backbone=dict(init_cfg=[]))

@@ -45,10 +45,10 @@ def retinanet(depth, style=''):
 # plain ResNet-50 has a test of its own, with the downstream configs.
 CASES = {
     'resnet18': ('backbones/simipu_r18_8xb4-100e_kitti.py', {}, retinanet(18)),
-    'resnet50-caffe': ('backbones/simipu_r101-caffe_8xb4-100e_kitti.py', dict(depth=50),
+    'resnet50-caffe': ('backbones/simipu_r101-caffe_16xb2-100e_nuscenes.py', dict(depth=50),
                        retinanet(50, '-caffe')),
     'resnet101-caffe': (
-        'backbones/simipu_r101-caffe_8xb4-100e_kitti.py', {},
+        'backbones/simipu_r101-caffe_16xb2-100e_nuscenes.py', {},
         "_base_ = 'mmdet3d::fcos3d/fcos3d_r101-caffe-dcn_fpn_head-gn_8xb2-1x_nus-mono3d.py'"),
     'dla34': ('backbones/simipu_dla34_8xb4-100e_kitti.py', {},
               "_base_ = 'mmdet3d::smoke/smoke_dla34_dlaneck_gn-all_4xb8-6x_kitti-mono3d.py'"),

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from mmcv.transforms import Compose
 from mmdet3d.registry import MODELS, TRANSFORMS
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
@@ -149,6 +150,29 @@ def test_every_validation_samples_the_same_points(each):
     first, second = (batches(each, 'val_dataloader', seed=seed)[0]['inputs']['points']
                      for seed in (0, 1))
     assert torch.equal(first, second)
+
+
+@pytest.mark.parametrize('name, sizes', [
+    ('8xb4-100e_kitti', [(1242, 375)]), ('16xb2-100e_kitti-raw', [(1242, 375)]), ('16xb2-100e_nuscenes', [(1600, 900)]),
+    ('16xb2-100e_waymo', [(1920, 1280)]), ('8xb4-100e_kitti-raw-nuscenes', [(1242, 375), (1600, 900)])])
+def test_validation_is_at_a_scale_that_is_trained(name, sizes):
+    """Images of the sets' real sizes, as training and validation resize and crop them."""
+    cfg = Config.fromfile(CONFIGS / f'simipu_r50_{name}.py')
+
+    def factors(loader: dict, number: int, size: tuple[int, int]) -> tuple[set, int]:
+        """How much the images are scaled, in 20 draws, and their largest area."""
+        pipeline = loader.dataset.get('datasets', [loader.dataset])[number].pipeline
+        steps = Compose([step for step in pipeline if step.type in ('ResizeImages', 'CropImages')])
+        results = [steps(dict(img=[np.zeros((size[1], size[0], 3), np.uint8)], img_shape=[None],
+                              img_aug_matrix=[np.eye(4)])) for _ in range(20)]
+        return ({float(result['img_aug_matrix'][0][0, 0]) for result in results},
+                max(np.prod(result['img_shape'][0]) for result in results))
+
+    for number, size in enumerate(sizes):
+        (train, train_area), (val, val_area) = (
+            factors(loader, number, size) for loader in (cfg.train_dataloader, cfg.val_dataloader))
+        assert all(0.98 * min(train) <= factor <= 1.02 * max(train) for factor in val), (train, val)
+        assert val_area <= train_area
 
 
 def test_mixed_batches_hold_frames_of_both_sets(mixed):

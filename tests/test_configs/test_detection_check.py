@@ -64,7 +64,7 @@ def test_scratch_twin_differs_only_in_the_initialisation():
     scratch = Config.fromfile(CONFIGS / 'fcos3d_r18_scratch_synthetic.py').to_dict()
     pretrained = Config.fromfile(CONFIG).to_dict()
     assert pretrained['model']['backbone'].pop('init_cfg')['type'] == 'Pretrained'
-    assert scratch['model']['backbone'].pop('init_cfg') is None
+    assert scratch['model']['backbone'].pop('init_cfg') == []
     assert scratch == pretrained
 
 
