@@ -2,12 +2,13 @@ from ..seeding import SeededIndex, sample_seed
 from .hybrid_optimizer import HybridOptimizer, HybridOptimWrapperConstructor
 from .mixture_sampler import MixtureSampler
 from .muon import ConvMuon
+from .report_pretrained_hook import ReportPretrained
 from .resumable_sampler import ResumableSampler
 from .resume_hook import ResumeHook
 from .skip_empty_batch_hook import SkipEmptyBatchHook
 from .strict_checkpoint_hook import StrictCheckpointHook
 
 __all__ = [
-    'ConvMuon', 'HybridOptimizer', 'HybridOptimWrapperConstructor', 'MixtureSampler', 'ResumableSampler',
-    'ResumeHook', 'SeededIndex', 'SkipEmptyBatchHook', 'StrictCheckpointHook', 'sample_seed'
+    'ConvMuon', 'HybridOptimizer', 'HybridOptimWrapperConstructor', 'MixtureSampler', 'ReportPretrained',
+    'ResumableSampler', 'ResumeHook', 'SeededIndex', 'SkipEmptyBatchHook', 'StrictCheckpointHook', 'sample_seed'
 ]
