@@ -5,9 +5,9 @@ import torch
 from mmdet.models import ResNet
 from mmdet3d.registry import MODELS
 
-from simipu.checkpoints import export_backbone, verify_pretrained
+from simipu.checkpoints import convert_checkpoint, export_backbone, verify_pretrained
 from simipu.cli import main
-from simipu.errors import CheckpointError
+from simipu.errors import CheckpointError, ConfigError
 
 # a detector of the same parts as the downstream one, small enough to build in a moment
 CONFIG = """
@@ -164,6 +164,109 @@ def test_other_normalisation_than_in_pretraining_is_warned_of(write_config, weig
 
 def test_config_without_image_backbone_is_refused(write_config, weights):
     path = write_config(text="model = dict(type='VoxelNet', voxel_encoder=dict(), middle=dict())")
-    with pytest.raises(CheckpointError, match='detector.py: no image backbone; expected model.img_'
-                       'backbone or model.backbone, found model with type, voxel_encoder, middle'):
+    with pytest.raises(CheckpointError, match='detector.py: no image backbone; expected an img_'
+                       'backbone or backbone in the model, found model with type, voxel_encoder, middle'):
         verify_pretrained(path, weights)
+
+
+PLUGIN = """
+from mmdet3d.registry import MODELS
+from mmengine.model import BaseModel
+
+
+@MODELS.register_module(force=True)
+class DetectorOfAClone(BaseModel):
+    def __init__(self, detector, data_preprocessor=None):
+        super().__init__(data_preprocessor)
+        self.detector = Inner(**detector)
+
+    def forward(self, *args, **kwargs):
+        raise NotImplementedError
+
+
+class Inner(BaseModel):
+    def __init__(self, pts_encoder, img_backbone):
+        super().__init__()
+        self.pts_encoder = MODELS.build(pts_encoder)
+        self.img_backbone = MODELS.build(img_backbone)
+
+    def forward(self, *args, **kwargs):
+        raise NotImplementedError
+"""
+OF_A_CLONE = """
+default_scope = 'mmdet3d'
+custom_imports = dict(imports=['{package}.detectors'{broken}])
+model = dict(
+    type='DetectorOfAClone',
+    detector=dict(
+        pts_encoder=dict(type='{encoder}', in_channels=3, out_channels=[4], layer_nums=[1], layer_strides=[1]),
+        img_backbone=dict(type='mmdet.ResNet', depth=18)))
+"""
+
+
+@pytest.fixture
+def clone(tmp_path):
+    """A clone with a detector of its own, the image backbone inside another part; writes a config of it."""
+    def write(package, encoder='SECOND', broken=''):
+        folder = tmp_path / 'clone' / package
+        folder.mkdir(parents=True)
+        (folder / 'detectors.py').write_text(PLUGIN)
+        (folder / 'operators.py').write_text('from . import compiled_ext')
+        path = tmp_path / 'detector.py'
+        path.write_text(OF_A_CLONE.format(package=package, encoder=encoder, broken=broken))
+        return path
+    return write
+
+
+def test_nested_backbone_of_a_clone_on_the_path(clone, weights, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path / 'clone'))
+    report = verify_pretrained(clone('clone_on_path'), weights)
+    assert report.ok and 'model.detector.img_backbone (ResNet)' in report.backbone
+
+
+def test_clone_that_is_not_on_the_path_is_one_message(clone, weights):
+    with pytest.raises(ConfigError, match=r"detector.py: custom_imports: No module named 'clone_elsewhere'; put the "
+                       r'folder that holds these modules on the path, .*PYTHONPATH=/path/to/mmdetection3d$'):
+        verify_pretrained(clone('clone_elsewhere'), weights)
+
+
+@pytest.mark.filterwarnings('ignore:Failed to import')
+def test_backbone_only_does_without_what_cannot_be_built(clone, weights, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path / 'clone'))
+    config = clone('clone_for_gpu', encoder='EncoderThatNeedsAGPU', broken=", 'clone_for_gpu.operators'")
+    with pytest.raises(ConfigError, match='custom_imports: .*compiled_ext'):
+        verify_pretrained(config, weights)
+    report = verify_pretrained(config, weights, backbone_only=True)
+    assert report.ok and 'built alone' in str(report)
+
+
+def renamed(weights, path, rename):
+    """The weights under other keys."""
+    tensors = torch.load(weights)['state_dict']
+    return path, {rename(key): value for key, value in tensors.items()}
+
+
+@pytest.mark.parametrize('prefix', ['module.', 'module.img_backbone.', 'module.backbone.'])
+def test_wrapped_models_are_loaded_by_their_prefix(write_config, weights, tmp_path, prefix):
+    path, tensors = renamed(weights, tmp_path / 'wrapped.pth', lambda key: prefix + key)
+    torch.save(dict(state_dict=tensors), path)
+    report = verify_pretrained(write_config(), path)
+    assert report.ok and report.init_cfg.get('prefix') == (None if prefix == 'module.' else prefix)
+
+
+def test_safetensors_are_loaded(write_config, weights, tmp_path):
+    save_file = pytest.importorskip('safetensors.torch').save_file
+    path, tensors = renamed(weights, tmp_path / 'backbone.safetensors', lambda key: f'backbone.{key}')
+    save_file(tensors, path)
+    report = verify_pretrained(write_config(), path)
+    assert report.ok and len(report.loaded) == len(tensors)
+
+
+def test_moving_average_alone_is_converted_first(write_config, weights, tmp_path):
+    path, tensors = renamed(weights, tmp_path / 'ema.pth', lambda key: f'module.img_backbone.{key}')
+    torch.save(dict(ema_state_dict={**tensors, 'steps': torch.tensor(3)}), path)
+    with pytest.raises(CheckpointError, match=r"ema.pth holds its weights in 'ema_state_dict', where MMEngine does "
+                       r'not look for them\. .*: simipu convert .*ema.pth backbone.pth --to mmdet$'):
+        verify_pretrained(write_config(), path)
+    convert_checkpoint(path, 'mmdet', tmp_path / 'converted.pth')
+    assert verify_pretrained(write_config(), tmp_path / 'converted.pth').ok

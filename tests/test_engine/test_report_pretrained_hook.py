@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from mmdet.models import ResNet
-from mmengine.model import BaseModel
+from mmengine.model import BaseModel, ModuleDict
 from mmengine.registry import MODELS
 from mmengine.runner import Runner
 from torch import nn
@@ -21,12 +21,11 @@ class TinyDetector(BaseModel):
 
     def __init__(self, img_backbone: dict) -> None:
         super().__init__()
-        self.encoder = nn.Module()
-        self.encoder.img_backbone = MODELS.build(img_backbone)
+        self.encoder = ModuleDict(dict(img_backbone=MODELS.build(img_backbone)))
         self.head = nn.Linear(3, 2)
 
     def forward(self, inputs, data_samples=None, mode='loss'):
-        return dict(loss=self.encoder.img_backbone(torch.stack(inputs))[-1].mean() + self.head.weight.mean())
+        return dict(loss=self.encoder['img_backbone'](torch.stack(inputs))[-1].mean() + self.head.weight.mean())
 
 
 @MODELS.register_module()
@@ -63,8 +62,7 @@ def start(tmp_path):
 
     def start(hook: dict | None = None, backbone: dict | None = None, scope: str = 'mmdet3d', **settings) -> tuple:
         work_dir = tmp_path / 'run'
-        backbone = dict(type='mmdet.ResNet', depth=18, **SMALL, **backbone or {})
-        backbone.setdefault('init_cfg', None)
+        backbone = {**dict(type='mmdet.ResNet', depth=18, init_cfg=None), **SMALL, **(backbone or {})}
         data = dict(dataset=[dict(inputs=torch.rand(3, 32, 32))] * 2, batch_size=2, num_workers=0,
                     sampler=dict(type='mmengine.DefaultSampler', shuffle=False))
         runner = Runner(
@@ -110,8 +108,8 @@ def test_load_from_and_limits_by_name(weights, start, tmp_path):
                 if not key.startswith('layer4')}, tmp_path / 'detector.pth')
     shares, log = start(load_from=str(tmp_path / 'detector.pth'))
     assert 0.5 < shares['encoder'] < 1 and 'from ' + str(tmp_path / 'detector.pth') in log
-    with pytest.raises(CheckpointError, match=r'encoder: .*, where at least 90% are asked for\. Name weights'):
-        start(dict(limits=dict(encoder=0.9)), load_from=str(tmp_path / 'detector.pth'))
+    with pytest.raises(CheckpointError, match=r'encoder: .*, where at least 95% are asked for\. Name weights'):
+        start(dict(limits=dict(encoder=0.95)), load_from=str(tmp_path / 'detector.pth'))
 
 
 def test_weights_of_another_depth_stop_the_training(weights, start):

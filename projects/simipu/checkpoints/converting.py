@@ -55,7 +55,7 @@ def convert_checkpoint(checkpoint: PathLike, to: str, out: PathLike) -> Conversi
     Raises:
         FileNotFoundError, CheckpointError: See :func:`read_checkpoint` and :func:`convert`.
     """
-    state_dict, meta = read_checkpoint(checkpoint)
+    state_dict, meta, *_ = read_checkpoint(checkpoint)
     facts = pretraining_facts(meta)
     try:
         conversion = convert(state_dict, to, facts.get('backbone', {}).get('style', 'pytorch'))

@@ -30,7 +30,7 @@ def export_backbone(checkpoint: PathLike, out: PathLike) -> StateDict:
         FileNotFoundError, CheckpointError: See :func:`read_checkpoint`; also when the checkpoint is
             of a model without ``img_backbone``.
     """
-    state_dict, meta = read_checkpoint(checkpoint)
+    state_dict, meta, *_ = read_checkpoint(checkpoint)
     backbone = take_prefix(state_dict, BACKBONE_PREFIX)
     if not backbone:
         raise CheckpointError(

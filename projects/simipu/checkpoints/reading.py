@@ -2,41 +2,57 @@
 import os
 import pickle
 import re
-from collections import Counter
+from collections import Counter, OrderedDict
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from mmengine.runner import CheckpointLoader
 from torch import Tensor
 
-from ..errors import CheckpointError
+from ..errors import CheckpointError, DependencyError
 
 PathLike = str | os.PathLike
 StateDict = dict[str, Tensor]
 
-_CONTAINERS = ('state_dict', 'model')
+# The last is the one of a file that holds the moving average alone; where MMEngine writes both, it has the average
+# in `state_dict`.
+_CONTAINERS = ('state_dict', 'model', 'ema_state_dict')
+_WRAPPER = 'module.'  # of models that were trained in several processes, and of moving averages
 
 
 class Checkpoint(NamedTuple):
-    """The part of a checkpoint file that describes a model."""
+    """The part of a checkpoint file that describes a model.
+
+    Attributes:
+        state_dict: Without the ``module.`` that a wrapper puts before each key.
+        meta: What the file says besides.
+        container: The entry of the file that holds the tensors; '' where it is a state dict itself.
+        wrapper: ``'module.'`` if that was before the keys, else ''.
+    """
     state_dict: StateDict
     meta: dict
+    container: str
+    wrapper: str
 
 
 def read_checkpoint(path: PathLike) -> Checkpoint:
     """Read the tensors and the ``meta`` dict of a checkpoint, on the CPU.
 
-    The file may hold ``{'state_dict': ...}`` (OpenMMLab), ``{'model': ...}`` (many others) or the
-    state dict itself. It is opened with ``weights_only=True``: only tensors, plain Python values
-    and the few MMEngine types that ``simipu.compat`` allows are restored, and nothing in it is
-    executed.
+    The file may hold ``{'state_dict': ...}`` (OpenMMLab), ``{'model': ...}`` (many others),
+    ``{'ema_state_dict': ...}`` or the state dict itself, or be a ``.safetensors`` file. It is opened with
+    ``weights_only=True``: only tensors, plain Python values and the few MMEngine types that ``simipu.compat``
+    allows are restored, and nothing in it is executed.
 
     Raises:
         CheckpointError: There is no such file; it is empty, is no checkpoint, or holds other Python objects.
+        DependencyError: A ``.safetensors`` file, and safetensors is not installed.
     """
     path = _existing_file(path)
-    content = _load(path)
-    return Checkpoint(_state_dict_of(content, path), _meta_of(content))
+    content = load_from_safetensors(str(path)) if path.suffix == '.safetensors' else _unpickled(path)
+    container, state_dict = _state_dict_of(content, path)
+    wrapper = _WRAPPER if any(key.startswith(_WRAPPER) for key in state_dict) else ''
+    return Checkpoint(_without_wrapper(state_dict), _meta_of(content), container, wrapper)
 
 
 def read_training_checkpoint(path: PathLike) -> dict:
@@ -46,7 +62,7 @@ def read_training_checkpoint(path: PathLike) -> dict:
         CheckpointError: As :func:`read_checkpoint`, or the file holds weights only.
     """
     path = _existing_file(path)
-    content = _load(path)
+    content = _unpickled(path)
     _state_dict_of(content, path)
     missing = [key for key in ('meta', 'optimizer', 'message_hub') if key not in content]
     if missing:
@@ -55,7 +71,27 @@ def read_training_checkpoint(path: PathLike) -> dict:
     return content
 
 
-def _load(path: Path) -> object:
+@CheckpointLoader.register_scheme(prefixes=r'.*\.safetensors$')  # MMEngine takes regular expressions here
+def load_from_safetensors(filename: str, map_location: str | torch.device | None = None) -> dict:
+    """Open a ``.safetensors`` file; MMEngine calls this for an ``init_cfg`` or ``load_from`` that names one.
+
+    Raises:
+        CheckpointError: The file is broken.
+        DependencyError: safetensors is not installed.
+    """
+    try:
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+    except ImportError as error:
+        raise DependencyError(f'{filename} needs safetensors; run: pip install safetensors') from error
+    try:
+        return load_file(filename, device=str(map_location or 'cpu'))
+    except SafetensorError as error:
+        raise CheckpointError(f'{filename} is not a readable safetensors file ({_first_line(error)}). Was its '
+                              'download or copy cut short?') from error
+
+
+def _unpickled(path: Path) -> object:
     try:
         return torch.load(path, map_location='cpu', weights_only=True)
     except pickle.UnpicklingError as error:
@@ -91,12 +127,13 @@ def _existing_file(path: PathLike) -> Path:
     return path
 
 
-def _state_dict_of(content: object, path: Path) -> StateDict:
+def _state_dict_of(content: object, path: Path) -> tuple[str, StateDict]:
+    """The tensors, and the name of the entry that they are in."""
     if not isinstance(content, dict):
         raise CheckpointError(f'{path} holds a {type(content).__name__}; expected a dict of '
                               "tensors, or a dict with 'state_dict' or 'model'")
-    inner = (content[name] for name in _CONTAINERS if isinstance(content.get(name), dict))
-    state_dict = next(inner, content)
+    container = next((name for name in _CONTAINERS if isinstance(content.get(name), dict)), '')
+    state_dict = content[container] if container else content
     if not state_dict:
         raise CheckpointError(f'{path} holds no tensors (its state dict is empty)')
     for key, value in state_dict.items():
@@ -105,7 +142,15 @@ def _state_dict_of(content: object, path: Path) -> StateDict:
                 f'{path} is no model checkpoint: entry {key!r} is a {type(value).__name__}; '
                 "expected only tensors, or a dict with 'state_dict' or 'model' that holds only "
                 'tensors')
-    return dict(state_dict)
+    return container, state_dict
+
+
+def _without_wrapper(state_dict: StateDict) -> StateDict:
+    tensors = OrderedDict((key.removeprefix(_WRAPPER), value) for key, value in state_dict.items())
+    # PyTorch keeps the versions of the modules here; some convert what they load by them.
+    versions = getattr(state_dict, '_metadata', {})
+    tensors._metadata = {name.removeprefix(_WRAPPER): version for name, version in versions.items()}
+    return tensors
 
 
 def _meta_of(content: dict) -> dict:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import torch
 from mmcv.ops import DeformConv2dPack, ModulatedDeformConv2dPack
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
@@ -89,56 +89,75 @@ class VerificationReport:
                 f'holds {self.found}; the backbone must be of the same type and depth')
 
 
-def verify_pretrained(detector_config: PathLike, weights: PathLike) -> VerificationReport:
+def verify_pretrained(detector_config: PathLike, weights: PathLike,
+                      backbone_only: bool = False) -> VerificationReport:
     """Build the detector, let its ``init_weights`` load the weights, and compare every tensor.
 
     Args:
-        detector_config: Config of any OpenMMLab detector with a ``backbone`` or ``img_backbone``.
-            That backbone's ``init_cfg`` is replaced by one that loads ``weights``.
+        detector_config: Config of any OpenMMLab detector with a ``backbone`` or ``img_backbone``, wherever
+            in its model. That backbone's ``init_cfg`` is replaced by one that loads ``weights``.
         weights: An exported backbone, a training checkpoint of SimIPU (``img_backbone.``) or of an
             OpenMMLab model (``backbone.``).
+        backbone_only: Build the backbone alone, and go on without those ``custom_imports`` that fail: for
+            detectors whose other parts cannot be built here, for want of operators for the GPU.
 
     Raises:
         FileNotFoundError, CheckpointError: See :func:`read_checkpoint`; also where the config has
-            no image backbone.
-        ConfigError: There is no such config, or it builds on a package that is not installed.
+            no image backbone, or where MMEngine does not look for the weights in their file.
+        ConfigError: There is no such config, or it builds on a package or module that cannot be imported.
     """
-    state_dict, meta = read_checkpoint(weights)
-    cfg = read_config(detector_config)
-    name = _backbone_name(cfg, detector_config)
-    prefix = backbone_prefix(state_dict)
-    init_cfg = dict(type='Pretrained', checkpoint=str(weights))
-    if prefix:
-        init_cfg['prefix'] = prefix
-    cfg.model[name].init_cfg = init_cfg
-    cfg.model[name].pop('pretrained', None)
+    checkpoint = read_checkpoint(weights)
+    if checkpoint.container not in ('', 'state_dict'):
+        raise CheckpointError(f'{weights} holds its weights in {checkpoint.container!r}, where MMEngine does not look '
+                              'for them. Write them where it does, and name that file: simipu convert '
+                              f'{weights} backbone.pth --to mmdet')
+    cfg = read_config(detector_config, skip_failed_imports=backbone_only)
+    place = _backbone_place(cfg, detector_config)
+    settings = _config_at(cfg.model, place)
+    prefix = backbone_prefix(checkpoint.state_dict)
+    settings.init_cfg = dict(type='Pretrained', checkpoint=str(weights))
+    if prefix:  # which MMEngine looks for as it is; without one, it takes a wrapper off
+        settings.init_cfg['prefix'] = checkpoint.wrapper + prefix
+    settings.pop('pretrained', None)
 
-    backbone, before = _build_and_init(cfg, name)
+    with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmdet3d')), _quiet():
+        built = MODELS.build(settings if backbone_only else cfg.model)
+        backbone = built if backbone_only else built.get_submodule(place)
+        before = {key: value.clone() for key, value in backbone.state_dict().items()}
+        built.init_weights()
     report = VerificationReport(
-        weights=str(weights), detector_config=str(detector_config), init_cfg=init_cfg,
-        backbone=f'model.{name} ({type(backbone).__name__})', found=summarize_keys(state_dict),
-        warnings=_differences(pretraining_facts(meta), cfg.model, name))
-    _compare(report, before, backbone, take_prefix(state_dict, prefix))
+        weights=str(weights), detector_config=str(detector_config), init_cfg=settings.init_cfg.to_dict(),
+        backbone=f'model.{place} ({type(backbone).__name__}{", built alone" if backbone_only else ""})',
+        found=summarize_keys(checkpoint.state_dict),
+        warnings=_differences(pretraining_facts(checkpoint.meta), settings, cfg.model))
+    _compare(report, before, backbone, take_prefix(checkpoint.state_dict, prefix))
     return report
 
 
-def _backbone_name(cfg: Config, path: PathLike) -> str:
+def _backbone_place(cfg: Config, path: PathLike) -> str:
+    """Dotted place of the image backbone in the model, the outermost one: ``img_backbone``, ``detector.backbone``."""
     model = cfg.get('model') or {}
+    places = sorted(_places(model), key=lambda place: place.count('.'))
     for name in _BACKBONE_NAMES:
-        if name in model:
-            return name
-    raise CheckpointError(f'{path}: no image backbone; expected model.img_backbone or '
-                          f'model.backbone, found model with {", ".join(model) or "nothing"}')
+        for place in places:
+            if place.rpartition('.')[2] == name:
+                return place
+    raise CheckpointError(f'{path}: no image backbone; expected an img_backbone or backbone in the '
+                          f'model, found model with {", ".join(model) or "nothing"}')
 
 
-def _build_and_init(cfg: Config, name: str) -> tuple[nn.Module, StateDict]:
-    """The backbone after the detector's ``init_weights``, and its values before."""
-    with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmdet3d')), _quiet():
-        detector = MODELS.build(cfg.model)
-        backbone = getattr(detector, name)
-        before = {key: value.clone() for key, value in backbone.state_dict().items()}
-        detector.init_weights()
-    return backbone, before
+def _places(config: dict) -> Iterator[str]:
+    """Dotted places of all dicts inside."""
+    for key, value in config.items():
+        if isinstance(value, dict):
+            yield key
+            yield from (f'{key}.{place}' for place in _places(value))
+
+
+def _config_at(config: ConfigDict, place: str) -> ConfigDict:
+    for key in place.split('.'):
+        config = config[key]
+    return config
 
 
 @contextmanager
@@ -186,11 +205,11 @@ def _is_counter(key: str, file: StateDict) -> bool:
     return kind == 'num_batches_tracked' and f'{layer}.running_mean' in file
 
 
-def _differences(facts: dict, model: dict, name: str) -> list[str]:
+def _differences(facts: dict, backbone: dict, model: dict) -> list[str]:
     """Settings of pre-training that the detector does not share, one sentence each."""
     sentences = []
     for part, config, fields in (
-            ('backbone', model[name], ('style',)),
+            ('backbone', backbone, ('style',)),
             ('data_preprocessor', model.get('data_preprocessor') or {},
              ('mean', 'std', 'bgr_to_rgb'))):
         known = facts.get(part, {})
