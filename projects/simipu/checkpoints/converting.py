@@ -53,7 +53,7 @@ def convert_checkpoint(checkpoint: PathLike, to: str, out: PathLike) -> Conversi
     ``torchvision`` and ``timm`` files are flat state dicts, all others ``{'meta', 'state_dict'}``.
 
     Raises:
-        FileNotFoundError, CheckpointError: See :func:`read_checkpoint` and :func:`convert`.
+        CheckpointError: See :func:`read_checkpoint` and :func:`convert`.
     """
     state_dict, meta, *_ = read_checkpoint(checkpoint)
     facts = pretraining_facts(meta)

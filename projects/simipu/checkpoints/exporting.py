@@ -27,7 +27,7 @@ def export_backbone(checkpoint: PathLike, out: PathLike) -> StateDict:
         The tensors written.
 
     Raises:
-        FileNotFoundError, CheckpointError: See :func:`read_checkpoint`; also when the checkpoint is
+        CheckpointError: See :func:`read_checkpoint`; also when the checkpoint is
             of a model without ``img_backbone``.
     """
     state_dict, meta, *_ = read_checkpoint(checkpoint)
