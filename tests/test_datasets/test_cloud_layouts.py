@@ -1,5 +1,6 @@
 """Files of bare numbers whose layout is not the one that is expected are refused where they are read."""
 import gzip
+import re
 from io import BytesIO
 
 import numpy as np
@@ -79,3 +80,20 @@ def test_another_layout_is_refused_and_named(name, tmp_path):
     (tmp_path / '0.bin').write_bytes(content)
     with pytest.raises(DataError, match=f'0.bin.*{message}'):
         check_point_file(tmp_path / '0.bin', width, 'a list')
+
+
+@pytest.mark.parametrize('name', ['float64', 'float64 with ring', 'float64, x, y, z', 'big-endian', 'float16',
+                                  'ring in a fifth column', 'x, y, z only', 'two points a row'])
+def test_either_remedy_of_the_message_leads_out(name, tmp_path):
+    make, width, _ = MISTAKEN[name]
+    path = tmp_path / '0.bin'
+    path.write_bytes(make(scan()))
+    with pytest.raises(DataError) as error:
+        check_point_file(path, width, 'a list')
+    found, dtype = re.search(r"num_pts_feats=(\d) and dtype='(.+?)'", str(error.value)).groups()
+    stated = read_cloud(str(path), path.read_bytes(), CloudLayout(int(found), dtype))
+    np.testing.assert_allclose(stated[:, :3], scan()[:, :3], rtol=1e-3, atol=1e-3)
+    command = re.search(r'numpy\.fromfile.+?tofile\(f\)', str(error.value)).group()
+    exec(command, dict(numpy=np, f=path))
+    written = read_cloud(str(path), path.read_bytes(), CloudLayout(min(int(found), 4)))
+    np.testing.assert_allclose(written[:, :3], scan()[:, :3], rtol=1e-3, atol=1e-3)

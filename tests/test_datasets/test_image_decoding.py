@@ -55,6 +55,15 @@ class TestOrientation:
         np.testing.assert_allclose(found.astype(int), picture(), atol=12)
         assert image_size(path, 'a list') == dict(height=HEIGHT, width=WIDTH)
 
+    def test_an_orientation_that_is_not_applied_is_said_once(self, tmp_path, monkeypatch):
+        (tmp_path / '0.jpg').write_bytes(turned(6))
+        said = []
+        monkeypatch.setattr('simipu.datasets.transforms.loading.print_log', lambda text, **kwargs: said.append(text))
+        transform = TRANSFORMS.build(dict(type='LoadPairedImages'))
+        for _ in range(2):
+            transform(dict(img_path=[str(tmp_path / '0.jpg')]))
+        assert len(said) == 1 and 'orientation 6' in said[0] and 'apply_exif=True' in said[0]
+
     @pytest.mark.parametrize('orientation', range(1, 9))
     def test_they_are_turned_by_choice(self, tmp_path, orientation):
         content = turned(orientation, 'png')
@@ -133,6 +142,8 @@ class TestDamage:
         content = encoded(Image.fromarray(noise), kind)
         with pytest.raises(DataError, match='ends early'):
             load(tmp_path / f'0.{kind}', content[:int(share * len(content))] + tail)
+        with pytest.raises(DataError, match='ends early'):
+            image_size(tmp_path / f'0.{kind}', 'a list')
 
     def test_the_end_of_a_thumbnail_is_not_that_of_the_image(self, tmp_path):
         whole = thumbnailed()
@@ -144,6 +155,7 @@ class TestDamage:
     @pytest.mark.parametrize('tail', [bytes(5000), b'appended by a camera'])
     def test_what_follows_the_end_does_not_matter(self, tmp_path, kind, tail):
         assert load(tmp_path / f'0.{kind}', turned(1, kind) + tail).shape == (HEIGHT, WIDTH, 3)
+        assert image_size(tmp_path / f'0.{kind}', 'a list') == dict(height=HEIGHT, width=WIDTH)
 
     def test_a_tiny_file_that_claims_an_absurd_size(self, tmp_path):
         header = struct.pack('>IIBBBBB', 60000, 60000, 8, 2, 0, 0, 0)

@@ -14,7 +14,7 @@ import numpy as np
 from ...errors import DataError
 from ...geometry import check_invertible, to_4x4
 from ...progress import Progress
-from ..readers import CloudLayout, check_cloud_file, read_image_header
+from ..readers import CloudLayout, check_cloud_file, check_image_file
 from .finished_parts import FinishedParts, dump_whole
 
 PathLike = str | Path
@@ -138,7 +138,7 @@ def require_folder(path: PathLike, expected: str) -> Path:
 
 
 def image_size(path: PathLike, named_by: str, apply_exif: bool = False) -> dict:
-    """``dict(height, width)`` of an image, from its header alone.
+    """``dict(height, width)`` of an image, from its header; its end is looked at too.
 
     Args:
         path: Of the image.
@@ -146,11 +146,10 @@ def image_size(path: PathLike, named_by: str, apply_exif: bool = False) -> dict:
         apply_exif: Whether it is going to be turned as its EXIF orientation says.
 
     Raises:
-        DataError: The image is missing or is none.
+        DataError: The image is missing, is none, or ends early.
     """
     require_file(path, named_by)
-    with open(path, 'rb') as file:
-        header = read_image_header(str(path), file)
+    header = check_image_file(str(path))
     height, width = header.upright_size if apply_exif else (header.height, header.width)
     return dict(height=height, width=width)
 

@@ -1,5 +1,5 @@
 """Decode images as they are stored, and refuse what would be read as something else."""
-from io import BytesIO
+import os
 from typing import BinaryIO, NamedTuple
 
 import cv2
@@ -12,6 +12,8 @@ from ...errors import DataError
 MAX_PIXELS = 2 ** 28  # more than any camera has
 
 _ORIENTATION_TAG = 0x0112
+_END_MARKERS = {'JPEG': b'\xff\xd9', 'MPO': b'\xff\xd9', 'PNG': b'IEND'}
+_TAIL = 4096  # bytes, in which the end marker is as a rule
 # What brings the stored pixels upright, by EXIF orientation.
 _UPRIGHT = {
     1: lambda image: image,
@@ -70,6 +72,7 @@ def read_image_header(path: str, file: BinaryIO) -> ImageHeader:
 
 def decode_image(path: str,
                  content: bytes,
+                 header: ImageHeader,
                  size: tuple[int, int] | None = None,
                  bit_depth: int | None = None,
                  apply_exif: bool = False,
@@ -79,6 +82,7 @@ def decode_image(path: str,
     Args:
         path: For messages.
         content: Of the file.
+        header: Of :func:`read_image_header`.
         size: Height and width it must have, compared before anything is decoded.
         bit_depth: Of images that store 16 bits: how many of them are in use, of which the upper 8 are taken.
         apply_exif: Whether to turn the image upright as EXIF says. By default pixels stay as they are stored, for
@@ -92,11 +96,8 @@ def decode_image(path: str,
         DataError: It is no image, is damaged, ends early, has another size than ``size``, or stores more than 8 bits
             without or against ``bit_depth``.
     """
-    header = read_image_header(path, BytesIO(content))
-    check_size(path, header, size, apply_exif)
-    if ends_early(header.kind, content):
-        raise DataError(f'{path}: cannot be decoded: the file ends early, its end of image was never written '
-                        f'({len(content)} bytes); copy it again')
+    _check_size(path, header, size, apply_exif)
+    _check_end(path, header.kind, content)
     try:
         if header.kind in ('JPEG', 'MPO'):
             image = mmcv.imfrombytes(content, flag='color_ignore_orientation', backend=backend)
@@ -110,7 +111,7 @@ def decode_image(path: str,
     return np.ascontiguousarray(_UPRIGHT[header.orientation](image)) if apply_exif else image
 
 
-def check_size(path: str, header: ImageHeader, size: tuple[int, int] | None, apply_exif: bool) -> None:
+def _check_size(path: str, header: ImageHeader, size: tuple[int, int] | None, apply_exif: bool) -> None:
     """Raise a DataError if the image has not the (height, width) that the info file says."""
     stored = header.height, header.width
     if size is None or tuple(size) in ((stored, header.upright_size) if apply_exif else (stored, )):
@@ -126,11 +127,30 @@ def check_size(path: str, header: ImageHeader, size: tuple[int, int] | None, app
     raise DataError(message)
 
 
-def ends_early(kind: str, content: bytes) -> bool:
-    """Whether the end marker of a JPEG or PNG is missing. Whatever may follow it does not matter."""
-    if kind in ('JPEG', 'MPO'):
-        return content.rfind(b'\xff\xd9') < _start_of_scan(content)
-    return kind == 'PNG' and content.rfind(b'IEND') < 0
+def check_image_file(path: str) -> ImageHeader:
+    """The header of an image on disk, after a look at its end; nothing is decoded.
+
+    Raises:
+        DataError: There is no image header, it claims an absurd size, or the file ends early.
+    """
+    with open(path, 'rb') as file:
+        header = read_image_header(path, file)
+        file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL))
+        if _END_MARKERS.get(header.kind, b'') not in file.read():
+            file.seek(0)
+            _check_end(path, header.kind, file.read())
+    return header
+
+
+def _check_end(path: str, kind: str, content: bytes) -> None:
+    """Raise a DataError if the end marker of a JPEG or PNG is missing. Whatever may follow it does not matter."""
+    if kind not in _END_MARKERS:
+        return
+    # A JPEG's thumbnail has an end marker too.
+    start = 0 if kind == 'PNG' else _start_of_scan(content)
+    if content.rfind(_END_MARKERS[kind]) < start:
+        raise DataError(f'{path}: cannot be decoded: the file ends early, its end of image was never written '
+                        f'({len(content)} bytes); copy it again')
 
 
 def _start_of_scan(content: bytes) -> int:

@@ -1,6 +1,7 @@
 """Load the cloud and the images of a frame, and refuse what is broken."""
 import logging
 from collections.abc import Sequence
+from io import BytesIO
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from mmengine.logging import print_log
 from torch.utils.data import get_worker_info
 
 from ...errors import ConfigError, DataError
-from ..readers import CloudLayout, decode_image, drop_no_returns, read_cloud
+from ..readers import CloudLayout, decode_image, drop_no_returns, read_cloud, read_image_header
 
 INTENSITY = 3  # column
 
@@ -37,8 +38,20 @@ def _agreed(option: str, value: Any, path: str, stated: dict) -> Any:
     return found if value is None else value
 
 
+class _Loader(BaseTransform):
+    """A transform that says once, in one process, what it does with all files of a kind."""
+
+    _said = False
+
+    def _say_once(self, message: str) -> None:
+        worker = get_worker_info()
+        if not self._said and (worker is None or worker.id == 0):
+            print_log(message, logger='current', level=logging.WARNING)
+        self._said = True
+
+
 @TRANSFORMS.register_module()
-class LoadPairedPoints(BaseTransform):
+class LoadPairedPoints(_Loader):
     """Load the point cloud of a frame as LiDAR points; see :func:`simipu.datasets.readers.read_cloud`.
 
     Points without return (NaN, or x = y = z = 0) are left out; their number is logged once.
@@ -72,7 +85,6 @@ class LoadPairedPoints(BaseTransform):
         self.dtype = dtype
         self.intensity_scale = intensity_scale
         self.backend_args = backend_args
-        self._told = False
 
     def transform(self, results: dict) -> dict:
         path, stated = results['lidar_path'], results.get('lidar_format', {})
@@ -101,12 +113,9 @@ class LoadPairedPoints(BaseTransform):
         if len(points) == 0:
             raise DataError(f'{path}: all of its {total} points hold NaN or are zero; expected coordinates. Copy the '
                             'file again, or take the frame off the list')
-        if count and not self._told:
-            self._told = True
-            worker = get_worker_info()
-            if worker is None or worker.id == 0:
-                print_log(f'{path}: {count} of {total} points hold NaN or infinity or are zero (beams without return) '
-                          'and are left out; so are those of other frames', logger='current', level=logging.WARNING)
+        if count:
+            self._say_once(f'{path}: {count} of {total} points hold NaN or infinity or are zero (beams without return) '
+                           'and are left out; so are those of other frames')
         return points, count
 
     def __repr__(self) -> str:
@@ -125,7 +134,7 @@ def _scale(intensity: np.ndarray, scale: float | str) -> None:
 
 
 @TRANSFORMS.register_module()
-class LoadPairedImages(BaseTransform):
+class LoadPairedImages(_Loader):
     """Load the V images of a frame; see :func:`simipu.datasets.readers.decode_image`.
 
     Required keys: ``img_path``, ``img_size`` (optional), ``img_format`` (optional: of each image, what the info file
@@ -167,9 +176,15 @@ class LoadPairedImages(BaseTransform):
         return results
 
     def _load(self, path: str, size: tuple | None, stated: dict) -> np.ndarray:
-        return decode_image(path, _read(path, self.backend_args), size,
-                            _agreed('bit_depth', self.bit_depth, path, stated),
-                            bool(_agreed('apply_exif', self.apply_exif, path, stated)), self.imdecode_backend)
+        content = _read(path, self.backend_args)
+        header = read_image_header(path, BytesIO(content))
+        apply_exif = bool(_agreed('apply_exif', self.apply_exif, path, stated))
+        if header.orientation != 1 and not apply_exif:
+            self._say_once(f'{path}: EXIF says that the image is to be turned (orientation {header.orientation}), but '
+                           'pixels are used as stored, for which cameras are calibrated as a rule; so are those of '
+                           'other images. apply_exif=True of LoadPairedImages turns them')
+        return decode_image(path, content, header, size, _agreed('bit_depth', self.bit_depth, path, stated),
+                            apply_exif, self.imdecode_backend)
 
     def __repr__(self) -> str:
         return (f'{type(self).__name__}(bit_depth={self.bit_depth}, apply_exif={self.apply_exif}, '
