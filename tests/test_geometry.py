@@ -81,6 +81,34 @@ def test_project_to_cameras_leaves_out_cropped_padded_and_filled_in_areas():
     np.testing.assert_allclose(depth, np.ones((1, 3, 5)))
 
 
+def bevfusion_matrix(scale: float, flip: bool, angle: float, shift: tuple[float, float]) -> np.ndarray:
+    """(4, 4) in the form of BEVFusion's ``ImageAug3D``: pixels are ``linear @ pixel + column 3``."""
+    matrix = np.eye(4)
+    rotation = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    matrix[:2, :2] = rotation @ np.diag([-scale if flip else scale, scale])
+    matrix[:2, 3] = shift
+    return matrix
+
+
+@pytest.mark.parametrize('augmentation', [
+    (0.48, False, 0.0, (0.0, -176.0)), (0.48, True, 0.0, (704.0, -176.0)),
+    (0.6, False, 0.09, (-20.0, 3.0)), (1.3, True, -0.05, (900.0, 40.0))], ids=str)
+@pytest.mark.parametrize('after', [np.eye(4), g.resize_matrix(0.5, 0.25), g.flip_matrix(300)])
+def test_image_matrices_of_bevfusion_shift_pixels_after_the_division(augmentation, after):
+    """Alone, and with a transform of this package multiplied in."""
+    points = np.random.default_rng(0).uniform([5, -20, -2], [60, 20, 3], (50, 3))
+    homogeneous = np.c_[points, np.ones(50)] @ (INTRINSICS @ CAMERA_FROM_LIDAR).T
+    original = homogeneous[:, :2] / homogeneous[:, 2:3]
+    matrix = bevfusion_matrix(*augmentation)
+    expected = original @ matrix[:2, :2].T + matrix[:2, 3]
+    expected = expected @ after[:2, :2].T + after[:2, 2]
+    shape = torch.full((1, 1, 2), 10000)
+    pixels, _, _ = g.project_to_cameras(
+        tensor(points)[None], tensor(INTRINSICS @ CAMERA_FROM_LIDAR)[None, None],
+        tensor(after @ matrix)[None, None], shape, shape)
+    np.testing.assert_allclose(pixels[0, 0], expected, atol=1e-6)
+
+
 def brute_force_bilinear(feature_map: np.ndarray, x: float, y: float) -> np.ndarray:
     height, width = feature_map.shape[-2:]
     x, y = np.clip(x, 0, width - 1), np.clip(y, 0, height - 1)

@@ -3,9 +3,13 @@
     pixel = img_aug_matrix @ lidar2img @ inv(lidar_aug_matrix) @ point
 
 Conventions
-    LiDAR frame: x forward, y left, z up, metres.
+    LiDAR frame: right-handed, z up, metres. Which way is ahead depends on the data set: x in KITTI and
+    Waymo (y left), y in nuScenes (x right). Nothing here depends on it; ranges in configs do.
     Image matrices act on ``(u * depth, v * depth, depth, 1)``, so that what moves pixels sits in
-    the upper-left 3x3 block and depth passes through unchanged.
+    the upper-left 3x3 block and depth passes through unchanged. BEVFusion's ``img_aug_matrix`` has its
+    translation in the last column instead and applies it after the division by depth.
+    :func:`project_to_cameras` takes both forms; before multiplying one of BEVFusion's with ``lidar2img``,
+    move its last column to the third.
     Pixel centres are integers: ``(0, 0)`` is the centre of the top-left pixel, and an image of
     width W covers ``-0.5 <= u < W - 0.5``.
 
@@ -129,7 +133,7 @@ def hidden(pixels: Tensor,
         pixels: (..., N, 2) as (u, v) in the original image, and
         depth: (..., N) in metres, of the points to judge.
         surface_pixels: (..., P, 2) and
-        surface_depth: (..., P) of the whole cloud, in the same image.
+        surface_depth: (..., P) of the points that may hide them, in the same image.
         img_shape: (..., 2), height and width of the original image.
         occlusion: Cell size, window and tolerances.
 
@@ -195,11 +199,14 @@ def project_to_cameras(points: Tensor,
     Args:
         points: (B, N, 3), in the frame of the raw cloud (``lidar_aug_matrix`` already undone).
         lidar2img: (B, V, 4, 4).
-        img_aug_matrix: (B, V, 4, 4).
+        img_aug_matrix: (B, V, 4, 4). Its last column is zero where this package made it; where it is not
+            (BEVFusion), it shifts pixels, that is after the division by depth.
         ori_shape: (B, V, 2), height and width of the images as loaded.
         img_shape: (B, V, 2), height and width of the augmented images, without padding.
         min_depth: nearest depth in metres that counts as in front.
-        cloud: (B, P, 3), the whole cloud that ``points`` were sampled from; needed for
+        cloud: (B, P, 3), the points that may hide others, needed for ``occlusion``: the denser, the fewer
+            hidden points are missed. It need not be a full sweep; in pre-training it is what
+            SamplePoints has left.
         occlusion: drops hidden points; None keeps them.
 
     Returns:
@@ -208,7 +215,7 @@ def project_to_cameras(points: Tensor,
     """
     homogeneous = transform_points(points[:, None], lidar2img)
     ori_pixels, depth = _divide_by_depth(homogeneous)
-    pixels, _ = _divide_by_depth(transform_points(homogeneous, img_aug_matrix))
+    pixels = _augment_pixels(homogeneous, img_aug_matrix)
     mask = visible(ori_pixels, depth, ori_shape, min_depth)
     mask &= visible(pixels, depth, img_shape, min_depth)
     if occlusion is not None:
@@ -216,6 +223,17 @@ def project_to_cameras(points: Tensor,
         surface = project(cloud[:, None], lidar2img)
         mask &= ~hidden(ori_pixels, depth, *surface, ori_shape, occlusion)
     return pixels, depth, mask
+
+
+def _augment_pixels(homogeneous: Tensor, img_aug_matrix: Tensor) -> Tensor:
+    """Pixels (..., N, 2) after an ``img_aug_matrix`` (..., 4, 4) of either form.
+
+    No form has a translation before the division by depth, so the last column can be added after it:
+    no branch, and no synchronisation to look at the matrix.
+    """
+    linear = torch.cat([img_aug_matrix[..., :3], torch.zeros_like(img_aug_matrix[..., 3:])], dim=-1)
+    pixels, _ = _divide_by_depth(transform_points(homogeneous, linear))
+    return pixels + img_aug_matrix[..., None, :2, 3]
 
 
 def sample_features(feature_map: Tensor, pixels: Tensor, input_shape: Sequence[int]) -> Tensor:
@@ -241,6 +259,25 @@ def sample_features(feature_map: Tensor, pixels: Tensor, input_shape: Sequence[i
         feature_map.to(dtype), grid.to(dtype)[:, :, None], mode='bilinear', padding_mode='border',
         align_corners=False)
     return sampled[..., 0].transpose(1, 2)
+
+
+def forward_axis(lidar2img: np.ndarray) -> np.ndarray:
+    """Which horizontal axis of the LiDAR points ahead, told from where the cameras look on average.
+
+    A rig that looks all around still looks ahead more than back (nuScenes: three of six cameras within 60
+    degrees). One that looks nowhere on average is taken to have x ahead.
+
+    Args:
+        lidar2img: (V, 4, 4) of all cameras of a frame.
+
+    Returns:
+        (2,): +-1 for one of x and y, 0 for the other.
+    """
+    optical_axes = lidar2img[:, 2, :3] / np.linalg.norm(lidar2img[:, 2, :3], axis=1, keepdims=True)
+    mean = optical_axes[:, :2].mean(axis=0)
+    if np.abs(mean).max() < 0.01:
+        return np.array([1.0, 0.0])
+    return np.sign(mean) * (np.arange(2) == np.abs(mean).argmax())
 
 
 def check_invertible(matrix: np.ndarray, name: str) -> None:

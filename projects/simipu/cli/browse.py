@@ -9,6 +9,7 @@ from pathlib import Path
 from mmengine.runner import set_random_seed
 
 from ..engine import launch
+from ..geometry import forward_axis
 from ..visualization import (
     add_frame_arguments,
     build_matcher,
@@ -36,7 +37,8 @@ def main(args: Namespace) -> None:
     pictures = []
     for index in choose_frames(len(dataset), args.num_frames, args.frame_index):
         set_random_seed(args.seed)  # for each frame, whose picture then depends on no other
-        image, visible = draw_frame(dataset[index], matcher)
+        image, visible = draw_frame(
+            dataset[index], matcher, ahead=forward_axis(dataset.get_data_info(index)['lidar2img']))
         for camera, share in visible.items():
             print(f'frame {index}, {camera}: {share:.1%} of the points visible')
         if as_sheet:

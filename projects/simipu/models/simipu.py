@@ -68,7 +68,8 @@ class SimIPU(BaseModel):
             keeps comparable.
         occlusion: Arguments of :class:`Occlusion`, such as ``dict(cell=4, window=32)``: points
             that a nearer surface hides from a camera are not paired with it. The depth buffer is
-            made of the whole cloud that the model gets. ``None`` pairs hidden points too.
+            made of the points that SamplePoints has left, not of the full sweep, so that some hidden
+            points are missed. ``None`` pairs hidden points too.
         max_pairs_per_frame: In training, at most so many pairs of each frame, drawn at random, bound
             memory and time of the contrast. ``None`` takes all.
         data_preprocessor: See :class:`PairedDataPreprocessor`.

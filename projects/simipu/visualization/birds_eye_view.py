@@ -9,56 +9,67 @@ from .sheets import GREY, draw_text
 
 Interval = tuple[float, float]
 UNSEEN = (190, 190, 190)
+X_COLOUR, Y_COLOUR = (0, 0, 220), (0, 160, 0)
 
 
 class BirdsEyeView:
-    """A picture of the ground plane: x points up and y to the left, as a driver sees the road.
+    """A picture of the ground plane, as a driver sees the road: ahead points up, left to the left.
+
+    Red and green arrows at the origin are the LiDAR's x and y axis.
 
     Args:
-        x_range: From, to, in metres.
-        y_range: From, to, in metres.
+        ahead_range: From, to, in metres ahead of the LiDAR.
+        left_range: From, to, in metres to its left.
         width: Of the picture, in pixels.
+        ahead: Which way is ahead, (x, y) in the LiDAR frame, of length 1; see
+            :func:`simipu.geometry.forward_axis`.
     """
 
-    def __init__(self, x_range: Interval, y_range: Interval, width: int) -> None:
-        self.x_range = x_range
-        self.y_range = y_range
+    def __init__(self, ahead_range: Interval, left_range: Interval, width: int,
+                 ahead: Sequence[float] = (1.0, 0.0)) -> None:
+        self.ahead_range = ahead_range
+        self.left_range = left_range
         self.width = width
-        self.metres_per_pixel = (y_range[1] - y_range[0]) / width
-        self.height = round((x_range[1] - x_range[0]) / self.metres_per_pixel)
+        self.turn = _turn_ahead(ahead)
+        self.metres_per_pixel = (left_range[1] - left_range[0]) / width
+        self.height = round((ahead_range[1] - ahead_range[0]) / self.metres_per_pixel)
 
     @classmethod
-    def covering(cls, clouds: Sequence[np.ndarray], width: int,
+    def covering(cls, clouds: Sequence[np.ndarray], width: int, ahead: Sequence[float] = (1.0, 0.0),
                  step: float = 10.0) -> 'BirdsEyeView':
         """The view that holds the origin and 99 % of each cloud (N, 3 or more), out to whole steps.
 
         The few farthest returns would shrink everything else.
         """
-        low = np.min([np.quantile(cloud[:, :2], 0.005, axis=0) for cloud in clouds], axis=0)
-        high = np.max([np.quantile(cloud[:, :2], 0.995, axis=0) for cloud in clouds], axis=0)
+        turned = [cloud[:, :2] @ _turn_ahead(ahead) for cloud in clouds]
+        low = np.min([np.quantile(cloud, 0.005, axis=0) for cloud in turned], axis=0)
+        high = np.max([np.quantile(cloud, 0.995, axis=0) for cloud in turned], axis=0)
         low = np.floor(np.minimum(low, -1) / step) * step
         high = np.ceil(np.maximum(high, 1) / step) * step
-        return cls((low[0], high[0]), (low[1], high[1]), width)
+        return cls((low[0], high[0]), (low[1], high[1]), width, ahead)
 
     def pixels(self, points: np.ndarray) -> np.ndarray:
-        """Pixels (N, 2) of points (N, 2 or more) in metres."""
-        corner = np.array([self.y_range[1], self.x_range[1]])
-        return (corner - points[:, 1::-1]) / self.metres_per_pixel - 0.5
+        """Pixels (N, 2) of points (N, 2 or more) in metres, in the LiDAR frame."""
+        return self._pixels_of(points[:, :2] @ self.turn)
+
+    def _pixels_of(self, ahead_left: np.ndarray) -> np.ndarray:
+        corner = np.array([self.left_range[1], self.ahead_range[1]])
+        return (corner - ahead_left[:, ::-1]) / self.metres_per_pixel - 0.5
 
     def canvas(self, step: float = 20.0) -> np.ndarray:
         """White ground (height, width, 3) with a grid every ``step`` metres and the axes."""
         canvas = np.full((self.height, self.width, 3), 255, np.uint8)
-        for x in _multiples(self.x_range, step):
-            row = round(self.pixels(np.array([[x, 0.0]]))[0, 1])
+        for metres in _multiples(self.ahead_range, step):
+            row = round(self._pixels_of(np.array([[metres, 0.0]]))[0, 1])
             cv2.line(canvas, (0, row), (self.width, row), (225, 225, 225))
-            draw_text(canvas, f'{x:g} m', 3, min(row + 1, self.height - 12), size=11, grey=GREY)
-        for y in _multiples(self.y_range, step):
-            column = round(self.pixels(np.array([[0.0, y]]))[0, 0])
+            draw_text(canvas, f'{metres:g} m', 3, min(row + 1, self.height - 12), size=11, grey=GREY)
+        for metres in _multiples(self.left_range, step):
+            column = round(self._pixels_of(np.array([[0.0, metres]]))[0, 0])
             cv2.line(canvas, (column, 0), (column, self.height), (225, 225, 225))
         origin, x_tip, y_tip = np.rint(self.pixels(np.array([[0, 0], [step / 4, 0], [0, step / 4]]))
                                        ).astype(int).tolist()
-        cv2.arrowedLine(canvas, origin, x_tip, (0, 0, 220), 2, cv2.LINE_AA, tipLength=0.3)
-        cv2.arrowedLine(canvas, origin, y_tip, (0, 160, 0), 2, cv2.LINE_AA, tipLength=0.3)
+        cv2.arrowedLine(canvas, origin, x_tip, X_COLOUR, 2, cv2.LINE_AA, tipLength=0.3)
+        cv2.arrowedLine(canvas, origin, y_tip, Y_COLOUR, 2, cv2.LINE_AA, tipLength=0.3)
         cv2.rectangle(canvas, (0, 0), (self.width - 1, self.height - 1), (150, 150, 150))
         return canvas
 
@@ -72,6 +83,12 @@ class BirdsEyeView:
         """Draw points (N, 2 or more), colours (N, 3) or (3,), on a canvas, by default a new one."""
         canvas = self.canvas() if canvas is None else canvas
         return draw_dots(canvas, self.pixels(points), colours, radius)
+
+
+def _turn_ahead(ahead: Sequence[float]) -> np.ndarray:
+    """(2, 2), from the right: (x, y) in the LiDAR frame to metres ahead and to the left."""
+    x, y = ahead
+    return np.array([[x, -y], [y, x]])
 
 
 def _multiples(interval: Interval, step: float) -> np.ndarray:

@@ -7,7 +7,7 @@ import torch
 from mmdet3d.structures import Det3DDataSample
 from torch import Tensor
 
-from ..geometry import invert_matrix, project_to_cameras, transform_points
+from ..geometry import forward_axis, invert_matrix, project_to_cameras, transform_points
 from ..models.matchers import IndexMatcher
 from ..ops import furthest_point_sample
 from .augmentations import describe_image_augmentation, describe_point_augmentation
@@ -62,7 +62,7 @@ def to_images(packed: dict) -> list[np.ndarray]:
 
 
 def draw_frame(packed: dict, matcher: Callable | None = None, num_points: int = 256,
-               width: int = 1000) -> FramePicture:
+               width: int = 1000, ahead: np.ndarray | None = None) -> FramePicture:
     """Draw one frame as the pipeline packed it.
 
     Args:
@@ -70,12 +70,15 @@ def draw_frame(packed: dict, matcher: Callable | None = None, num_points: int = 
         matcher: The model's; without it, or without a second view, no matches are drawn.
         num_points: Points that are sampled from each view to be matched.
         width: Of the picture, in pixels.
+        ahead: Which way is up in the views from above, (x, y) in the LiDAR frame; by default where the
+            packed cameras look, which tells little if SampleCameras has left but some of them.
     """
     inputs, sample = packed['inputs'], packed['data_samples']
+    ahead = forward_axis(np.asarray(sample.metainfo['lidar2img'])) if ahead is None else ahead
     points = inputs['points'][:, :3]
     pixels, depth, visible = project_sample(points, sample)
     cameras = _draw_cameras(packed, pixels, depth, visible, width)
-    clouds = _draw_clouds(inputs, sample, matcher, num_points, width)
+    clouds = _draw_clouds(inputs, sample, matcher, num_points, width, ahead)
     title = f'frame {sample.metainfo["sample_idx"]}: {sample.metainfo["lidar_path"]}'
     image = vstack([captioned(cameras, title), depth_bar(width // 3), clouds])
     return FramePicture(image, dict(zip(sample.metainfo['cam_names'], visible.mean(1).tolist())))
@@ -100,19 +103,19 @@ def _draw_cameras(packed: dict, pixels: np.ndarray, depth: np.ndarray, visible: 
 
 
 def _draw_clouds(inputs: dict, sample: Det3DDataSample, matcher: Callable | None,
-                 num_points: int, width: int) -> np.ndarray:
+                 num_points: int, width: int, ahead: np.ndarray) -> np.ndarray:
     points = inputs['points'][:, :3]
     caption = f'{len(points)} points\ncoloured by depth where a camera sees them'
     panel_width = (width - 2 * GAP) // 3
     if 'points_aug' not in inputs:
-        view = BirdsEyeView.covering([points.numpy()], panel_width)
+        view = BirdsEyeView.covering([points.numpy()], panel_width, ahead)
         cloud = view.draw(points.numpy(), _colours_in_images(points, sample))
         return captioned(cloud, f'the cloud from above: {caption}')
     points_aug = inputs['points_aug'][:, :3]
     matrix = torch.as_tensor(sample.metainfo['lidar_aug_matrix'])
     back = transform_points(points_aug.double(), invert_matrix(matrix, 'lidar_aug_matrix'))
     matches = None if matcher is None else match_views(points, back, matcher, num_points)
-    view = BirdsEyeView.covering([points.numpy(), points_aug.numpy()], panel_width)
+    view = BirdsEyeView.covering([points.numpy(), points_aug.numpy()], panel_width, ahead)
     cloud = view.draw(points.numpy(), _colours_in_images(points, sample))
     cloud_aug = view.draw(points_aug.numpy(), _colours_in_images(back, sample))
     panels = [captioned(cloud, f'view 1: {caption}'),
