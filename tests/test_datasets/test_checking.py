@@ -81,7 +81,7 @@ def stamped(*times, **kwargs) -> list:
     (stamped(0, 1, 50), []),  # no sequences: nobody knows whether frames are missing
     ([dict(sequence='a')], []),
     (stamped(5, images=dict(A=dict(timestamp=5.05), B=dict(timestamp=4.5), C=dict())),
-     ['frame 0, B: the image is 0.5 s from the cloud']),
+     ['frame 0, B: the image was taken 0.5 s before the cloud']),
 ])
 def test_gaps_repeats_and_late_images_are_found(infos, found):
     messages = [finding.message for finding in check_time_stamps(infos)]

@@ -1,8 +1,12 @@
-"""Check a data set before training on it: files, sizes, time stamps and calibration.
+"""Check a data set before training on it: files, sizes, units, axes, time stamps and calibration.
 
+    %(prog)s configs/simipu_kitti.py --data-root data/kitti
     %(prog)s data/kitti/simipu_infos_train.pkl
 
-Exit code 0: nothing is wrong; 1: something is; 2: the info file cannot be read.
+A config is checked with its own pipeline: what its range filter and sampling leave in each image, and what
+reaches the encoder.
+
+Exit code 0: nothing is wrong; 1: something is; 2: the config or the info file cannot be read.
 docs/check_dataset.md says what is checked and how far the calibration score can be trusted.
 """
 import json
@@ -11,22 +15,30 @@ import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from ..datasets.checking import check_dataset
-from ..errors import DataError
+from mmengine.config import DictAction
+
+from ..config import read_config
+from ..datasets.checking import Report, check_config, check_dataset
+from ..engine.launch import override, with_data_root
+from ..errors import ConfigError, DataError
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument('info', help='info file (.pkl)')
-    parser.add_argument('--data-root', help='folder that its paths are relative to (default: the '
-                        'info file\'s)')
-    parser.add_argument('--data-prefix', nargs='+', default=[], metavar='KEY=FOLDER',
-                        help='as data_prefix in a config: pts=..., img=..., or a camera\'s name')
-    parser.add_argument('--cameras', nargs='+', help='which cameras (default: all)')
+    parser.add_argument('source', metavar='CONFIG|INFO', help='config of a pre-training, or info file (.pkl)')
+    parser.add_argument('--data-root', help='folder of the data (default: the config\'s, or the info file\'s)')
     parser.add_argument('--sample', type=number_or_all, default=50, metavar='N|all',
                         help='open the files of so many frames, evenly spread (default: 50)')
-    parser.add_argument('--load-dim', type=int, default=4,
-                        help='values per point, if the info file does not say (default: 4)')
     parser.add_argument('--json', type=Path, help='write the whole report there too')
+    of_config = parser.add_argument_group('of a config')
+    of_config.add_argument('--split', choices=['train', 'val', 'test'], default='train', help='(default: train)')
+    of_config.add_argument('--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE',
+                           help='override settings of the config')
+    of_info = parser.add_argument_group('of an info file')
+    of_info.add_argument('--data-prefix', nargs='+', default=[], metavar='KEY=FOLDER',
+                         help='as data_prefix in a config: pts=..., img=..., or a camera\'s name')
+    of_info.add_argument('--cameras', nargs='+', help='which cameras (default: all)')
+    of_info.add_argument('--load-dim', type=int, default=4,
+                         help='values per point, if the info file does not say (default: 4)')
 
 
 def number_or_all(text: str):
@@ -34,15 +46,27 @@ def number_or_all(text: str):
 
 
 def main(args: Namespace) -> int:
-    root = args.data_root or osp.dirname(osp.abspath(args.info))
     try:
-        report = check_dataset(osp.abspath(args.info), root,
-                               dict(item.split('=', 1) for item in args.data_prefix), args.cameras,
-                               args.sample, args.load_dim)
-    except DataError as error:
+        reports = check(args)
+    except (ConfigError, DataError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 2
-    print('\n' + report.to_text())
+    for report in reports:
+        print('\n' + report.to_text())
     if args.json:
-        args.json.write_text(json.dumps(report.to_dict(), indent=2) + '\n')
-    return 0 if report.passed else 1
+        content = [report.to_dict() for report in reports]
+        args.json.write_text(json.dumps(content if len(content) > 1 else content[0], indent=2) + '\n')
+    return 0 if all(report.passed for report in reports) else 1
+
+
+def check(args: Namespace) -> list[Report]:
+    """The reports of what ``args.source`` names."""
+    if Path(args.source).suffix in ('.pkl', '.pickle'):
+        root = args.data_root or osp.dirname(osp.abspath(args.source))
+        prefix = dict(item.split('=', 1) for item in args.data_prefix)
+        return [check_dataset(osp.abspath(args.source), root, prefix, args.cameras, args.sample, args.load_dim)]
+    cfg = read_config(args.source)
+    if args.data_root:
+        cfg = with_data_root(cfg, args.data_root)
+    override(cfg, args.cfg_options)
+    return check_config(cfg, args.split, args.sample)

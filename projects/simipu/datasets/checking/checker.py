@@ -1,21 +1,80 @@
-"""Check an info file and the files it names."""
+"""Check an info file and the files it names, and what the pipeline of a config makes of them."""
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import mmengine
 import numpy as np
 import torch
+from mmcv.transforms import BaseTransform
+from mmdet3d.registry import DATASETS
+from mmengine.config import Config
 
-from ...errors import DataError
-from ...geometry import project, visible
+from ...building import registry_scope
+from ...errors import ConfigError, DataError
+from ...geometry import Occlusion, project, visible
 from ..paired_dataset import PairedDataset
 from ..transforms import LoadPairedImages, LoadPairedPoints
-from .calibration_score import MIN_IMAGES, CalibrationVerdict, agreement, judge
-from .info_checks import check_calibration, check_duplicates, check_intrinsics_and_sizes, check_time_stamps
+from ..transforms.cameras import take_cameras
+from .calibration_score import agreement
+from .cloud_checks import CloudFigures, check_transposed, cloud_figures
+from .conclusions import conclude
+from .info_checks import (
+    MAX_TIME_OFFSET,
+    check_calibration,
+    check_duplicates,
+    check_intrinsics_and_sizes,
+    check_time_stamps,
+    time_offset,
+)
+from .odd_calibrations import check_odd_calibrations
+from .pipeline_trace import CameraTrace, strip_of, trace_frame
+from .range_check import SeenPoints
 from .report import Finding, Report
 
-MIN_VISIBLE_SHARE = 0.005
-ALL_CAMERAS = 'all cameras'
+
+class Pipeline(NamedTuple):
+    """Of a data set in a config: its ``place`` there, such as ``train_dataloader.dataset``, its
+    ``transforms``, and the ``occlusion`` of the config's model."""
+    place: str
+    transforms: Sequence[BaseTransform]
+    occlusion: Occlusion | None = None
+
+    def find(self, kind: type) -> BaseTransform | None:
+        """The first transform of a kind."""
+        return next((transform for transform in self.transforms if isinstance(transform, kind)), None)
+
+
+@dataclass
+class Image:
+    """What was measured in one image.
+
+    Attributes:
+        frame: Position of its frame in the info file.
+        lidar2img: (4, 4).
+        size: Height and width.
+        late: Whether it is too far in time from the cloud to be compared with it.
+        visible_share: Of the cloud's points.
+        seen: These points.
+        agreement: See :func:`~.calibration_score.agreement`.
+    """
+    frame: int
+    lidar2img: np.ndarray
+    size: tuple[int, int]
+    late: bool
+    visible_share: float
+    seen: SeenPoints
+    agreement: np.ndarray | None
+
+
+@dataclass
+class Measurements:
+    """What was measured in the frames that could be opened: of each cloud by frame, of each image by camera,
+    and what the pipeline left, by camera."""
+    clouds: dict[int, CloudFigures] = field(default_factory=dict)
+    images: dict[str, list[Image]] = field(default_factory=lambda: defaultdict(list))
+    traces: dict[str, list[CameraTrace]] = field(default_factory=lambda: defaultdict(list))
 
 
 def check_dataset(ann_file: str,
@@ -35,32 +94,157 @@ def check_dataset(ann_file: str,
     Raises:
         DataError: The info file itself cannot be read.
     """
-    dataset = PairedDataset(ann_file, data_root, data_prefix, cameras, backend_args,
-                            lazy_init=True)
-    infos = dataset.read_info_file()['data_list']
-    report = Report(dataset.ann_file, num_frames=len(infos))
-    frames = {}
-    for index, info in enumerate(infos):
+    dataset = PairedDataset(ann_file, data_root, data_prefix, cameras, backend_args, lazy_init=True)
+    return _Check(dataset, sample, load_dim).run()
+
+
+def check_config(cfg: Config, split: str = 'train', sample: int | str = 50) -> list[Report]:
+    """Check the data sets of a config as its pipeline reads them, and what the pipeline leaves of them.
+
+    Args:
+        cfg: Of a pre-training.
+        split: Whose data loader.
+        sample: See :func:`check_dataset`.
+
+    Returns:
+        A report for each :class:`PairedDataset` of the split, which may be a mixture of several.
+
+    Raises:
+        ConfigError: The config has no such data set.
+        DataError: An info file cannot be read.
+    """
+    place = f'{split}_dataloader'
+    found = list(_paired_datasets(cfg.get(place), place))
+    if not found:
+        raise ConfigError(f'the config has no PairedDataset in {place}; give the config of a pre-training, '
+                          'or the info file itself')
+    occlusion = (cfg.get('model') or {}).get('occlusion')
+    reports = []
+    for place, settings in found:
+        with registry_scope(cfg):
+            dataset = DATASETS.build(dict(settings, lazy_init=True))
+        pipeline = Pipeline(place, dataset.pipeline.transforms, occlusion and Occlusion(**occlusion))
+        reports.append(_Check(dataset, sample, pipeline=pipeline).run())
+    return reports
+
+
+def _paired_datasets(value: Any, place: str) -> Iterator[tuple[str, dict]]:
+    """Place and settings of every PairedDataset below, inside wrappers such as ConcatDataset too."""
+    if isinstance(value, dict):
+        kind = value.get('type')
+        if str(getattr(kind, '__name__', kind)).rpartition('.')[2] == 'PairedDataset':
+            yield place, value
+            return
+        value = value.items()
+    elif isinstance(value, (list, tuple)):
+        value = enumerate(value)
+    else:
+        return
+    for key, item in value:
+        yield from _paired_datasets(item, f'{place}.{key}')
+
+
+class _Check:
+    """One check of one data set, on its way to a report."""
+
+    def __init__(self, dataset: PairedDataset, sample: int | str, load_dim: int = 4,
+                 pipeline: Pipeline | None = None) -> None:
+        self.dataset = dataset
+        self.sample = sample
+        self.load_dim = load_dim
+        self.pipeline = pipeline
+        self.infos = dataset.read_info_file()['data_list']
+        self.frames = {}
+        self.measured = Measurements()
+        self.report = Report(dataset.ann_file, num_frames=len(self.infos))
+
+    def run(self) -> Report:
+        for index, info in enumerate(self.infos):
+            try:
+                self.frames[index] = self.dataset.parse_data_info(info)
+            except DataError as error:
+                self.report.findings.append(Finding('info file', str(error), index))
+        self._check_infos()
+        chosen = _spread(list(self.frames), self.sample)
+        for index in mmengine.track_iter_progress(chosen):
+            self._check_frame(index)
+        self.report.num_opened = len(chosen)
+        conclude(self.measured, self.pipeline, self.report, self._load_again)
+        return self.report
+
+    def _check_infos(self) -> None:
+        infos, report = self.infos, self.report
+        for index, frame in self.frames.items():
+            images = {name: infos[index]['images'][name] for name in frame['cam_names']}
+            report.findings += check_calibration(index, images)
+        report.findings += check_odd_calibrations(self.frames, infos)
+        report.findings += check_intrinsics_and_sizes([infos[index] for index in self.frames])
+        report.findings += check_duplicates(self.frames)
+        report.findings += check_time_stamps(infos)
+        if not any(info.get('timestamp') is not None for info in infos):
+            report.notes.append('the info file has no time stamps, so that they were not checked')
+        elif not any(info.get('sequence') is not None for info in infos):
+            report.notes.append('the info file names no sequences, so that no gaps were looked for')
+
+    def _check_frame(self, index: int) -> None:
+        """Open the files of a frame; measure each camera of which both cloud and image can be used."""
+        frame = self.frames[index]
+        points = self._load(self._cloud_loader(frame), frame, index, None)
+        if points is not None:
+            points = points['points'].coord.numpy()
+            self.measured.clouds[index] = cloud_figures(points)
+            self.report.findings += check_transposed(index, points)
+        images = [self._load(self._image_loader(), take_cameras(dict(frame), [i]), index, name)
+                  for i, name in enumerate(frame['cam_names'])]
+        for i, image in enumerate(images):
+            if points is not None and image is not None:
+                self._measure(index, i, points, image['img'][0])
+        if self.pipeline and points is not None and None not in images:
+            self._trace(index)
+
+    def _cloud_loader(self, frame: dict) -> BaseTransform:
+        own = self.pipeline and self.pipeline.find(LoadPairedPoints)
+        return own or LoadPairedPoints(load_dim=frame['lidar_format'].get('load_dim', self.load_dim), use_dim=3,
+                                       backend_args=self.dataset.backend_args)
+
+    def _image_loader(self) -> BaseTransform:
+        own = self.pipeline and self.pipeline.find(LoadPairedImages)
+        return own or LoadPairedImages(backend_args=self.dataset.backend_args)
+
+    def _load(self, loader: BaseTransform, frame: dict, index: int, camera: str | None) -> dict | None:
         try:
-            frames[index] = dataset.parse_data_info(info)
+            return loader(dict(frame))
         except DataError as error:
-            report.findings.append(Finding('info file', str(error), index))
-    _check_infos(infos, frames, report)
-    chosen = _spread(list(frames), sample)
-    measured = _Measurements()
-    for index in mmengine.track_iter_progress(chosen):
-        _check_frame(index, frames[index], load_dim, backend_args, measured, report)
-    report.num_opened = len(chosen)
-    _add_camera_figures(measured, report)
-    return report
+            kind = _file_problem(str(error))
+            self.report.findings.append(Finding(kind, f'frame {index}: {error}', index, camera))
+            return None
 
+    def _measure(self, index: int, camera: int, points: np.ndarray, image: np.ndarray) -> None:
+        name, lidar2img = self.frames[index]['cam_names'][camera], self.frames[index]['lidar2img'][camera]
+        size = image.shape[:2]
+        pixels, depth = project(torch.from_numpy(points).double(), torch.from_numpy(lidar2img))
+        mask = visible(pixels, depth, torch.tensor(size)).numpy()
+        seen = SeenPoints(points[mask], strip_of(pixels.numpy()[mask, 0], size[1]))
+        self.measured.images[name].append(Image(
+            index, lidar2img, size, abs(time_offset(self.infos[index], name)) > MAX_TIME_OFFSET,
+            float(mask.mean()), seen, agreement(points, image, lidar2img)))
 
-class _Measurements:
-    """By camera, what was measured in the frames that could be opened."""
+    def _trace(self, index: int) -> None:
+        try:
+            frame = dict(self.frames[index], sample_idx=index)
+            traces = list(trace_frame(frame, self.pipeline.transforms, self.pipeline.occlusion))
+        except DataError as error:
+            self.report.findings.append(Finding('pipeline', f'frame {index}: {error}', index))
+            return
+        for trace in traces:
+            self.measured.traces[trace.camera].append(trace)
 
-    def __init__(self) -> None:
-        self.visible_share = defaultdict(list)
-        self.agreement = defaultdict(list)
+    def _load_again(self, index: int, camera: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Points (N, 3), image (H, W, 3) and ``lidar2img`` (4, 4) of a frame that was opened before."""
+        frame = self.frames[index]
+        one = take_cameras(dict(frame), [frame['cam_names'].index(camera)])
+        points = self._cloud_loader(frame)(dict(frame))['points'].coord.numpy()
+        return points, self._image_loader()(one)['img'][0], one['lidar2img'][0]
 
 
 def _spread(frames: list[int], sample: int | str) -> list[int]:
@@ -69,92 +253,7 @@ def _spread(frames: list[int], sample: int | str) -> list[int]:
     return [frames[i] for i in np.linspace(0, len(frames) - 1, sample).round().astype(int)]
 
 
-def _check_infos(infos: list[dict], frames: dict[int, dict], report: Report) -> None:
-    for index, frame in frames.items():
-        images = {name: infos[index]['images'][name] for name in frame['cam_names']}
-        report.findings += check_calibration(index, images)
-    report.findings += check_intrinsics_and_sizes([infos[index] for index in frames])
-    report.findings += check_duplicates(frames)
-    report.findings += check_time_stamps(infos)
-    if not any(info.get('timestamp') is not None for info in infos):
-        report.notes.append('the info file has no time stamps, so that they were not checked')
-    elif not any(info.get('sequence') is not None for info in infos):
-        report.notes.append('the info file names no sequences, so that no gaps were looked for')
-
-
-def _check_frame(index: int, frame: dict, load_dim: int, backend_args: dict | None,
-                 measured: _Measurements, report: Report) -> None:
-    """Open the files of a frame; measure each camera of which both cloud and image can be used."""
-    loader = LoadPairedPoints(load_dim=frame['lidar_format'].get('load_dim', load_dim), use_dim=3,
-                              backend_args=backend_args)
-    points = _load(loader, frame, index, None, report)
-    for i, name in enumerate(frame['cam_names']):
-        one = {key: frame[key][i:i + 1] for key in ('img_path', 'img_size', 'img_format')}
-        image = _load(LoadPairedImages(backend_args=backend_args), one, index, name, report)
-        if points is not None and image is not None:
-            _measure(name, points['points'].tensor.numpy(), image['img'][0],
-                     frame['lidar2img'][i], measured)
-
-
-def _load(loader, frame: dict, index: int, camera: str | None, report: Report) -> dict | None:
-    try:
-        return loader(dict(frame))
-    except DataError as error:
-        kind = _file_problem(str(error))
-        report.findings.append(Finding(kind, f'frame {index}: {error}', index, camera))
-        return None
-
-
 def _file_problem(message: str) -> str:
     if message.startswith('no file'):
         return 'missing file'
     return 'size mismatch' if 'the info file says' in message else 'unreadable file'
-
-
-def _measure(camera: str, points: np.ndarray, image: np.ndarray, lidar2img: np.ndarray,
-             measured: _Measurements) -> None:
-    pixels, depth = project(torch.from_numpy(points).double(), torch.from_numpy(lidar2img))
-    mask = visible(pixels, depth, torch.tensor(image.shape[:2]))
-    measured.visible_share[camera].append(float(mask.float().mean()))
-    measured.agreement[camera].append(agreement(points, image, lidar2img))
-
-
-def _add_camera_figures(measured: _Measurements, report: Report) -> None:
-    for name, shares in measured.visible_share.items():
-        share = float(np.mean(shares))
-        report.cameras[name] = dict(visible_share=share)
-        if share < MIN_VISIBLE_SHARE:
-            report.findings.append(Finding(
-                'visible points', f'{name}: only {share:.2%} of the points are visible; the '
-                'extrinsics are wrong, or the camera looks where the LiDAR does not', camera=name))
-        _add_verdict(name, measured.agreement[name], report)
-    if len(report.cameras) > 1:
-        report.cameras[ALL_CAMERAS] = {}
-        _add_verdict(ALL_CAMERAS, sum(measured.agreement.values(), []), report)
-    undecided = [name for name, figures in report.cameras.items()
-                 if figures['calibration']['verdict'] == 'undecided']
-    if undecided:
-        report.notes.append(f'calibration of {", ".join(undecided)}: a verdict needs depth edges '
-                            f'in {MIN_IMAGES} images or more')
-
-
-def _add_verdict(name: str, agreements: list[np.ndarray], report: Report) -> None:
-    verdict = judge(agreements)
-    report.cameras[name]['calibration'] = dict(
-        verdict={None: 'undecided', True: 'wrong', False: 'right'}[verdict.wrong],
-        score=verdict.score, advantage=verdict.advantage, best=str(verdict.best),
-        num_images=verdict.num_images)
-    if verdict.wrong:
-        report.findings.append(Finding(
-            'calibration score', _explain(name, verdict, len(agreements)), camera=name))
-
-
-def _explain(name: str, verdict: CalibrationVerdict, num_opened: int) -> str:
-    advice = ('Check extrinsics, intrinsics and which calibration belongs to which frames, and '
-              'look at tools/browse_dataset.py')
-    if 2 * verdict.num_images < num_opened:
-        return (f'{name}: only {verdict.num_images} of {num_opened} images see objects that the '
-                f'LiDAR sees too. {advice}')
-    return (f'{name}: depth edges lie on image edges no better than with a wrong calibration '
-            f'(score {verdict.score:.1f}); they agree best when the camera is moved by: {verdict.best}. '
-            f'{advice}')

@@ -10,6 +10,8 @@ from .report import Finding
 
 ROTATION_TOLERANCE = 1e-3
 PIXEL_TOLERANCE = 1.0
+SCALE_TOLERANCE = 1e-3
+MIN_SIZE_FACTOR = 1.2
 GAP_FACTOR = 2.5
 MAX_TIME_OFFSET = 0.1  # seconds between an image and its cloud: one turn of a LiDAR
 
@@ -24,18 +26,50 @@ def check_calibration(index: int, images: dict) -> Iterator[Finding]:
     for name, image in images.items():
         for problem in _calibration_problems(image):
             yield Finding('calibration', f'frame {index}, {name}: {problem}', index, name)
+        scale = np.linalg.norm(_lidar2img(image)[2, :3])
+        if abs(scale - 1) > SCALE_TOLERANCE:
+            yield Finding('depth scale', f'frame {index}, {name}: the third row of lidar2img has length '
+                          f'{scale:.4g}, so that every depth comes out {scale:.4g} times too large. Divide '
+                          f'the first three rows by {scale:.6g}', index, name)
+
+
+def check_principal_point(camera: str, lidar2img: np.ndarray, size: Sequence[int]) -> Iterator[Finding]:
+    """Whether the calibration is that of a larger or smaller image.
+
+    The optical axis meets an image near its middle; if it is off by one factor in both directions, the
+    images were scaled and the calibration was not.
+
+    Args:
+        camera: Name.
+        lidar2img: (4, 4).
+        size: Height and width of the image as it is.
+    """
+    intrinsics, _ = split_projection(lidar2img)
+    height, width = size
+    factors = 2 * intrinsics[:2, 2] / (width, height)
+    scaled = (factors > MIN_SIZE_FACTOR).all() or (factors < 1 / MIN_SIZE_FACTOR).all()
+    if scaled and factors.min() > 0 and factors.max() < 1.25 * factors.min():
+        factor = float(factors.mean())
+        yield Finding('size', f'{camera}: the image of {width} x {height} pixels has another size than the '
+                      f'calibration: the principal point ({intrinsics[0, 2]:.0f}, {intrinsics[1, 2]:.0f}) is that '
+                      f'of an image about {factor:.2g} times as large. Multiply the first two rows of cam2img (or '
+                      f'of lidar2img) by the factor that the images were scaled by, about {1 / factor:.2g}',
+                      camera=camera)
+
+
+def _lidar2img(image: dict) -> np.ndarray:
+    if 'lidar2img' in image:
+        return to_4x4(image['lidar2img'], 'lidar2img')
+    return to_4x4(image['cam2img'], 'cam2img') @ to_4x4(image['lidar2cam'], 'lidar2cam')
 
 
 def _calibration_problems(image: dict) -> Iterator[str]:
     if 'lidar2cam' in image:
         yield from _rigid_problems(to_4x4(image['lidar2cam'], 'lidar2cam'))
-    if 'lidar2img' not in image:
-        lidar2img = to_4x4(image['cam2img'], 'cam2img') @ to_4x4(image['lidar2cam'], 'lidar2cam')
-    else:
-        lidar2img = to_4x4(image['lidar2img'], 'lidar2img')
-        if 'cam2img' in image and 'lidar2cam' in image:
-            yield from _product_problems(lidar2img, to_4x4(image['cam2img'], 'cam2img')
-                                         @ to_4x4(image['lidar2cam'], 'lidar2cam'))
+    lidar2img = _lidar2img(image)
+    if {'lidar2img', 'cam2img', 'lidar2cam'} <= image.keys():
+        yield from _product_problems(lidar2img, to_4x4(image['cam2img'], 'cam2img')
+                                     @ to_4x4(image['lidar2cam'], 'lidar2cam'))
     yield from _projection_problems(lidar2img, image)
 
 
@@ -164,8 +198,15 @@ def _check_sequence(name: str, stamps: Sequence[tuple[float, int]]) -> Iterator[
 
 def _check_image_times(index: int, info: dict) -> Iterator[Finding]:
     for name, image in info.get('images', {}).items():
-        offset = abs(image.get('timestamp', info['timestamp']) - info['timestamp'])
-        if offset > MAX_TIME_OFFSET:
-            yield Finding('time stamps', f'frame {index}, {name}: the image is {offset:.3g} s from '
-                          f'the cloud, more than {MAX_TIME_OFFSET} s: pixels and points of what '
-                          'moves do not match. Pair each cloud with the nearest image', index, name)
+        offset = time_offset(info, name)
+        if abs(offset) > MAX_TIME_OFFSET:
+            yield Finding('time stamps', f'frame {index}, {name}: the image was taken {abs(offset):.3g} s '
+                          f'{"after" if offset > 0 else "before"} the cloud, more than {MAX_TIME_OFFSET} s: '
+                          'pixels and points of what moves do not match. Pair each cloud with the nearest image',
+                          index, name)
+
+
+def time_offset(info: dict, camera: str) -> float:
+    """Seconds from a frame's cloud to the image of a camera; 0 where the info file does not say."""
+    stamps = info.get('timestamp'), info['images'][camera].get('timestamp')
+    return 0.0 if None in stamps else stamps[1] - stamps[0]

@@ -30,7 +30,8 @@ class Report:
         num_frames: Frames in the info file.
         num_opened: Frames whose files were opened.
         findings: What is wrong.
-        cameras: By name, figures such as ``visible_share`` and ``calibration``.
+        cameras: By name, figures such as ``visible_share``, ``pairs`` and ``calibration``.
+        warnings: What harms a training without being wrong.
         notes: What could not be checked, and why.
     """
     info_file: str
@@ -38,6 +39,7 @@ class Report:
     num_opened: int = 0
     findings: list[Finding] = field(default_factory=list)
     cameras: dict[str, dict] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -48,8 +50,8 @@ class Report:
     def to_dict(self) -> dict:
         """The report for JSON."""
         return dict(info_file=self.info_file, passed=self.passed, num_frames=self.num_frames,
-                    num_opened=self.num_opened, cameras=self.cameras, notes=self.notes,
-                    findings=[vars(finding) for finding in self.findings])
+                    num_opened=self.num_opened, cameras=self.cameras, warnings=self.warnings,
+                    notes=self.notes, findings=[vars(finding) for finding in self.findings])
 
     def to_text(self) -> str:
         """The report for a terminal."""
@@ -57,6 +59,7 @@ class Report:
         lines += [f'  {name}: {_describe(figures)}' for name, figures in self.cameras.items()]
         for kind in dict.fromkeys(finding.kind for finding in self.findings):
             lines += self._lines_of(kind)
+        lines += [f'warning: {warning}' for warning in self.warnings]
         lines += [f'note: {note}' for note in self.notes]
         lines.append('passed' if self.passed else f'FAILED: {len(self.findings)} findings')
         return '\n'.join(lines)
@@ -73,6 +76,8 @@ def _describe(figures: dict) -> str:
     parts = []
     if 'visible_share' in figures:
         parts.append(f'{figures["visible_share"]:.1%} of the points visible')
+    if 'pairs' in figures:
+        parts.append(f'{figures["pairs"]["mean"]:.0f} pairs (fewest {figures["pairs"]["min"]})')
     if 'calibration' in figures:
         calibration = figures['calibration']
         parts.append(f'calibration {calibration["verdict"]} (score {calibration["score"]:.1f}, '

@@ -1,9 +1,19 @@
 """Choose the cameras of a frame."""
+from collections.abc import Sequence
+
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmdet3d.registry import TRANSFORMS
 
 from ...errors import ConfigError, DataError
+
+
+def take_cameras(results: dict, chosen: Sequence[int]) -> dict:
+    """Leave the cameras of these numbers in a frame that has no images yet."""
+    for key in results.keys() & {'cam_names', 'img_path', 'img_size', 'img_format'}:
+        results[key] = [results[key][i] for i in chosen]
+    results['lidar2img'] = results['lidar2img'][list(chosen)]
+    return results
 
 
 @TRANSFORMS.register_module()
@@ -33,11 +43,7 @@ class SampleCameras(BaseTransform):
             raise DataError(f'{results["lidar_path"]}: SampleCameras wants {self.num_cameras} '
                             f'cameras, but this frame has {len(names)} ({", ".join(names)}); '
                             'lower num_cameras')
-        chosen = np.sort(np.random.choice(len(names), self.num_cameras, replace=False))
-        for key in results.keys() & {'cam_names', 'img_path', 'img_size', 'img_format'}:
-            results[key] = [results[key][i] for i in chosen]
-        results['lidar2img'] = results['lidar2img'][chosen]
-        return results
+        return take_cameras(results, np.sort(np.random.choice(len(names), self.num_cameras, replace=False)))
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}(num_cameras={self.num_cameras})'
