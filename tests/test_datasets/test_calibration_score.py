@@ -1,47 +1,14 @@
 """The calibration score on scenes of boards, whose calibration is known, and on real frames."""
-import cv2
 import mmengine
 import numpy as np
 import pytest
+from board_scenes import CAMERA, HEIGHT, INTRINSICS, LIDAR2CAM, LIDAR2IMG, WIDTH, board_scene
 
 from simipu.datasets.checking import check_dataset
 from simipu.datasets.checking.calibration_score import PERTURBATIONS, Perturbation, agreement, judge
 from simipu.datasets.checking.depth_edges import find_depth_edges, split_projection
 from simipu.datasets.converters import create_kitti_infos
-from simipu.geometry import rotation_matrix, to_4x4, translation_matrix
-
-HEIGHT, WIDTH = 200, 500
-INTRINSICS = np.array([[400, 0, 245.], [0, 410, 105], [0, 0, 1]])
-AXES = np.array([[0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0], [0, 0, 0, 1.]])
-LIDAR2CAM = rotation_matrix(0.02, 'x') @ AXES @ translation_matrix([-0.2, 0.05, 0.1])
-LIDAR2IMG = to_4x4(INTRINSICS) @ LIDAR2CAM
-CAMERA = np.linalg.inv(LIDAR2CAM)[:3, 3]
-
-
-def board_scene(seed):
-    """A cloud (N, 3) and an image of upright boards before a distant wall and a flat ground."""
-    rng = np.random.default_rng(seed)
-    image = np.full((HEIGHT, WIDTH, 3), 120, np.uint8)
-    elevation, azimuth = np.meshgrid(np.radians(np.arange(-14, 8, 0.5)),
-                                     np.radians(np.arange(-30, 30, 0.25)))
-    rays = np.stack([np.cos(elevation) * np.cos(azimuth), np.cos(elevation) * np.sin(azimuth),
-                     np.sin(elevation)], axis=-1).reshape(-1, 3)
-    ground = np.where(rays[:, 2] < 0, -1.7 / np.minimum(rays[:, 2], -1e-9), np.inf)
-    distance = np.minimum(60 / rays[:, 0], ground)
-    for x in np.sort(rng.uniform(8, 30, 8))[::-1]:  # far ones first: painter's algorithm
-        y, width, height = x * rng.uniform(-0.5, 0.5), rng.uniform(1, 3), rng.uniform(1, 3)
-        low, high = [x, y - width / 2, -1.7], [x, y + width / 2, -1.7 + height]
-        corners = np.array([[x, low[1], low[2]], [x, high[1], low[2]], [x, high[1], high[2]],
-                            [x, low[1], high[2]]])
-        projected = np.insert(corners, 3, 1, axis=1) @ LIDAR2IMG.T
-        pixels = np.rint(projected[:, :2] / projected[:, 2:3]).astype(np.int32)
-        cv2.fillPoly(image, [pixels], rng.integers(0, 255, 3).tolist())
-        place = rays * (x / rays[:, :1])
-        hit = (place[:, 1:] > low[1:]).all(axis=1) & (place[:, 1:] < high[1:]).all(axis=1)
-        distance = np.where(hit, np.minimum(distance, x / rays[:, 0]), distance)
-    noise = rng.integers(-8, 8, image.shape)
-    return rays * distance[:, None], np.clip(image + noise, 0, 255).astype(np.uint8)
-
+from simipu.geometry import rotation_matrix, to_4x4
 
 SCENES = [board_scene(seed) for seed in range(4)]
 

@@ -16,6 +16,10 @@ from .depth_edges import DepthEdges, find_depth_edges
 
 MIN_IMAGES = 4
 """A verdict needs the edges of so many images; a single one may be too plain or too busy."""
+FEW_IMAGES = 3
+"""So many give a verdict only where it is clear; 1 and 2 give none."""
+FEW_IMAGES_LIMITS = dict(score=1.5, advantage=-1.8)
+"""With ``FEW_IMAGES``, wrong is a score below this with a negative advantage, or an advantage below this."""
 MIN_EDGES = 50
 MIN_ADVANTAGE = 0.0
 MIN_SCORE = 2.5
@@ -82,7 +86,8 @@ class CalibrationVerdict(NamedTuple):
             Positive where the calibration is right, and negative where it is wrong.
         best: The perturbation of the best agreement.
         wrong: Whether ``score`` is below 2.5 or ``advantage`` below 0 (docs/check_dataset.md has
-            the measurements behind these limits); None: too few images to say. True as well where most
+            the measurements behind these limits), with three images only where it is far below them; None:
+            too few images to say. True as well where most
             images have hardly any depth edges: the LiDAR sees next to nothing of what the camera is
             said to look at.
     """
@@ -130,9 +135,12 @@ def judge(agreements: Sequence[np.ndarray | None],
     mean = standardise(np.mean(known, axis=0))
     advantage = float(mean[SMALL].max() - mean[~SMALL].max())
     score = float(mean[NONE])
-    wrong = advantage < MIN_ADVANTAGE or score < MIN_SCORE
-    return CalibrationVerdict(len(known), score, advantage, PERTURBATIONS[int(mean.argmax())],
-                              wrong if enough else None)
+    if enough:
+        wrong = advantage < MIN_ADVANTAGE or score < MIN_SCORE
+    else:
+        clear = (score < FEW_IMAGES_LIMITS['score'] and advantage < 0) or advantage < FEW_IMAGES_LIMITS['advantage']
+        wrong = True if len(known) == FEW_IMAGES and clear else None
+    return CalibrationVerdict(len(known), score, advantage, PERTURBATIONS[int(mean.argmax())], wrong)
 
 
 def image_edges(image: np.ndarray, focal_length: float) -> np.ndarray:

@@ -220,7 +220,8 @@ class _Check:
             return None
 
     def _measure(self, index: int, camera: int, points: np.ndarray, image: np.ndarray) -> None:
-        name, lidar2img = self.frames[index]['cam_names'][camera], self.frames[index]['lidar2img'][camera]
+        name = self.frames[index]['cam_names'][camera]
+        lidar2img = _in_metres(self.frames[index]['lidar2img'][camera])
         size = image.shape[:2]
         pixels, depth = project(torch.from_numpy(points).double(), torch.from_numpy(lidar2img))
         mask = visible(pixels, depth, torch.tensor(size)).numpy()
@@ -244,7 +245,13 @@ class _Check:
         frame = self.frames[index]
         one = take_cameras(dict(frame), [frame['cam_names'].index(camera)])
         points = self._cloud_loader(frame)(dict(frame))['points'].coord.numpy()
-        return points, self._image_loader()(one)['img'][0], one['lidar2img'][0]
+        return points, self._image_loader()(one)['img'][0], _in_metres(one['lidar2img'][0])
+
+
+def _in_metres(lidar2img: np.ndarray) -> np.ndarray:
+    """The same projection (4, 4) with depth in metres, where it is known up to a factor only."""
+    scale = np.linalg.norm(lidar2img[2, :3])
+    return np.concatenate([lidar2img[:3] / scale, lidar2img[3:]])
 
 
 def _spread(frames: list[int], sample: int | str) -> list[int]:

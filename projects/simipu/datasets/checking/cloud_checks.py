@@ -53,8 +53,8 @@ def check_units(figures: Sequence[CloudFigures], camera_heights: Sequence[float]
                and (CAMERA_HEIGHT[0] <= height * metres <= CAMERA_HEIGHT[1] or abs(ground) < 0.5)]
     if fitting:
         unit = fitting[0]
-        yield Finding('units', f'the clouds are in {unit}, not metres: they reach {far:.4g} units far, and the '
-                      f'cameras ride {height:.3g} of them above the ground. Multiply x, y and z by '
+        yield Finding('units', f'the clouds are in {unit}, not metres: they reach {far:.0f} of them far, and the '
+                      f'cameras ride {height:.1f} of them above the ground. Multiply x, y and z by '
                       f'{UNITS[unit]:g} and write the clouds anew')
     elif far > FARTHEST[1] or far < 1:
         yield Finding('units', f'the clouds reach {far:.4g} m far (99 % of the points are nearer), as no '
@@ -117,4 +117,4 @@ def check_features(features: np.ndarray) -> Iterator[str]:
 
 def format_range(values: Sequence[float]) -> str:
     """As an override on the command line takes it."""
-    return '[' + ','.join(f'{value:g}' for value in values) + ']'
+    return '[' + ','.join(f'{value + 0.0:g}' for value in values) + ']'

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...geometry import forward_axis
 from ..transforms import LoadPairedPoints, PairedPointsRangeFilter, PointCloudSecondView
 from .calibration_score import MIN_IMAGES, CalibrationVerdict, judge
 from .cloud_checks import check_camera_distance, check_features, check_heights, check_units, format_range
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
 MIN_VISIBLE_SHARE = 0.005
 MIN_USUAL_SHARE = 0.2
 """Of the points that a camera usually sees; a frame with fewer is odd."""
+MAX_ODD_SHARE = 0.1
 MIN_EXPECTED_PAIRS = 20
+CAUSES = ('units', 'axes', 'size', 'calibration')
 ALL_CAMERAS = 'all cameras'
 NUM_EXPLAINED_IMAGES = 4
 LoadAgain = Callable[[int, str], tuple[np.ndarray, np.ndarray, np.ndarray]]
@@ -46,6 +49,16 @@ def conclude(measured: Measurements, pipeline: Pipeline | None, report: Report, 
     if pipeline is not None:
         _conclude_pipeline(measured, pipeline, report)
     _conclude_calibration(measured, report, load_again)
+    for name, figures in report.cameras.items():
+        if figures.get('visible_share', 1) < MIN_VISIBLE_SHARE and not _found(report, *CAUSES, camera=name):
+            report.findings.append(Finding(
+                'visible points', f'{name}: only {figures["visible_share"]:.2%} of the points are visible; the '
+                'extrinsics are wrong, or the camera looks where the LiDAR does not', camera=name))
+
+
+def _found(report: Report, *kinds: str, camera: str | None = None) -> bool:
+    """Whether a report has findings of one of these kinds, about a camera or about all."""
+    return any(finding.kind in kinds and finding.camera in (None, camera) for finding in report.findings)
 
 
 def _check_clouds(measured: Measurements) -> Iterator[Finding]:
@@ -61,26 +74,25 @@ def _camera_centre(lidar2img: np.ndarray) -> np.ndarray:
 
 
 def _check_images(name: str, images: Sequence[Image]) -> Iterator[Finding]:
-    share = float(np.mean([image.visible_share for image in images]))
-    if share < MIN_VISIBLE_SHARE:
-        yield Finding('visible points', f'{name}: only {share:.2%} of the points are visible; the extrinsics are '
-                      'wrong, or the camera looks where the LiDAR does not', camera=name)
     yield from check_principal_point(name, images[0].lidar2img, images[0].size)
     counts = np.array([len(image.seen.points) for image in images])
-    for image, count in zip(images, counts):
-        if len(images) > 2 and count < MIN_USUAL_SHARE * np.median(counts):
-            yield Finding('odd frame', f'frame {image.frame}, {name}: its image shows {count} points of the cloud, '
-                          f'where {np.median(counts):.0f} are usual; look at its cloud and calibration',
-                          image.frame, name)
+    odd = counts < MIN_USUAL_SHARE * np.median(counts)
+    if odd.sum() <= max(1, MAX_ODD_SHARE * len(images)) and len(images) > 2:
+        for i in odd.nonzero()[0]:
+            yield Finding('odd frame', f'frame {images[i].frame}, {name}: its image shows {counts[i]} points of the '
+                          f'cloud, where {np.median(counts):.0f} are usual; look at its cloud and calibration',
+                          images[i].frame, name)
 
 
 def _conclude_pipeline(measured: Measurements, pipeline: Pipeline, report: Report) -> None:
-    in_metres = not any(finding.kind == 'units' for finding in report.findings)
-    if in_metres:
+    if not _found(report, 'units'):
         report.findings += _check_range_filter(measured, pipeline)
         ground = float(np.median([figures.ground for figures in measured.clouds.values()]))
-        if not any(finding.kind == 'range filter' for finding in report.findings):
+        if not _found(report, 'range filter'):
             report.findings += check_heights(ground, pipeline.place, pipeline.transforms)
+    if _found(report, 'units', 'range filter'):  # which explain frames without a point in the range
+        report.findings = [finding for finding in report.findings
+                           if finding.kind != 'pipeline' or 'point_cloud_range' not in finding.message]
     for name, traces in measured.traces.items():
         pairs = [int(trace.strips.sum()) for trace in traces]
         report.cameras[name]['pairs'] = dict(mean=float(np.mean(pairs)), min=min(pairs))
@@ -95,6 +107,7 @@ def _conclude_pipeline(measured: Measurements, pipeline: Pipeline, report: Repor
 def _check_range_filter(measured: Measurements, pipeline: Pipeline) -> Iterator[Finding]:
     seen = {name: _pool([image.seen for image in images]) for name, images in measured.images.items()}
     seen = {name: one for name, one in seen.items() if len(one.points)}
+    ahead = _name_axis(forward_axis(np.stack([images[0].lidar2img for images in measured.images.values()])))
     for number, transform in enumerate(pipeline.transforms):
         if not isinstance(transform, PairedPointsRangeFilter):
             continue
@@ -105,8 +118,13 @@ def _check_range_filter(measured: Measurements, pipeline: Pipeline) -> Iterator[
             wanted = suitable_range(list(seen.values()), given)
             yield Finding(
                 'range filter', f'{", ".join(cut)}: point_cloud_range={format_range(given)} '
-                f'{effects[cut[0]]}. Set {_range_settings(pipeline, number, wanted)}, and the same in the '
-                'other data loaders', camera=cut[0])
+                f'{effects[cut[0]]}; the cameras look along {ahead} of the LiDAR frame. Set '
+                f'{_range_settings(pipeline, number, wanted)}, and the same in the other data loaders',
+                camera=cut[0])
+
+
+def _name_axis(axis: np.ndarray) -> str:
+    return f'{"-+"[int(axis.sum() > 0)]}{"xy"[int(np.abs(axis).argmax())]}'
 
 
 def _range_settings(pipeline: Pipeline, number: int, wanted: Sequence[float]) -> str:
@@ -127,7 +145,7 @@ def _pool(parts: Sequence[SeenPoints]) -> SeenPoints:
 def _check_pairs(name: str, images: Sequence[Image], traces: Sequence[CameraTrace],
                  report: Report) -> Iterator[Finding]:
     """Strips of the images that the pipeline leaves without pairs, unless the range filter is to blame."""
-    if any(finding.kind in ('range filter', 'units') for finding in report.findings):
+    if _found(report, 'range filter', 'units', camera=name):
         return
     shown = np.bincount(_pool([image.seen for image in images]).strips, minlength=NUM_STRIPS)
     pairs = np.sum([trace.strips for trace in traces], axis=0)
@@ -146,42 +164,47 @@ def _conclude_calibration(measured: Measurements, report: Report, load_again: Lo
     odd = {finding.frame for finding in report.findings if finding.kind.startswith('odd ')}
     judged = {name: [image for image in images if not image.late and image.frame not in odd]
               for name, images in measured.images.items()}
-    explained = any(finding.kind in ('units', 'depth scale') for finding in report.findings)
     for name, images in judged.items():
-        own = explained or any(finding.kind == 'size' and finding.camera == name for finding in report.findings)
-        _add_verdict(name, images, report, load_again, own)
+        verdict = _add_verdict(name, images, report, explained=_found(report, 'units', 'size', camera=name))
+        if verdict.wrong:
+            report.findings.append(_explain(name, verdict, images, load_again))
     if len(judged) > 1:
         report.cameras[ALL_CAMERAS] = {}
-        wrong = any(report.cameras[name]['calibration']['verdict'] == 'wrong' for name in judged)
-        _add_verdict(ALL_CAMERAS, sum(judged.values(), []), report, None, explained or wrong)
+        explained = any(finding.kind in ('units', 'size') for finding in report.findings)
+        verdict = _add_verdict(ALL_CAMERAS, sum(judged.values(), []), report, explained)
+        if verdict.wrong and all(report.cameras[name]['calibration']['verdict'] != 'wrong' for name in judged):
+            report.findings.append(_score_finding(ALL_CAMERAS, verdict, sum(map(len, judged.values()))))
     _add_notes(measured, report)
 
 
-def _add_verdict(name: str, images: Sequence[Image], report: Report, load_again: LoadAgain | None,
-                 explained: bool) -> None:
+def _add_verdict(name: str, images: Sequence[Image], report: Report, explained: bool) -> CalibrationVerdict:
+    """Add the verdict on a camera to the figures; none where another finding explains what is wrong."""
     verdict = judge([image.agreement for image in images])
+    if explained:
+        verdict = verdict._replace(wrong=None)
     report.cameras[name]['calibration'] = dict(
         verdict={None: 'undecided', True: 'wrong', False: 'right'}[verdict.wrong],
         score=verdict.score, advantage=verdict.advantage, best=str(verdict.best), num_images=verdict.num_images)
-    if not verdict.wrong or explained:
-        return
-    samples = [Sample(*load_again(image.frame, name)) for image in images[:NUM_EXPLAINED_IMAGES]] if load_again else []
-    explanation = explain(samples)
-    if explanation is not None:
-        report.findings.append(Finding(explanation.kind, f'{name}: {explanation.message}', camera=name))
-    else:
-        report.findings.append(Finding('calibration score', _describe(name, verdict, len(images)), camera=name))
+    return verdict
 
 
-def _describe(name: str, verdict: CalibrationVerdict, num_opened: int) -> str:
+def _explain(name: str, verdict: CalibrationVerdict, images: Sequence[Image], load_again: LoadAgain) -> Finding:
+    chosen = [images[i] for i in np.linspace(0, len(images) - 1, min(len(images), NUM_EXPLAINED_IMAGES)).astype(int)]
+    mistake = explain([Sample(*load_again(image.frame, name)) for image in chosen])
+    if mistake is None:
+        return _score_finding(name, verdict, len(images))
+    return Finding(mistake.kind, f'{name}: {mistake.message}', camera=name)
+
+
+def _score_finding(name: str, verdict: CalibrationVerdict, num_opened: int) -> Finding:
     advice = ('Check extrinsics, intrinsics and which calibration belongs to which drive; look at it with '
               'tools/browse_dataset.py')
     if 2 * verdict.num_images < num_opened:
-        return (f'{name}: only {verdict.num_images} of {num_opened} images see objects that the '
-                f'LiDAR sees too. {advice}')
-    return (f'{name}: depth edges lie on image edges no better than with a wrong calibration '
-            f'(score {verdict.score:.1f}); they agree best when the camera is moved by: {verdict.best}. '
-            f'{advice}')
+        problem = (f'only {verdict.num_images} of {num_opened} images see objects that the LiDAR sees too')
+    else:
+        problem = (f'depth edges lie on image edges no better than with a wrong calibration (score '
+                   f'{verdict.score:.1f}); they agree best when the camera is moved by: {verdict.best}')
+    return Finding('calibration score', f'{name}: {problem}. {advice}', camera=name)
 
 
 def _add_notes(measured: Measurements, report: Report) -> None:
@@ -193,5 +216,5 @@ def _add_notes(measured: Measurements, report: Report) -> None:
     undecided = [name for name, figures in report.cameras.items()
                  if figures['calibration']['verdict'] == 'undecided']
     if undecided:
-        report.notes.append(f'calibration of {", ".join(undecided)}: a verdict needs depth edges '
-                            f'in {MIN_IMAGES} images or more')
+        report.notes.append(f'the calibration of {", ".join(undecided)} was not judged: that needs {MIN_IMAGES} images '
+                            'or more with depth edges, free of the faults that are listed')

@@ -46,8 +46,8 @@ def _score(sample: Sample, mistake: Mistake) -> np.ndarray | None:
 def _mistakes() -> Iterator[Mistake]:
     for degrees in (90, 180, 270):
         yield Mistake('axes', f'the clouds are turned by {degrees} degrees about z against the calibration. Turn them '
-                      f'back, or put rotation_matrix(radians({degrees})) of simipu.geometry to the right of lidar2img '
-                      'and lidar2cam', _with_cloud(rotation_matrix(np.radians(degrees))))
+                      f'back, or multiply lidar2img and lidar2cam from the right with rotation_matrix(radians(-{degrees}))'
+                      ' of simipu.geometry', _with_cloud(rotation_matrix(np.radians(-degrees))))
     for axis in 'xy':
         yield Mistake('axes', f'the {axis} axis of the clouds is inverted against the calibration. Change the sign of '
                       f'{axis} in the clouds', _with_cloud(mirror_matrix(axis)))

@@ -64,11 +64,13 @@ def _odd_poses(name: str, members: Sequence[FrameCalibration]) -> Iterator[Findi
 def _explanation(pose: np.ndarray, usual: np.ndarray) -> str:
     transposed = usual.copy()
     transposed[:3, :3] = usual[:3, :3].T
-    if _alike(pose, invert_matrix(usual, 'pose')):
+    inverse = invert_matrix(usual, 'pose')
+    closest = min((inverse, transposed), key=lambda other: _difference(pose, other)[1])
+    if not _alike(pose, closest):
+        return '. Write the calibration of this frame anew'
+    if closest is inverse:
         return '; it is the inverse of theirs (camera to LiDAR). Invert it'
-    if _alike(pose, transposed):
-        return '; its rotation is the transpose of theirs. Transpose it'
-    return '. Write the calibration of this frame anew'
+    return '; its rotation is the transpose of theirs. Transpose it'
 
 
 def _alike(pose: np.ndarray, other: np.ndarray) -> bool:
