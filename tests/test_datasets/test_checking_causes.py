@@ -1,4 +1,6 @@
 """What is wrong with a data set is called by its name, not "calibration" whatever it is."""
+import re
+
 import mmengine
 import numpy as np
 import pytest
@@ -90,8 +92,7 @@ def test_images_of_another_size_than_the_calibration(scale, tmp_path):
 
     report = check(write_boards(tmp_path, calibration=spoil))
     assert kinds(report) == ['size'], report.to_text()
-    found = float(report.findings[0].message.split()[-1] if 'about' in report.findings[0].message
-                  else report.findings[0].message.rsplit('by ', 1)[1])
+    found = float(re.findall(r'(?:by|about) ([\d.]+)', report.findings[0].message)[-1].rstrip('.'))
     assert found == pytest.approx(scale, rel=0.06)
 
 
@@ -133,7 +134,7 @@ def test_two_focal_lengths_of_one_camera(wrong, tmp_path):
     assert len(messages) == 1 and '405 pixels' in messages[0] and '567 pixels' in messages[0], report.to_text()
 
 
-@pytest.mark.parametrize('error', [rotation_matrix(np.radians(3), 'y'), rotation_matrix(np.radians(-5), 'y'),
+@pytest.mark.parametrize('error', [rotation_matrix(np.radians(3), 'y'), rotation_matrix(np.radians(-3), 'y'),
                                    rotation_matrix(np.radians(4), 'x'), rotation_matrix(np.radians(-2), 'x')])
 def test_one_camera_of_three_is_off_by_three_images(error, tmp_path):
     def spoil(entry, frame, camera):

@@ -3,9 +3,9 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from mmdet3d.datasets.transforms import PointsRangeFilter
 from scipy.stats import ks_2samp
 
-from ..transforms import PairedPointsRangeFilter
 from .report import Finding
 
 UNITS = dict(kilometres=1000.0, millimetres=0.001, inches=0.0254, centimetres=0.01, feet=0.3048)
@@ -20,6 +20,8 @@ MAX_CAMERA_DISTANCE = 15.0
 SAME_DISTRIBUTION = 0.05
 FEATURE_RANGE = (-1.1, 1.5)
 """Of further values of a point that reach the encoder; what networks are initialised for."""
+FULL_SCALES = (100, 255, 4095, 65535)
+"""Largest intensities of common formats."""
 
 
 class CloudFigures(NamedTuple):
@@ -89,7 +91,7 @@ def check_transposed(index: int, points: np.ndarray) -> Iterator[Finding]:
 def check_heights(ground: float, place: str, transforms: Sequence) -> Iterator[Finding]:
     """Whether the range filter keeps the ground and what stands on it."""
     for number, transform in enumerate(transforms):
-        if not isinstance(transform, PairedPointsRangeFilter):
+        if not isinstance(transform, PointsRangeFilter):
             continue
         low, high = float(transform.pcd_range[2]), float(transform.pcd_range[5])
         if low < ground - 0.2 and high > ground + 2:
@@ -103,16 +105,24 @@ def check_heights(ground: float, place: str, transforms: Sequence) -> Iterator[F
                       + f'. Set {place}.pipeline.{number}.point_cloud_range={format_range(wanted)}')
 
 
-def check_features(features: np.ndarray) -> Iterator[str]:
-    """Warnings about the columns beyond x, y, z (N, C) that reach the encoder."""
+def check_features(features: np.ndarray, loader: str) -> Iterator[str]:
+    """Warnings about the columns beyond x, y, z (N, C) that reach the encoder.
+
+    Args:
+        features: (N, C).
+        loader: Place of LoadPairedPoints in the config.
+    """
     for column in range(features.shape[1]):
         low, high = np.quantile(features[:, column], (0.01, 0.99))
+        largest = np.abs(features[:, column]).max()
+        found = (f'value {column + 4} of the points reaches the encoder as {low:.4g} to {high:.4g} (1st to 99th '
+                 'percentile); about 0 to 1 is wanted')
         if low < FEATURE_RANGE[0] or high > FEATURE_RANGE[1]:
-            yield (f'value {column + 4} of the points reaches the encoder as {low:.4g} to {high:.4g} (1st to '
-                   '99th percentile); about 0 to 1 is wanted, or it outweighs the coordinates')
-        elif 0 < max(abs(low), abs(high)) < 0.02:
-            yield (f'value {column + 4} of the points reaches the encoder as {low:.4g} to {high:.4g} (1st to '
-                   '99th percentile); about 0 to 1 is wanted, or it counts for nothing')
+            scale = next((scale for scale in FULL_SCALES if largest <= scale), 'tanh')
+            yield f'{found}, or it outweighs the coordinates' + (
+                f'. Set {loader}.intensity_scale={scale}' if column == 0 else '. Leave it out by use_dim')
+        elif 0 < largest < 0.02:
+            yield f'{found}, or it counts for nothing. Correct {loader}.intensity_scale'
 
 
 def format_range(values: Sequence[float]) -> str:

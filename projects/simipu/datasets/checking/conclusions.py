@@ -5,16 +5,17 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from mmdet3d.datasets.transforms import PointsRangeFilter
 
 from ...geometry import forward_axis
-from ..transforms import LoadPairedPoints, PairedPointsRangeFilter, PointCloudSecondView
+from ..transforms import LoadPairedPoints, PointCloudSecondView
 from .calibration_score import MIN_IMAGES, CalibrationVerdict, judge
 from .cloud_checks import check_camera_distance, check_features, check_heights, check_units, format_range
 from .depth_edges import split_projection
 from .explanations import Sample, explain
 from .info_checks import MAX_TIME_OFFSET, check_principal_point
 from .pipeline_trace import NUM_STRIPS, CameraTrace, describe_strips
-from .range_check import SeenPoints, range_effect, suitable_range
+from .range_check import EMPTIED_SHARE, MIN_LOST_STRIPS, SeenPoints, range_effect, suitable_range
 from .report import Finding, Report
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ MIN_VISIBLE_SHARE = 0.005
 MIN_USUAL_SHARE = 0.2
 """Of the points that a camera usually sees; a frame with fewer is odd."""
 MAX_ODD_SHARE = 0.1
-MIN_EXPECTED_PAIRS = 20
+MIN_EXPECTED_POINTS = 20
 CAUSES = ('units', 'axes', 'size', 'calibration')
 ALL_CAMERAS = 'all cameras'
 NUM_EXPLAINED_IMAGES = 4
@@ -94,14 +95,13 @@ def _conclude_pipeline(measured: Measurements, pipeline: Pipeline, report: Repor
         report.findings = [finding for finding in report.findings
                            if finding.kind != 'pipeline' or 'point_cloud_range' not in finding.message]
     for name, traces in measured.traces.items():
-        pairs = [int(trace.strips.sum()) for trace in traces]
+        pairs = [trace.pairs for trace in traces]
         report.cameras[name]['pairs'] = dict(mean=float(np.mean(pairs)), min=min(pairs))
         report.findings += _check_pairs(name, measured.images[name], traces, report)
     features = [trace.features for traces in measured.traces.values() for trace in traces]
     if features:
-        loader = pipeline.transforms.index(pipeline.find(LoadPairedPoints))
-        report.warnings += [f'{warning}. Set {pipeline.place}.pipeline.{loader}.intensity_scale'
-                            for warning in check_features(np.concatenate(features))]
+        loader = f'{pipeline.place}.pipeline.{pipeline.transforms.index(pipeline.find(LoadPairedPoints))}'
+        report.warnings += check_features(np.concatenate(features), loader)
 
 
 def _check_range_filter(measured: Measurements, pipeline: Pipeline) -> Iterator[Finding]:
@@ -109,7 +109,7 @@ def _check_range_filter(measured: Measurements, pipeline: Pipeline) -> Iterator[
     seen = {name: one for name, one in seen.items() if len(one.points)}
     ahead = _name_axis(forward_axis(np.stack([images[0].lidar2img for images in measured.images.values()])))
     for number, transform in enumerate(pipeline.transforms):
-        if not isinstance(transform, PairedPointsRangeFilter):
+        if not isinstance(transform, PointsRangeFilter):
             continue
         given = [float(value) for value in transform.pcd_range]
         effects = {name: range_effect(one, given) for name, one in seen.items()}
@@ -144,19 +144,19 @@ def _pool(parts: Sequence[SeenPoints]) -> SeenPoints:
 
 def _check_pairs(name: str, images: Sequence[Image], traces: Sequence[CameraTrace],
                  report: Report) -> Iterator[Finding]:
-    """Strips of the images that the pipeline leaves without pairs, unless the range filter is to blame."""
-    if _found(report, 'range filter', 'units', camera=name):
-        return
+    """Images, or strips of them, that the pipeline leaves without points; the range filter apart."""
     shown = np.bincount(_pool([image.seen for image in images]).strips, minlength=NUM_STRIPS)
-    pairs = np.sum([trace.strips for trace in traces], axis=0)
-    if not shown.sum():
+    if _found(report, 'range filter', 'units', camera=name) or not shown.sum():
         return
-    expected = shown / shown.sum() * pairs.sum()
-    empty = np.flatnonzero((expected >= MIN_EXPECTED_PAIRS) & (pairs < 0.05 * expected))
-    if not pairs.sum() or len(empty) > 1:
-        where = describe_strips(empty) if pairs.sum() else 'the whole image'
-        yield Finding('no pairs', f'{name}: the pipeline leaves {where} without pairs of a pixel and a point; look '
-                      'at its image transforms with tools/browse_dataset.py', camera=name)
+    sampled = np.sum([trace.strips for trace in traces], axis=0)
+    expected = shown / shown.sum() * sampled.sum()
+    empty = np.flatnonzero((expected >= MIN_EXPECTED_POINTS) & (sampled < EMPTIED_SHARE * expected))
+    if not sum(trace.pairs for trace in traces):
+        empty = np.arange(NUM_STRIPS)
+    if len(empty) >= MIN_LOST_STRIPS:
+        yield Finding('no pairs', f'{name}: the pipeline leaves {describe_strips(empty)} without pairs of a pixel and '
+                      'a point, though the cloud has points there; look at what it does with '
+                      'tools/browse_dataset.py', camera=name)
 
 
 def _conclude_calibration(measured: Measurements, report: Report, load_again: LoadAgain) -> None:

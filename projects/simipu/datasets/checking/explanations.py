@@ -46,11 +46,12 @@ def _score(sample: Sample, mistake: Mistake) -> np.ndarray | None:
 def _mistakes() -> Iterator[Mistake]:
     for degrees in (90, 180, 270):
         yield Mistake('axes', f'the clouds are turned by {degrees} degrees about z against the calibration. Turn them '
-                      f'back, or multiply lidar2img and lidar2cam from the right with rotation_matrix(radians(-{degrees}))'
-                      ' of simipu.geometry', _with_cloud(rotation_matrix(np.radians(-degrees))))
+                      'back, or multiply lidar2img and lidar2cam from the right with '
+                      f'simipu.geometry.rotation_matrix(radians(-{degrees}))',
+                      _with_cloud(rotation_matrix(np.radians(-degrees))))
     for axis in 'xy':
-        yield Mistake('axes', f'the {axis} axis of the clouds is inverted against the calibration. Change the sign of '
-                      f'{axis} in the clouds', _with_cloud(mirror_matrix(axis)))
+        yield Mistake('axes', f'the {axis} axis of the clouds is inverted against the calibration. Change the sign '
+                      f'of {axis} in the clouds', _with_cloud(mirror_matrix(axis)))
     yield Mistake('axes', 'x and y of the clouds are exchanged against the calibration. Exchange the columns of the '
                   'clouds', _with_cloud(np.eye(4)[[1, 0, 2, 3]]))
     yield Mistake('calibration', 'lidar2cam is inverted: it takes the camera to the LiDAR. Invert it',

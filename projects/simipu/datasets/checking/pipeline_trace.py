@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
 
-from ...geometry import Occlusion, project, project_to_cameras
+from ...geometry import Occlusion, project, project_to_cameras, visible
 from ..transforms import SampleCameras
 from ..transforms.cameras import take_cameras
 
@@ -19,11 +19,12 @@ class CameraTrace(NamedTuple):
 
     Attributes:
         camera: Its name.
-        strips: (NUM_STRIPS,), how many points the augmented image shows (the pairs of the inter-modal
-            contrast), by strip of the original image.
+        pairs: How many points the augmented image shows: the pairs of the inter-modal contrast.
+        strips: (NUM_STRIPS,), how many points each strip of the original image shows.
         features: (N, C), the columns beyond x, y, z of all sampled points.
     """
     camera: str
+    pairs: int
     strips: np.ndarray
     features: np.ndarray
 
@@ -65,9 +66,12 @@ def _trace_group(results: dict, transforms: Sequence[BaseTransform],
                 for name in ('lidar2img', 'img_aug_matrix', 'ori_shape', 'img_shape')]
     _, _, mask = project_to_cameras(coordinates[None], *matrices, cloud=coordinates[None],
                                     occlusion=occlusion)
-    pixels, _ = project(coordinates, matrices[0][0])
-    return [CameraTrace(name, count_in_strips(own[seen, 0].numpy(), size[1]), points[:, 3:].numpy())
-            for name, own, seen, size in zip(meta['cam_names'], pixels, mask[0], meta['ori_shape'])]
+    pixels, depth = project(coordinates, matrices[0][0])
+    shown = visible(pixels, depth, matrices[2][0])
+    return [CameraTrace(name, int(paired.sum()), count_in_strips(own[seen, 0].numpy(), size[1]),
+                        points[:, 3:].numpy())
+            for name, paired, own, seen, size in
+            zip(meta['cam_names'], mask[0], pixels, shown, meta['ori_shape'])]
 
 
 def strip_of(columns: np.ndarray, width: int) -> np.ndarray:
