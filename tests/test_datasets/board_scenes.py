@@ -44,7 +44,7 @@ def board_scene(seed):
 SCENES = [board_scene(seed) for seed in range(6)]
 
 
-def write_boards(root: Path, num_frames: int = 5, cameras: tuple[str, ...] = ('CAM',),
+def write_boards(root: Path, num_frames: int = 4, cameras: tuple[str, ...] = ('CAM',),
                  cloud: Callable = lambda points, frame: points,
                  image: Callable = lambda pixels: pixels,
                  calibration: Callable = lambda matrices, frame, camera: None) -> Path:
@@ -71,7 +71,8 @@ def write_boards(root: Path, num_frames: int = 5, cameras: tuple[str, ...] = ('C
             cv2.imwrite(str(root / f'{frame}_{camera}.png'), image(pixels))
             entry = dict(img_path=f'{frame}_{camera}.png', cam2img=to_4x4(INTRINSICS), lidar2cam=LIDAR2CAM.copy())
             calibration(entry, frame, camera)
-            entry.setdefault('lidar2img', entry['cam2img'] @ entry['lidar2cam'])
+            if 'lidar2img' not in entry:
+                entry['lidar2img'] = entry['cam2img'] @ entry['lidar2cam']
             images[camera] = entry
         infos.append(dict(sample_idx=frame, timestamp=0.1 * frame, sequence='a', images=images,
                           lidar_points=dict(lidar_path=f'{frame}.bin', num_pts_feats=4)))

@@ -58,8 +58,9 @@ def conclude(measured: Measurements, pipeline: Pipeline | None, report: Report, 
 
 
 def _found(report: Report, *kinds: str, camera: str | None = None) -> bool:
-    """Whether a report has findings of one of these kinds, about a camera or about all."""
-    return any(finding.kind in kinds and finding.camera in (None, camera) for finding in report.findings)
+    """Whether a report has findings of one of these kinds, about this camera or about all; about any for None."""
+    return any(finding.kind in kinds and (camera is None or finding.camera in (None, camera))
+               for finding in report.findings)
 
 
 def _check_clouds(measured: Measurements) -> Iterator[Finding]:
@@ -87,10 +88,10 @@ def _check_images(name: str, images: Sequence[Image]) -> Iterator[Finding]:
 
 def _conclude_pipeline(measured: Measurements, pipeline: Pipeline, report: Report) -> None:
     if not _found(report, 'units'):
-        report.findings += _check_range_filter(measured, pipeline)
         ground = float(np.median([figures.ground for figures in measured.clouds.values()]))
+        report.findings += check_heights(ground, pipeline.place, pipeline.transforms)
         if not _found(report, 'range filter'):
-            report.findings += check_heights(ground, pipeline.place, pipeline.transforms)
+            report.findings += _check_range_filter(measured, pipeline)
     if _found(report, 'units', 'range filter'):  # which explain frames without a point in the range
         report.findings = [finding for finding in report.findings
                            if finding.kind != 'pipeline' or 'point_cloud_range' not in finding.message]
@@ -119,8 +120,7 @@ def _check_range_filter(measured: Measurements, pipeline: Pipeline) -> Iterator[
             yield Finding(
                 'range filter', f'{", ".join(cut)}: point_cloud_range={format_range(given)} '
                 f'{effects[cut[0]]}; the cameras look along {ahead} of the LiDAR frame. Set '
-                f'{_range_settings(pipeline, number, wanted)}, and the same in the other data loaders',
-                camera=cut[0])
+                f'{_range_settings(pipeline, number, wanted)}, and the same in the other data loaders')
 
 
 def _name_axis(axis: np.ndarray) -> str:
