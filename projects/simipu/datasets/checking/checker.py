@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-import mmengine
 import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
@@ -14,6 +13,7 @@ from mmengine.config import Config
 from ...building import registry_scope
 from ...errors import ConfigError, DataError
 from ...geometry import Occlusion, project, visible
+from ...progress import Progress
 from ..paired_dataset import PairedDataset
 from ..transforms import LoadPairedImages, LoadPairedPoints
 from ..transforms.cameras import take_cameras
@@ -166,8 +166,11 @@ class _Check:
                 self.report.findings.append(Finding('info file', str(error), index))
         self._check_infos()
         chosen = _spread(list(self.frames), self.sample)
-        for index in mmengine.track_iter_progress(chosen):
+        progress = Progress(len(chosen))
+        for index in chosen:
             self._check_frame(index)
+            progress.update()
+        progress.close()
         self.report.num_opened = len(chosen)
         conclude(self.measured, self.pipeline, self.report, self._load_again)
         return self.report
