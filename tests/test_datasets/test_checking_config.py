@@ -11,11 +11,11 @@ from mmdet3d.registry import DATASETS, TRANSFORMS
 from mmengine.config import Config, DictAction
 
 from simipu.cli import main
-from simipu.config import read_config
+from simipu.config import read_with_overrides
 from simipu.datasets.checking import Report, check_config
 from simipu.datasets.checking.pipeline_trace import describe_strips, trace_frame
 from simipu.datasets.converters import create_kitti_infos
-from simipu.engine.launch import override, with_data_root
+from simipu.engine.launch import with_data_root
 from simipu.errors import ConfigError
 from simipu.geometry import rotation_matrix, translation_matrix
 
@@ -25,9 +25,7 @@ SMALL = {f'{PIPELINE}.3.scale': [(250, 100), (500, 200)], f'{PIPELINE}.5.num_poi
 
 
 def config(root: Path, **options) -> Config:
-    cfg = with_data_root(read_config(CONFIG), str(root))
-    override(cfg, {**SMALL, **options})
-    return cfg
+    return with_data_root(read_with_overrides(str(CONFIG), {**SMALL, **options}), str(root))
 
 
 def check(root: Path, **options) -> Report:
@@ -170,12 +168,12 @@ def test_parts_of_an_image_have_names():
 
 def test_configs_of_real_sets_pass_on_real_frames(real_data, tmp_path):
     create_kitti_infos(real_data / 'kitti', tmp_path)
-    cfg = with_data_root(read_config(CONFIG), str(real_data / 'kitti'))
-    override(cfg, {'train_dataloader.dataset.ann_file': str(tmp_path / 'simipu_infos_train.pkl')})
+    cfg = with_data_root(read_with_overrides(str(CONFIG), {
+        'train_dataloader.dataset.ann_file': str(tmp_path / 'simipu_infos_train.pkl')}), str(real_data / 'kitti'))
     report, = check_config(cfg)
     assert report.passed and not report.warnings, report.to_text()
-    cfg = read_config(CONFIG.parent / 'simipu_r50_16xb2-100e_nuscenes.py')
-    cfg = with_data_root(cfg, str(real_data / 'nuscenes'))
-    override(cfg, {'train_dataloader.dataset.ann_file': next((real_data / 'nuscenes').glob('*.pkl')).name})
+    cfg = with_data_root(read_with_overrides(str(CONFIG.parent / 'simipu_r50_16xb2-100e_nuscenes.py'), {
+        'train_dataloader.dataset.ann_file': next((real_data / 'nuscenes').glob('*.pkl')).name}),
+        str(real_data / 'nuscenes'))
     report, = check_config(cfg)
     assert report.passed and not report.warnings, report.to_text()

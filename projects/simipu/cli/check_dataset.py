@@ -17,14 +17,13 @@ from pathlib import Path
 
 from mmengine.config import DictAction
 
-from ..config import read_config
 from ..datasets.checking import Report, check_config, check_dataset
-from ..engine.launch import override, with_data_root
+from ..engine import launch
 from ..errors import ConfigError, DataError
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument('source', metavar='CONFIG|INFO', help='config of a pre-training, or info file (.pkl)')
+    parser.add_argument('config', metavar='CONFIG|INFO', help='config of a pre-training, or info file (.pkl)')
     parser.add_argument('--data-root', help='folder of the data (default: the config\'s, or the info file\'s)')
     parser.add_argument('--sample', type=number_or_all, default=50, metavar='N|all',
                         help='open the files of so many frames, evenly spread (default: 50)')
@@ -39,6 +38,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     of_info.add_argument('--cameras', nargs='+', help='which cameras (default: all)')
     of_info.add_argument('--load-dim', type=int, default=4,
                          help='values per point, if the info file does not say (default: 4)')
+    parser.set_defaults(work_dir=None, launcher='none', local_rank=0)
 
 
 def number_or_all(text: str):
@@ -60,13 +60,9 @@ def main(args: Namespace) -> int:
 
 
 def check(args: Namespace) -> list[Report]:
-    """The reports of what ``args.source`` names."""
-    if Path(args.source).suffix in ('.pkl', '.pickle'):
-        root = args.data_root or osp.dirname(osp.abspath(args.source))
+    """The reports of what ``args.config`` names."""
+    if Path(args.config).suffix in ('.pkl', '.pickle'):
+        root = args.data_root or osp.dirname(osp.abspath(args.config))
         prefix = dict(item.split('=', 1) for item in args.data_prefix)
-        return [check_dataset(osp.abspath(args.source), root, prefix, args.cameras, args.sample, args.load_dim)]
-    cfg = read_config(args.source)
-    if args.data_root:
-        cfg = with_data_root(cfg, args.data_root)
-    override(cfg, args.cfg_options)
-    return check_config(cfg, args.split, args.sample)
+        return [check_dataset(osp.abspath(args.config), root, prefix, args.cameras, args.sample, args.load_dim)]
+    return check_config(launch.load_config(args), args.split, args.sample)

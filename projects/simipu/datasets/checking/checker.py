@@ -1,8 +1,6 @@
 """Check an info file and the files it names, and what the pipeline of a config makes of them."""
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +16,7 @@ from ..paired_dataset import PairedDataset
 from ..transforms import LoadPairedImages, LoadPairedPoints
 from ..transforms.cameras import take_cameras
 from .calibration_score import agreement
-from .cloud_checks import CloudFigures, check_transposed, cloud_figures
+from .cloud_checks import check_transposed, cloud_figures
 from .conclusions import conclude
 from .info_checks import (
     MAX_TIME_OFFSET,
@@ -28,53 +26,11 @@ from .info_checks import (
     check_time_stamps,
     time_offset,
 )
+from .measurements import Image, Measurements, Pipeline
 from .odd_calibrations import check_odd_calibrations
-from .pipeline_trace import CameraTrace, strip_of, trace_frame
+from .pipeline_trace import strip_of, trace_frame
 from .range_check import SeenPoints
 from .report import Finding, Report
-
-
-class Pipeline(NamedTuple):
-    """Of a data set in a config: its ``place`` there, such as ``train_dataloader.dataset``, its
-    ``transforms``, and the ``occlusion`` of the config's model."""
-    place: str
-    transforms: Sequence[BaseTransform]
-    occlusion: Occlusion | None = None
-
-    def find(self, kind: type) -> BaseTransform | None:
-        """The first transform of a kind."""
-        return next((transform for transform in self.transforms if isinstance(transform, kind)), None)
-
-
-@dataclass
-class Image:
-    """What was measured in one image.
-
-    Attributes:
-        frame: Position of its frame in the info file.
-        lidar2img: (4, 4).
-        size: Height and width.
-        late: Whether it is too far in time from the cloud to be compared with it.
-        visible_share: Of the cloud's points.
-        seen: These points.
-        agreement: See :func:`~.calibration_score.agreement`.
-    """
-    frame: int
-    lidar2img: np.ndarray
-    size: tuple[int, int]
-    late: bool
-    visible_share: float
-    seen: SeenPoints
-    agreement: np.ndarray | None
-
-
-@dataclass
-class Measurements:
-    """What was measured in the frames that could be opened: of each cloud by frame, of each image by camera,
-    and what the pipeline left, by camera."""
-    clouds: dict[int, CloudFigures] = field(default_factory=dict)
-    images: dict[str, list[Image]] = field(default_factory=lambda: defaultdict(list))
-    traces: dict[str, list[CameraTrace]] = field(default_factory=lambda: defaultdict(list))
 
 
 def check_dataset(ann_file: str,

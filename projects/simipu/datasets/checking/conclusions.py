@@ -1,8 +1,5 @@
 """From what was measured in the opened frames to findings, each cause by its own name."""
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from mmdet3d.datasets.transforms import PointsRangeFilter
@@ -14,12 +11,10 @@ from .cloud_checks import check_camera_distance, check_features, check_heights, 
 from .depth_edges import split_projection
 from .explanations import Sample, explain
 from .info_checks import MAX_TIME_OFFSET, check_principal_point
+from .measurements import Image, Measurements, Pipeline
 from .pipeline_trace import NUM_STRIPS, CameraTrace, describe_strips
 from .range_check import EMPTIED_SHARE, MIN_LOST_STRIPS, SeenPoints, range_effect, suitable_range
 from .report import Finding, Report
-
-if TYPE_CHECKING:
-    from .checker import Image, Measurements, Pipeline
 
 MIN_VISIBLE_SHARE = 0.005
 MIN_USUAL_SHARE = 0.2
@@ -64,10 +59,16 @@ def _found(report: Report, *kinds: str, camera: str | None = None) -> bool:
 
 
 def _check_clouds(measured: Measurements) -> Iterator[Finding]:
-    centres = {name: _camera_centre(images[0].lidar2img) for name, images in measured.images.items()}
+    centres = {name: _camera_centre(_typical(images).lidar2img) for name, images in measured.images.items()}
     yield from check_units(list(measured.clouds.values()), [centre[2] for centre in centres.values()])
     for name, centre in centres.items():
         yield from check_camera_distance(name, centre)
+
+
+def _typical(images: Sequence[Image]) -> Image:
+    """The image of a camera whose calibration is most like that of the others."""
+    matrices = np.stack([image.lidar2img for image in images])
+    return images[np.abs(matrices - np.median(matrices, axis=0)).sum(axis=(1, 2)).argmin()]
 
 
 def _camera_centre(lidar2img: np.ndarray) -> np.ndarray:
@@ -76,7 +77,8 @@ def _camera_centre(lidar2img: np.ndarray) -> np.ndarray:
 
 
 def _check_images(name: str, images: Sequence[Image]) -> Iterator[Finding]:
-    yield from check_principal_point(name, images[0].lidar2img, images[0].size)
+    typical = _typical(images)
+    yield from check_principal_point(name, typical.lidar2img, typical.size)
     counts = np.array([len(image.seen.points) for image in images])
     odd = counts < MIN_USUAL_SHARE * np.median(counts)
     if odd.sum() <= max(1, MAX_ODD_SHARE * len(images)) and len(images) > 2:
@@ -108,7 +110,7 @@ def _conclude_pipeline(measured: Measurements, pipeline: Pipeline, report: Repor
 def _check_range_filter(measured: Measurements, pipeline: Pipeline) -> Iterator[Finding]:
     seen = {name: _pool([image.seen for image in images]) for name, images in measured.images.items()}
     seen = {name: one for name, one in seen.items() if len(one.points)}
-    ahead = _name_axis(forward_axis(np.stack([images[0].lidar2img for images in measured.images.values()])))
+    ahead = _name_axis(forward_axis(np.stack([_typical(images).lidar2img for images in measured.images.values()])))
     for number, transform in enumerate(pipeline.transforms):
         if not isinstance(transform, PointsRangeFilter):
             continue
