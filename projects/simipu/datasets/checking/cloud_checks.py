@@ -25,8 +25,12 @@ FULL_SCALES = (100, 255, 4095, 65535)
 
 
 class CloudFigures(NamedTuple):
-    """Of one cloud: ``far``, the 99th percentile of horizontal distances, and ``ground``, the z below
-    which few of the nearer points lie; in the cloud's own unit."""
+    """Of one cloud, in its own unit.
+
+    ``far`` is the 99th percentile of horizontal distances, ``ground`` the z below which few of the nearer
+    points lie.
+    """
+
     far: float
     ground: float
 

@@ -197,7 +197,7 @@ def _check_sequence(name: str, stamps: Sequence[tuple[float, int]]) -> Iterator[
 
 
 def _check_image_times(index: int, info: dict) -> Iterator[Finding]:
-    for name, image in info.get('images', {}).items():
+    for name in info.get('images', {}):
         offset = time_offset(info, name)
         if abs(offset) > MAX_TIME_OFFSET:
             yield Finding('time stamps', f'frame {index}, {name}: the image was taken {abs(offset):.3g} s '

@@ -14,8 +14,12 @@ from .range_check import SeenPoints
 
 
 class Pipeline(NamedTuple):
-    """Of a data set in a config: its ``place`` there, such as ``train_dataloader.dataset``, its
-    ``transforms``, and the ``occlusion`` of the config's model."""
+    """Of a data set in a config.
+
+    Its ``place`` there, such as ``train_dataloader.dataset``, its ``transforms``, and the ``occlusion`` of the
+    config's model.
+    """
+
     place: str
     transforms: Sequence[BaseTransform]
     occlusion: Occlusion | None = None
@@ -49,8 +53,11 @@ class Image:
 
 @dataclass
 class Measurements:
-    """What was measured in the frames that could be opened: of each cloud by frame, of each image by camera,
-    and what the pipeline left, by camera."""
+    """What was measured in the frames that could be opened.
+
+    Of each cloud by frame, of each image by camera, and what the pipeline left, by camera.
+    """
+
     clouds: dict[int, CloudFigures] = field(default_factory=dict)
     images: dict[str, list[Image]] = field(default_factory=lambda: defaultdict(list))
     traces: dict[str, list[CameraTrace]] = field(default_factory=lambda: defaultdict(list))

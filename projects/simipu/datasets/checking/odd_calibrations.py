@@ -18,8 +18,11 @@ MIN_FRAMES = 3
 
 
 class FrameCalibration(NamedTuple):
-    """Of one image: position of its ``frame`` in the info file, focal length in pixels, and ``pose`` (4, 4),
-    LiDAR to camera."""
+    """Of one image.
+
+    Position of its ``frame`` in the info file, focal length in pixels, and ``pose`` (4, 4), LiDAR to camera.
+    """
+
     frame: int
     focal_length: float
     pose: np.ndarray
