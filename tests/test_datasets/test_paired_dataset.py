@@ -157,7 +157,7 @@ def test_missing_root_info_file_and_camera_are_named(tiny_kitti):
     create_kitti_infos(tiny_kitti, tiny_kitti)
     with pytest.raises(DataError, match='data_root .*/nowhere is not a folder'):
         PairedDataset('simipu_infos_train.pkl', data_root=str(tiny_kitti / 'nowhere'))
-    with pytest.raises(DataError, match='no info file .*simipu_infos_val.pkl; .*create_data.py'):
+    with pytest.raises(DataError, match='no info file .*simipu_infos_val.pkl; .*simipu create-data'):
         PairedDataset('simipu_infos_val.pkl', data_root=str(tiny_kitti))
     with pytest.raises(DataError, match='no image of CAM3; cameras with an image: CAM2'):
         PairedDataset('simipu_infos_train.pkl', data_root=str(tiny_kitti), cameras=['CAM2', 'CAM3'])

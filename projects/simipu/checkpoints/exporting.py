@@ -35,7 +35,7 @@ def export_backbone(checkpoint: PathLike, out: PathLike) -> StateDict:
     if not backbone:
         raise CheckpointError(
             f'{checkpoint} is no SimIPU checkpoint: no key starts with {BACKBONE_PREFIX!r}; found '
-            f'{summarize_keys(state_dict)}. Give a checkpoint that tools/train.py wrote for a '
+            f'{summarize_keys(state_dict)}. Give a checkpoint that `simipu train` wrote for a '
             'SimIPU config (work_dirs/<config>/*.pth)')
     write_weights(backbone, out, dict(source=Path(checkpoint).name, **pretraining_facts(meta)))
     return backbone

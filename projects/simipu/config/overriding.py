@@ -108,7 +108,7 @@ def _nearest(name: str, cfg: Config) -> str:
         by_last = {path.rpartition('.')[2]: path for path in reversed(built)}
         found = [by_last[key] for key in get_close_matches(last, by_last, cutoff=0.75)]
     return f'; did you mean {" or ".join(found[:3])}?' if found else (
-        '; `python tools/train.py --help` shows an example, and the config file the names')
+        '; `simipu train --help` shows an example, and the config file the names')
 
 
 def _paths(value: Any, prefix: str) -> Iterator[str]:

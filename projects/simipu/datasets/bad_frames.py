@@ -50,7 +50,7 @@ class BadFrameCounter:
             raise DataError(
                 f'{self.name}: {self.num_bad} of the first {self.num_frames} frames that this '
                 f'process read are bad ({self.share:.1%}), more than max_bad_share='
-                f'{self.max_share:.1%}. Mend the data (tools/check_dataset.py lists what is '
+                f'{self.max_share:.1%}. Mend the data (`simipu check-dataset` lists what is '
                 f'wrong), or raise max_bad_share. The last one: {error}') from error
 
     @property

@@ -20,7 +20,7 @@ from .readers.safe_pickle import load_pickle
 class PairedDataset(BaseDataset):
     """Reads info files of paired frames; only calibration, paths and sizes, never an annotation.
 
-    Both the info files of ``tools/create_data.py`` and those of mmdet3d 1.1 and later (KITTI,
+    Both the info files of ``simipu create-data`` and those of mmdet3d 1.1 and later (KITTI,
     nuScenes, Waymo) are read as they are. Paths in the former are relative to ``data_root``; the
     latter hold bare file names that ``data_prefix`` completes, as in mmdet3d's own configs.
 
@@ -95,7 +95,7 @@ class PairedDataset(BaseDataset):
         lidar = raw_data_info.get('lidar_points', {})
         if 'lidar_path' not in lidar:
             raise DataError(f'{frame}: no lidar_points.lidar_path; expected the path of its point '
-                            'cloud. Write the info file anew with tools/create_data.py')
+                            'cloud. Write the info file anew with `simipu create-data`')
         return dict(
             cam_names=list(images),
             img_path=[self._image_path(name, image) for name, image in images.items()],
@@ -142,9 +142,9 @@ class PairedDataset(BaseDataset):
             raise DataError(f'data_root {self.data_root} is not a folder; put the data there, or '
                             'set data_root in the config to where it is')
         if on_disk and not osp.isfile(self.ann_file):
-            advice = ('; if it is the one for validation, let tools/create_data.py jsonl --val-share 0.1 keep some of '
+            advice = ('; if it is the one for validation, let `simipu create-data jsonl --val-share 0.1` keep some of '
                       'your frames for it, or train with --no-val' if self.test_mode else '')
-            raise DataError(f'no info file {self.ann_file}; write it with tools/create_data.py, or '
+            raise DataError(f'no info file {self.ann_file}; write it with `simipu create-data`, or '
                             f'set ann_file in the config to where it is{advice}')
         if osp.splitext(self.ann_file)[1] in ('.pkl', '.pickle'):
             infos = load_pickle(fileio.get(self.ann_file, backend_args=self.backend_args), self.ann_file)
@@ -200,5 +200,5 @@ def _lidar2img(image: dict, where: str) -> np.ndarray:
         check_invertible(matrix, 'lidar2img')
     except ValueError as error:
         raise DataError(f'{where}: {error}. Check its calibration, and write the info file anew '
-                        'with tools/create_data.py') from None
+                        'with `simipu create-data`') from None
     return normalize_depth(matrix)

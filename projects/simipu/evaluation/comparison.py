@@ -6,7 +6,7 @@ def compare_metrics(before: Mapping[str, float], after: Mapping[str, float]) -> 
     """A table of the metrics that both evaluations have, with the ratio after / before.
 
     Args:
-        before, after: Metric names and values, as ``tools/test.py --out`` writes them. Timings are
+        before, after: Metric names and values, as ``simipu test --out`` writes them. Timings are
             left out.
     """
     names = [name for name in before if name in after and '/' in name]

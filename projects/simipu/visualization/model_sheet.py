@@ -43,7 +43,7 @@ def fit_depth_probe(frames: Iterable[FrameFeatures]) -> LinearDepthProbe:
     keep = (depth >= DEPTH_RANGE[0]) & (depth <= DEPTH_RANGE[1])
     if keep.sum() < 4:
         raise ConfigError(f'the depth probe finds {int(keep.sum())} visible points; '
-                         'check the calibration with tools/browse_dataset.py')
+                         'check the calibration with `simipu browse`')
     return LinearDepthProbe().fit(features[keep], depth[keep])
 
 
@@ -67,7 +67,7 @@ def choose_query(frame: FrameFeatures, camera: int, pixel: Sequence[float] | Non
     name, seen = frame.cam_names[camera], frame.visible[camera]
     if not seen.any():
         raise ConfigError(f'{name} sees none of the sampled points of {frame.name}; choose another '
-                         'camera, or check the calibration with tools/browse_dataset.py')
+                         'camera, or check the calibration with `simipu browse`')
     if point is not None and not (0 <= point < len(seen) and seen[point]):
         raise ConfigError(f'--point {point}: {name} sees no such point of {frame.name}; it sees '
                          f'{_listed(seen.nonzero()[0])}')

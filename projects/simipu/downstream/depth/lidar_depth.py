@@ -77,7 +77,7 @@ class PackLidarDepth(BaseTransform):
         if not visible.any():
             raise DataError(f'{results["lidar_path"]}: none of its {points.shape[1]} points is in '
                             f'{results["img_path"][0]} as augmented, so there is no depth to learn; check '
-                            'the calibration with tools/check_dataset.py, or crop less')
+                            'the calibration with `simipu check-dataset`, or crop less')
         return lidar_depth_map(pixels[visible], depth[visible], results['img_shape'][0])
 
     def __repr__(self) -> str:

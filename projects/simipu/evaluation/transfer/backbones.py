@@ -36,7 +36,7 @@ def build_backbone(cfg: Config, checkpoint: str | None = None, seed: int = 0,
     Args:
         cfg: Any config of a SimIPU model.
         checkpoint: Of SimIPU (``img_backbone.``), of an OpenMMLab model (``backbone.``), or of a bare
-            backbone, as ``tools/export_backbone.py`` and torchvision write it. None: the backbone's
+            backbone, as ``simipu export`` and torchvision write it. None: the backbone's
             own random initialisation, even where the config starts from a checkpoint.
         seed: Of the random weights.
         class_init: Whether random weights are the class's own, whatever the config's ``init_cfg``: those
