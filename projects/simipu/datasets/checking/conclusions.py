@@ -158,7 +158,7 @@ def _check_pairs(name: str, images: Sequence[Image], traces: Sequence[CameraTrac
     if len(empty) >= MIN_LOST_STRIPS:
         yield Finding('no pairs', f'{name}: the pipeline leaves {describe_strips(empty)} without pairs of a pixel and '
                       'a point, though the cloud has points there; look at what it does with '
-                      'tools/browse_dataset.py', camera=name)
+                      '`simipu browse`', camera=name)
 
 
 def _conclude_calibration(measured: Measurements, report: Report, load_again: LoadAgain) -> None:
@@ -200,7 +200,7 @@ def _explain(name: str, verdict: CalibrationVerdict, images: Sequence[Image], lo
 
 def _score_finding(name: str, verdict: CalibrationVerdict, num_opened: int) -> Finding:
     advice = ('Check extrinsics, intrinsics and which calibration belongs to which drive; look at it with '
-              'tools/browse_dataset.py')
+              '`simipu browse`')
     if 2 * verdict.num_images < num_opened:
         problem = (f'only {verdict.num_images} of {num_opened} images see objects that the LiDAR sees too')
     else:
