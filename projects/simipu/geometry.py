@@ -30,6 +30,9 @@ from .errors import DataError
 MIN_DEPTH = 0.1
 """Nearer points (metres) are not visible: pixels of depth 0 are undefined."""
 
+MAX_CAMERA_DISTANCE = 1000.0
+"""A camera farther (metres) from the origin of the cloud is given in map coordinates, or wrongly."""
+
 Array = np.ndarray | Tensor
 
 

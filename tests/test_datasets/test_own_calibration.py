@@ -196,6 +196,14 @@ def test_info_files_of_others_are_scaled_too(tmp_path):
         np.testing.assert_allclose(dataset.get_data_info(index)['lidar2img'][0], matrix, rtol=1e-9, atol=1e-9)
 
 
+def test_info_files_of_others_in_map_coordinates(tmp_path):
+    image = dict(img_path='a.png', cam2img=CAM2IMG, lidar2cam=GLOBAL2CAM)
+    mmengine.dump(dict(data_list=[dict(lidar_points=dict(lidar_path='a.bin'), images=dict(front=image))]),
+                  tmp_path / 'infos.pkl')
+    with pytest.raises(DataError, match='camera front: the camera is .* m from the origin .*--clouds-in global'):
+        PairedDataset('infos.pkl', data_root=str(tmp_path)).get_data_info(0)
+
+
 @pytest.mark.parametrize('image, lidar, frame, clouds_in, message', [
     (dict(cam2img=CAM2IMG, cam2ego=CAM2EGO), {}, {}, 'lidar', 'cam2ego needs lidar_points.lidar2ego.*--clouds-in ego'),
     (dict(cam2img=CAM2IMG, cam2ego=CAM2EGO), dict(lidar2ego=LIDAR2EGO), {}, 'ego',

@@ -63,7 +63,8 @@ def test_wheel_holds_configs_tools_and_metadata(wheel):
     assert {name for name in names if name.endswith('.py') and '.mim' not in name} == {
         f'simipu/{name}' for name in files_below(PROJECT / 'projects/simipu')
         if name.endswith('.py') and '.mim' not in name}
-    assert names >= {'simipu/py.typed', 'simipu/.mim/tools/train.py', 'simipu/.mim/model-index.yml'}
+    assert names >= {'simipu/py.typed', 'simipu/.mim/tools/train.py', 'simipu/.mim/model-index.yml',
+                     'simipu/datasets/converters/frame_schema.json'}
     assert any(name.endswith('LICENSE') for name in names)
     assert not any('__pycache__' in name or name.endswith('.sh') for name in names)
 

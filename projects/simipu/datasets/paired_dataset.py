@@ -10,7 +10,7 @@ from mmengine.dataset import BaseDataset
 from mmengine.utils import is_abs
 
 from ..errors import ConfigError, DataError
-from ..geometry import check_invertible, normalize_depth, to_4x4
+from ..geometry import MAX_CAMERA_DISTANCE, camera_centre, check_invertible, normalize_depth, to_4x4
 from ..seeding import SeededIndex, sample_seed
 from .bad_frames import BadFrameCounter
 from .readers.safe_pickle import load_pickle
@@ -201,4 +201,9 @@ def _lidar2img(image: dict, where: str) -> np.ndarray:
     except ValueError as error:
         raise DataError(f'{where}: {error}. Check its calibration, and write the info file anew '
                         'with `simipu create-data`') from None
+    distance = np.linalg.norm(camera_centre(matrix))
+    if distance > MAX_CAMERA_DISTANCE:
+        raise DataError(f'{where}: the camera is {distance:.6g} m from the origin of the cloud. Clouds and calibration '
+                        'must be centred about the vehicle; of your own frames in map coordinates, '
+                        '`simipu create-data jsonl --clouds-in global` recentres both')
     return normalize_depth(matrix)

@@ -58,8 +58,9 @@ class PairedDataPreprocessor(BaseDataPreprocessor):
     def _stack_images(self, cameras: list[Sequence[Tensor]], samples: list) -> Tensor:
         counts = [len(sample.cam_names) for sample in samples]
         if set(counts) != {len(cameras)} or {len(images) for images in cameras} != {len(samples)}:
-            raise ConfigError(f'the frames of a batch must have equally many cameras, found '
-                             f'{counts}; set `cameras` of each data set in the config')
+            raise ConfigError(f'the frames of a batch must have equally many cameras, found {counts}; set `cameras` of '
+                              'each data set in the config, or draw equally many of each frame by '
+                              "dict(type='SampleCameras', num_cameras=1) before LoadPairedImages")
         height = self._padded(max(image.shape[1] for images in cameras for image in images))
         width = self._padded(max(image.shape[2] for images in cameras for image in images))
         stacked = self.mean.new_zeros(len(samples), len(cameras), 3, height, width)

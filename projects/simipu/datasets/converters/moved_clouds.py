@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import DataError
+from ...geometry import MAX_CAMERA_DISTANCE
 from ..readers import CloudLayout, drop_no_returns, read_cloud_values
 from .common import require_file
-from .own_calibration import MAX_DISTANCE, UNITS, Coordinates
+from .own_calibration import UNITS, Coordinates
 
 MOVED_CLOUDS = 'simipu_clouds'
 """Folder beside the info files."""
@@ -52,7 +53,7 @@ def write_moved_cloud(lidar: dict, root_path: Path, clouds_dir: Path, move: np.n
     if move is not None:
         points[:, :3] = points[:, :3] @ move[:3, :3].T + move[:3, 3]
         distance = np.median(np.linalg.norm(points[:, :3], axis=1))
-        if distance > MAX_DISTANCE:
+        if distance > MAX_CAMERA_DISTANCE:
             raise DataError(f'{name}: {path} lies {distance:.6g} m from the vehicle; expected cloud and calibration '
                             'in the same map coordinates. Correct ego2global or lidar2cam, or the zone of the cloud')
     parts = [part for part in Path(lidar['lidar_path']).parts if part not in ('..', os.sep)]

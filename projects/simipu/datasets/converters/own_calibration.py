@@ -9,12 +9,11 @@ from typing import NamedTuple
 import numpy as np
 
 from ...errors import DataError
-from ...geometry import camera_centre, normalize_depth
+from ...geometry import MAX_CAMERA_DISTANCE, camera_centre, normalize_depth
 from .common import invertible_4x4
 
 UNITS = dict(m=1.0, cm=0.01, mm=0.001)
 CLOUD_FRAMES = ('lidar', 'ego', 'global')
-MAX_DISTANCE = 1000.0  # metres between a camera and the origin of the cloud
 ROTATION_TOLERANCE = 0.01
 
 
@@ -130,7 +129,7 @@ def _recentring(frame: dict, matrices: dict, name: str) -> np.ndarray:
 
 def _check_distance(lidar2img: np.ndarray, coordinates: Coordinates, name: str) -> None:
     distance = np.linalg.norm(camera_centre(lidar2img))
-    if distance > MAX_DISTANCE:
+    if distance > MAX_CAMERA_DISTANCE:
         unit = ('; if it is in millimetres, use --calibration-unit mm' if coordinates.calibration_unit == 'm' else '')
         raise DataError(
             f'{name}: the camera is {distance:.6g} m from the origin of the cloud, which is too far from the origin. '
