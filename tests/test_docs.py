@@ -6,6 +6,7 @@ imports and checks its syntax. Python blocks of a page run in order and share th
 """
 import argparse
 import ast
+import importlib
 import os
 import re
 import runpy
@@ -14,11 +15,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import mmengine
 import pytest
+from mmdet3d import registry as registries
 from mmengine.config import Config
+from mmengine.registry import Registry
 
 from simipu.config import check_config
 from simipu.engine import launch
+from simipu.scenes import generate_dataset
 
 PROJECT = Path(__file__).resolve().parents[1]
 PAGES = sorted(path.relative_to(PROJECT).as_posix()
@@ -180,6 +185,12 @@ def as_a_reader(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.fixture
+def street(as_a_reader):
+    """The recording of the tutorial, in small."""
+    generate_dataset('street', 10, seed=7, image_size=(96, 32), num_workers=1)
+
+
 @pytest.mark.parametrize('page', PAGES)
 def test_links_lead_somewhere(page):
     assert broken_links(read(page), (PROJECT / page).parent) == []
@@ -192,7 +203,9 @@ def test_files_that_are_named_exist(page):
 
 
 @pytest.mark.parametrize('page', [page for page in PAGES if '```python' in read(page)])
-def test_python_blocks_run(page, as_a_reader):
+def test_python_blocks_run(page, as_a_reader, request):
+    if page == 'docs/tutorial.md':
+        request.getfixturevalue('street')
     run_python([block for block in blocks(read(page)) if block.language == 'python' and block.mode != 'skip'], page)
 
 
@@ -208,6 +221,28 @@ def test_command_lines_are_taken(page, as_a_reader, capfd):
         except ValueError as error:
             problems.append(f'{error}\n{capfd.readouterr().err}')
     assert not problems, '\n'.join(problems)
+
+
+def test_tutorial_converts_its_frames(street, monkeypatch):
+    page = 'docs/tutorial.md'
+    run_python([block for block in blocks(read(page)) if block.language == 'python'], page)
+    program, tool, *arguments = next(command for block in blocks(read(page)) if block.language == 'bash'
+                                     for command in command_lines(block.code) if 'jsonl' in command)
+    monkeypatch.setattr('sys.argv', [tool, *arguments])
+    runpy.run_path(str(PROJECT / tool), run_name='__main__')
+    frames = {split: mmengine.load(f'street/simipu_infos_{split}.pkl')['data_list'] for split in ('train', 'val')}
+    assert [len(frames['train']), len(frames['val'])] == [9, 1]
+    assert list(frames['val'][0]['images']) == ['front']
+
+
+def test_every_registered_type_is_in_the_api_reference():
+    pages = '\n'.join(read(page) for page in PAGES if page.startswith('docs/api/'))
+    documented = [importlib.import_module(name) for name in re.findall(r'^::: (\S+)', pages, re.MULTILINE)]
+    registered = {kind for registry in vars(registries).values() if isinstance(registry, Registry)
+                  for kind in registry.module_dict.values() if kind.__module__.startswith('simipu.')}
+    missing = [kind for kind in registered
+               if not any(getattr(module, kind.__name__, None) is kind for module in documented)]
+    assert missing == [] and len(registered) > 30
 
 
 def test_blocks_have_a_language():
