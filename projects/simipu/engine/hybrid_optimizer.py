@@ -89,7 +89,7 @@ class HybridOptimizer(torch.optim.Optimizer):
 class HybridOptimWrapperConstructor:
     """Gives each parameter to the optimizer whose prefix its name has, and all others to ``default``.
 
-    Example::
+    Examples:
 
         optim_wrapper = dict(
             type='OptimWrapper',  # or 'AmpOptimWrapper'; any argument of these, such as clip_grad

@@ -46,7 +46,7 @@ class HungarianMatcher:
     Shapes:
         xyz_a (B, M, 3), xyz_b (B, N, 3) in one frame -> :class:`Matches`.
 
-    Example:
+    Examples:
         >>> import torch
         >>> from simipu.models.matchers import HungarianMatcher
         >>> cloud = torch.tensor([[[0., 0, 0], [5, 0, 0], [9, 0, 0]]])
@@ -80,7 +80,7 @@ class MutualNearestMatcher:
     Shapes:
         xyz_a (B, M, 3), xyz_b (B, N, 3) in one frame -> :class:`Matches`.
 
-    Example:
+    Examples:
         >>> import torch
         >>> from simipu.models.matchers import MutualNearestMatcher
         >>> cloud = torch.tensor([[[0., 0, 0], [5, 0, 0], [9, 0, 0]]])
@@ -120,7 +120,7 @@ class IndexMatcher:
     Raises:
         ConfigError: The views do not hold the same points.
 
-    Example:
+    Examples:
         >>> import torch
         >>> from simipu.models.matchers import IndexMatcher
         >>> cloud = torch.rand(2, 10, 3)

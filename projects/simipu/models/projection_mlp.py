@@ -30,7 +30,7 @@ class PairBatchNorm(_NormBase):
     Shapes:
         features (K, num_features) -> the same.
 
-    Example:
+    Examples:
         >>> import torch
         >>> from simipu.models.projection_mlp import PairBatchNorm
         >>> norm = PairBatchNorm(8)

@@ -38,7 +38,7 @@ def ball_query(min_radius: float, max_radius: float, num_samples: int, points: T
     Raises:
         ValueError: on CPU, if a coordinate of ``points`` is NaN or infinite.
 
-    Example:
+    Examples:
         >>> import torch
         >>> from simipu.ops import ball_query
         >>> cloud = torch.tensor([[[0., 0, 0], [1, 0, 0], [9, 0, 0]]])

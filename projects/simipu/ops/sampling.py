@@ -31,7 +31,7 @@ def furthest_point_sample(points: Tensor, num_points: int) -> Tensor:
     Returns:
         Tensor: (B, M) long, rows of ``points``.
 
-    Example:
+    Examples:
         >>> import torch
         >>> from simipu.ops import furthest_point_sample
         >>> cloud = torch.tensor([[[0., 0, 0], [1, 0, 0], [9, 0, 0], [5, 0, 0]]])

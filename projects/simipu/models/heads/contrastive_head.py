@@ -27,7 +27,7 @@ class ContrastiveHead(BaseModule):
             loss must take ``extra_keys``. ``None`` has those of the batch alone.
         loss_weight: Factor of the loss.
 
-    Example:
+    Examples:
         >>> import torch
         >>> from simipu.models.heads import ContrastiveHead
         >>> from simipu.models.losses import InfoNCELoss

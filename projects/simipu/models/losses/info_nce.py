@@ -106,7 +106,7 @@ class InfoNCELoss(nn.Module):
     Every accuracy counts a tie with the positive as a mistake, so that a collapsed encoder, to which
     all keys are equal, scores 0 and not 100.
 
-    Example:
+    Examples:
         >>> import torch
         >>> from simipu.models.losses import InfoNCELoss
         >>> pixels, points = torch.eye(4, requires_grad=True), torch.eye(4)
