@@ -29,7 +29,7 @@ class DependencyError(SimIPUError, ImportError):
 
 
 def user_message(error: BaseException) -> str | None:
-    """The message of the :class:`SimIPUError` that ``error`` is or was raised from, else ``None``.
+    """The message of the ``SimIPUError`` that ``error`` is or was raised from, else ``None``.
 
     PyTorch's data loader raises what a worker process raised anew, with the worker's traceback as its
     message; the message at the end of that is returned then. MMEngine raises a failed import of a config's

@@ -8,7 +8,7 @@ Conventions
     Image matrices act on ``(u * depth, v * depth, depth, 1)``, so that what moves pixels sits in
     the upper-left 3x3 block and depth passes through unchanged. BEVFusion's ``img_aug_matrix`` has its
     translation in the last column instead and applies it after the division by depth.
-    :func:`project_to_cameras` takes both forms; before multiplying one of BEVFusion's with ``lidar2img``,
+    ``project_to_cameras`` takes both forms; before multiplying one of BEVFusion's with ``lidar2img``,
     move its last column to the third.
     Pixel centres are integers: ``(0, 0)`` is the centre of the top-left pixel, and an image of
     width W covers ``-0.5 <= u < W - 0.5``.
@@ -95,7 +95,7 @@ def visible(pixels: Tensor,
 
 
 class Occlusion(NamedTuple):
-    """When a point counts as hidden behind a nearer surface; see :func:`hidden`.
+    """When a point counts as hidden behind a nearer surface; see ``hidden``.
 
     The defaults suit KITTI. A tolerance must cover what depth changes along one surface within a
     cell: on a road ``depth * cell / (focal length * camera height)`` of the depth, which is 10% at
@@ -406,6 +406,6 @@ def translation_matrix(shift: Sequence[float]) -> np.ndarray:
 
 
 def about_centre(matrix: np.ndarray, centre: Sequence[float]) -> np.ndarray:
-    """The same transform of points, with ``centre`` (x, y, z) in the place of the origin."""
+    """The same transform of points, about ``centre`` (x, y, z) instead of the origin."""
     centre = np.asarray(centre, dtype=np.float64)
     return translation_matrix(centre) @ matrix @ translation_matrix(-centre)

@@ -14,7 +14,7 @@ def njit(function: Callable | None = None, **options) -> Callable:
 
     Args:
         function: What to compile; without it, a decorator is returned.
-        options: Of :func:`numba.njit`, such as ``parallel=True``.
+        options: Of ``numba.njit``, such as ``parallel=True``.
     """
     if function is None:
         return partial(njit, **options)

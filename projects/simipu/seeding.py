@@ -16,7 +16,7 @@ import torch
 class SeededIndex(int):
     """Index of a sample that carries the seed of its augmentations, through worker processes too.
 
-    Args:
+    Attributes:
         index: Of the sample in its data set.
         seed: Of what is drawn for this sample alone.
         batch_seed: Of what all samples of a batch share, such as the size of their images; by default

@@ -12,7 +12,7 @@ _SKIP_VARIABLE = 'SIMIPU_SKIP_VERSION_CHECK'
 
 
 def check_versions() -> None:
-    """Compare the installed versions with the requirements, unless told not to by the environment.
+    """Compare the installed versions with the requirements, unless the environment says not to.
 
     Raises:
         ImportError: Names every package that is missing or outside the tried range, and the remedy.

@@ -53,7 +53,7 @@ def convert_checkpoint(checkpoint: PathLike, to: str, out: PathLike) -> Conversi
     ``torchvision`` and ``timm`` files are flat state dicts, all others ``{'meta', 'state_dict'}``.
 
     Raises:
-        CheckpointError: See :func:`read_checkpoint` and :func:`convert`.
+        CheckpointError: See ``read_checkpoint`` and ``convert``.
     """
     state_dict, meta, *_ = read_checkpoint(checkpoint)
     facts = pretraining_facts(meta)
@@ -72,7 +72,7 @@ def convert(state_dict: StateDict, to: str, style: str = 'pytorch') -> Conversio
     """Convert a state dict of any layout to the layout ``to``, one of ``TARGETS``.
 
     Args:
-        style: Of the ResNet in ``state_dict``; its keys do not tell.
+        style: Of the ResNet in ``state_dict``; its keys do not show it.
 
     Raises:
         CheckpointError: Unknown source layout, a key that the layout does not know, or a target

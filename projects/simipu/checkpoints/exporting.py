@@ -17,7 +17,7 @@ def export_backbone(checkpoint: PathLike, out: PathLike) -> StateDict:
 
     The keys are those of the bare mmdet backbone, so a detector loads the file with
     ``init_cfg=dict(type='Pretrained', checkpoint=out)`` in its backbone's config. The file's small
-    ``meta`` tells what the backbone is and which image normalisation it was trained with.
+    ``meta`` says what the backbone is and which image normalisation it was trained with.
 
     Args:
         checkpoint: A training checkpoint of this package, or one of the original SimIPU.
@@ -27,7 +27,7 @@ def export_backbone(checkpoint: PathLike, out: PathLike) -> StateDict:
         The tensors written.
 
     Raises:
-        CheckpointError: See :func:`read_checkpoint`; also when the checkpoint is
+        CheckpointError: See ``read_checkpoint``; also when the checkpoint is
             of a model without ``img_backbone``.
     """
     state_dict, meta, *_ = read_checkpoint(checkpoint)

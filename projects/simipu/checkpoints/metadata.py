@@ -1,6 +1,6 @@
 """What a checkpoint says about how its backbone was trained: kind, style, image normalisation.
 
-Tensors alone do not tell a caffe-style ResNet from a pytorch-style one, nor BGR from RGB input.
+Tensors alone do not show whether a ResNet is caffe-style or pytorch-style, or whether its input is BGR or RGB.
 MMEngine keeps the training config as text in ``meta['cfg']``; it is parsed here as data and never
 executed.
 """

@@ -56,10 +56,10 @@ def read_checkpoint(path: PathLike) -> Checkpoint:
 
 
 def read_training_checkpoint(path: PathLike) -> dict:
-    """All of a checkpoint that MMEngine's Runner wrote while it trained; see :func:`read_checkpoint`.
+    """All of a checkpoint that MMEngine's Runner wrote while it trained; see ``read_checkpoint``.
 
     Raises:
-        CheckpointError: As :func:`read_checkpoint`, or the file holds weights only.
+        CheckpointError: As ``read_checkpoint``, or the file holds weights only.
     """
     path = _existing_file(path)
     content = _unpickled(path)
@@ -103,7 +103,7 @@ def _unpickled(path: Path) -> object:
 
 
 def read_state_dict(path: PathLike) -> StateDict:
-    """The tensors of a checkpoint by name; see :func:`read_checkpoint`."""
+    """The tensors of a checkpoint by name; see ``read_checkpoint``."""
     return read_checkpoint(path).state_dict
 
 
@@ -159,7 +159,7 @@ def _meta_of(content: dict) -> dict:
 
 
 def _refusal(path: Path, error: Exception) -> str:
-    """Tell a file that carries Python objects from one that is no checkpoint at all."""
+    """Distinguish a file that carries Python objects from one that is no checkpoint at all."""
     forbidden = re.search(r'Unsupported global: GLOBAL (\S+)', str(error))
     if forbidden is None:
         return f'{path} is not a PyTorch checkpoint; expected a file written by torch.save'

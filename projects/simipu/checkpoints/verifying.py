@@ -102,7 +102,7 @@ def verify_pretrained(detector_config: PathLike, weights: PathLike,
             detectors whose other parts cannot be built here, for want of operators for the GPU.
 
     Raises:
-        CheckpointError: See :func:`read_checkpoint`; also where the config has
+        CheckpointError: See ``read_checkpoint``; also where the config has
             no image backbone, or where MMEngine does not look for the weights in their file.
         ConfigError: There is no such config, or it builds on a package or module that cannot be imported.
     """

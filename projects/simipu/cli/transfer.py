@@ -1,4 +1,4 @@
-r"""Measure how well backbones tell depth: by a frozen linear probe, and after fine-tuning on few labels.
+r"""Measure how well depth is read from backbones: by a frozen linear probe, and after fine-tuning on few labels.
 
 The labels are the LiDAR's depths in frames of the config's validation set. Random weights ('scratch') and
 the controls are always measured; the learning rate of fine-tuning is chosen for each backbone.

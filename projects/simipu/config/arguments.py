@@ -8,7 +8,7 @@ from torch import nn
 
 
 def accepted_arguments(kind: Any) -> list[str] | None:
-    """Names that a class (or function) takes as keyword arguments; ``None`` if they cannot be told.
+    """Names that a class (or function) takes as keyword arguments; ``None`` if they are unknown.
 
     ``**kwargs`` that a constructor hands to ``super().__init__`` stand for its base class's arguments.
     """

@@ -52,7 +52,7 @@ _OPTIONS = {'nms', 'nms_cfg', 'roi_layer'}
 _GPU_ONLY = dict(
     DynamicVFE='mmcv 2.1 has no CPU version of the scatter that its voxels need',
     KittiMetric='mmdet3d 1.4 computes the overlaps of its 3D boxes with numba.cuda; docs/downstream.md '
-                'tells what to do on a CPU')
+                'says what to do on a CPU')
 
 
 class _Entry(NamedTuple):
@@ -87,7 +87,7 @@ def _allowed(section: str) -> tuple[Registry, ...]:
 
 
 def check_device(cfg: Config, *sections: str) -> None:
-    """Refuse what runs on a GPU only, where there is none.
+    """Raise an error for parts that need a GPU, where there is none.
 
     Args:
         sections: Parts of the config that are about to be used, such as ``model``.

@@ -1,4 +1,4 @@
-"""Data sets that are wrong on purpose, to tell what pre-training does not owe to its pairs."""
+"""Data sets that are wrong on purpose, to measure what pre-training gains without correct pairs."""
 import numpy as np
 from mmdet3d.registry import DATASETS
 
@@ -10,7 +10,7 @@ from .paired_dataset import PairedDataset
 class MispairedDataset(PairedDataset):
     """Gives each image the cloud of another frame, drawn anew each time; the rest is PairedDataset.
 
-    Projected by the image's own calibration, such a cloud still tells at which depth a LiDAR's points
+    Projected by the image's own calibration, such a cloud still shows at which depth a LiDAR's points
     usually lie in which part of an image, but nothing of what this image shows. A gain that a backbone
     pre-trained on it shows too is not owed to pairs of pixels and points.
 

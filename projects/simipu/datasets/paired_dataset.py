@@ -32,7 +32,7 @@ class PairedDataset(BaseDataset):
     - ``img_format``: V dicts of what the info file says of ``bit_depth`` and ``apply_exif``.
     - ``lidar_path``, and ``lidar_format``: what the info file says of that file's ``load_dim``
       (``num_pts_feats`` there: values per point), ``dtype`` and ``intensity_scale``.
-    - ``sample_idx``: index in this data set; a :class:`SeededIndex` in training.
+    - ``sample_idx``: index in this data set; a ``SeededIndex`` in training.
 
     Args:
         ann_file: Info file, absolute or relative to ``data_root``.
@@ -49,7 +49,7 @@ class PairedDataset(BaseDataset):
         max_bad_share: With 'skip': stop when more than this share of the frames read so far was
             bad (and ten were). Every process, each worker of a data loader too, counts its own, in
             ``bad_frames``.
-        kwargs: Further arguments of :class:`mmengine.dataset.BaseDataset`.
+        kwargs: Further arguments of ``mmengine.dataset.BaseDataset``.
 
     Raises:
         DataError: ``data_root``, ``ann_file``, a camera or a field is missing; from

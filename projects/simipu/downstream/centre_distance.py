@@ -86,7 +86,7 @@ def match_by_sight(frame: Frame) -> list[DepthMatch]:
 
 @METRICS.register_module()
 class CentreDistanceAP(BaseMetric):
-    """nuScenes' average precision, and how well detections tell the depth of objects.
+    """nuScenes' average precision, and the depth error of the detections.
 
     mmdet3d's KITTI average precision needs CUDA and is zero for small detectors, which rarely overlap an
     object by half its volume; this one tells them apart. It reads what any mmdet3d dataset and detector

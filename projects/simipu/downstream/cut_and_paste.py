@@ -49,7 +49,7 @@ class _Boxes(NamedTuple):
 
 
 def _project_boxes(boxes: np.ndarray, lidar2img: np.ndarray) -> _Boxes:
-    """Project boxes (N, 7) of the LiDAR frame, as in :class:`LiDARInstance3DBoxes`, by a (4, 4) matrix."""
+    """Project boxes (N, 7) of the LiDAR frame, as in ``LiDARInstance3DBoxes``, by a (4, 4) matrix."""
     corners = LiDARInstance3DBoxes(boxes).corners.double()  # (N, 8, 3)
     pixels, depth = (item.numpy() for item in project(corners, torch.from_numpy(lidar2img)))
     bounds = np.concatenate([pixels.min(axis=1), pixels.max(axis=1)], axis=1)
@@ -97,7 +97,7 @@ class _Scene:
         bboxes: (N, 4) their labelled 2D boxes.
         lidar2img: (4, 4).
         img_shape: Height and width.
-        max_covered: See :class:`MultiModalCutAndPaste`.
+        max_covered: See ``MultiModalCutAndPaste``.
         min_inside: See there.
     """
 
@@ -229,7 +229,7 @@ class MultiModalCutAndPaste(BaseTransform):
     on what was drawn before.
 
     Args:
-        db_sampler: Config of a :class:`DataBaseSamplerWithImages`.
+        db_sampler: Config of a ``DataBaseSamplerWithImages``.
         max_covered: An object is not pasted if more than this share of its 2D box would be covered by nearer
             ones, or of another's by it. Of several numbers, one is drawn for each frame.
         min_inside: Nor if less than this share of its 2D box is inside the image.

@@ -36,10 +36,10 @@ class DataBaseSamplerWithImages(DataBaseSampler):
         ann_file: The info file (``kitti_infos_train.pkl``, format v2) of the frames that the database was
             cut from.
         img_prefix: Folder of their images.
-        prepare: As in :class:`DataBaseSampler`.
+        prepare: As in ``DataBaseSampler``.
         max_occlusion: Leaves out objects that are more occluded by their label: 0 fully visible, 1 partly,
             2 largely occluded. The patch of an occluded object shows what stands before it.
-        **kwargs: As in :class:`DataBaseSampler`: ``info_path``, ``data_root``, ``rate``, ``sample_groups``,
+        **kwargs: As in ``DataBaseSampler``: ``info_path``, ``data_root``, ``rate``, ``sample_groups``,
             ``classes``, ``points_loader``, ``backend_args``.
 
     Raises:
@@ -126,7 +126,7 @@ class DataBaseSamplerWithImages(DataBaseSampler):
             accept: Is shown an entry of the database, after all that were accepted before.
 
         Returns:
-            What :meth:`DataBaseSampler.sample_all` returns, and the database's entries in the same order.
+            What ``DataBaseSampler.sample_all`` returns, and the database's entries in the same order.
         """
         self._accept, self.accepted = accept, []
         try:
@@ -140,7 +140,7 @@ class DataBaseSamplerWithImages(DataBaseSampler):
             self._accept = None
 
     def sample_class_v2(self, name: str, num: int, gt_bboxes: np.ndarray) -> list[dict]:
-        """Of one class: called by :meth:`sample_all`, with all boxes that there are by then."""
+        """Of one class: called by ``sample_all``, with all boxes that there are by then."""
         if not self.db_infos[name]:  # mmdet3d's fails then
             return []
         drawn = super().sample_class_v2(name, num, gt_bboxes)

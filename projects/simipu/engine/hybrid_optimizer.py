@@ -60,7 +60,7 @@ class HybridOptimizer(torch.optim.Optimizer):
         super().add_param_group(param_group)
 
     def load_state_dict(self, state_dict: dict) -> None:
-        """Load what :meth:`state_dict` returned.
+        """Load what ``state_dict`` returned.
 
         Raises:
             ValueError: The state is that of other parts, or of other parameters.
@@ -90,7 +90,6 @@ class HybridOptimWrapperConstructor:
     """Gives each parameter to the optimizer whose prefix its name has, and all others to ``default``.
 
     Examples:
-
         optim_wrapper = dict(
             type='OptimWrapper',  # or 'AmpOptimWrapper'; any argument of these, such as clip_grad
             constructor='HybridOptimWrapperConstructor',
@@ -104,7 +103,7 @@ class HybridOptimWrapperConstructor:
 
     Args:
         optim_wrapper_cfg: As above, without ``constructor``.
-        paramwise_cfg: Applied within every part, see :class:`DefaultOptimWrapperConstructor`.
+        paramwise_cfg: Applied within every part, see ``DefaultOptimWrapperConstructor``.
 
     Raises:
         ConfigError: A prefix that fits no parameter, an unknown optimizer or argument, or parameters

@@ -180,7 +180,7 @@ def build_runner(cfg: Config, strict: bool = False) -> Runner:
     """Build the runner; one process among several where ``cfg.launcher`` says so, on CPUs too.
 
     Args:
-        cfg: From :func:`load_config`.
+        cfg: From ``load_config``.
         strict: Whether a checkpoint must fit the model in every tensor.
     """
     if cfg.launcher != 'none':

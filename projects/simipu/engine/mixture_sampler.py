@@ -19,7 +19,7 @@ class MixtureSampler(ResumableSampler):
     and the samples of a small part come equally often, give or take one.
 
     Args:
-        dataset: :class:`mmengine.dataset.ConcatDataset`.
+        dataset: ``mmengine.dataset.ConcatDataset``.
         shares: One number for each of its parts; only their ratios matter. None: equal shares.
         infinite: Whether to go on with the next epoch for ever.
         seed: The same in all processes; MMEngine gives the one of ``randomness``.

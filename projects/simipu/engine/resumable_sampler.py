@@ -14,13 +14,13 @@ from ..seeding import SeededIndex, mix_seeds
 
 @DATA_SAMPLERS.register_module()
 class ResumableSampler(Sampler):
-    """Shuffles each epoch anew and deals the samples out to the processes.
+    """Reshuffles every epoch and distributes the samples over the processes.
 
     In place of MMEngine's ``DefaultSampler`` (for loops that count epochs) and ``InfiniteSampler``
-    (``infinite=True``, for loops that count iterations). :class:`ResumeHook` lets it start where a
+    (``infinite=True``, for loops that count iterations). ``ResumeHook`` lets it start where a
     checkpoint was saved without loading what came before.
 
-    Yields :class:`SeededIndex`; the data set uses the seed by :func:`sample_seed`.
+    Yields ``SeededIndex``; the data set uses the seed by ``sample_seed``.
 
     Args:
         dataset: What to sample from.
@@ -30,7 +30,7 @@ class ResumableSampler(Sampler):
 
     Attributes:
         batch_size: So many successive samples have the same ``batch_seed``, in all processes.
-            :class:`ResumeHook` sets it to that of the data loader.
+            ``ResumeHook`` sets it to that of the data loader.
 
     Raises:
         ValueError: The data set is empty.

@@ -23,7 +23,7 @@ class ResumeHook(Hook):
     MMEngine restores weights, optimizer and schedules, but no random numbers: those of the model and of
     the loader's workers start anew, a loop over epochs begins the interrupted one again, and a loop
     over iterations loads everything anew that was trained before. With this hook and a
-    :class:`ResumableSampler`, losses after ``--resume`` equal those of a training in one go: exactly on CPU;
+    ``ResumableSampler``, losses after ``--resume`` equal those of a training in one go: exactly on CPU;
     on CUDA up to rounding, unless all its operations are deterministic (``randomness.deterministic``).
 
     Checkpoints hold how many samples all processes drew together: of the unfinished epoch, or in a

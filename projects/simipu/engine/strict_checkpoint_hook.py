@@ -1,4 +1,4 @@
-"""Refuses a checkpoint of another model."""
+"""Raises an error for a checkpoint of another model."""
 from collections.abc import Callable
 from functools import wraps
 

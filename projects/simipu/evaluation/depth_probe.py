@@ -28,7 +28,7 @@ class DepthProbeMetric(StreamingMetric):
             every other frame of them goes. The default keeps all of KITTI's validation frames, and takes
             0.5 GB for the 2048 features of a ResNet-50.
 
-    Results: those of :class:`DepthErrors`.
+    Results: those of ``DepthErrors``.
     """
     default_prefix = 'depth_probe'
 

@@ -92,7 +92,7 @@ class LinearDepthProbe:
         return self.fit_moments(RowMoments(rows[:held_out]), RowMoments(rows[held_out:]))
 
     def fit_moments(self, fitted: RowMoments, held_out: RowMoments | None) -> 'LinearDepthProbe':
-        """Fit to the moments of :func:`probe_rows`; without held-out rows, by the largest penalty."""
+        """Fit to the moments of ``probe_rows``; without held-out rows, by the largest penalty."""
         all_rows = fitted if held_out is None else copy.deepcopy(fitted).add(held_out)
         self.mean = all_rows.mean
         self.std = (all_rows.scatter.diagonal()[:-1] / (all_rows.count - 1)).sqrt().clamp(min=1e-8)

@@ -32,7 +32,7 @@ class CrossModalRetrieval(StreamingMetric):
     Pairs of ``gallery_frames`` successive frames compete with each other, so chance is one over
     their number; of several processes, each makes galleries of its own frames. The metric says whether
     pre-training learns; it does not rank recipes: a higher retrieval accuracy need not mean a better
-    backbone, see :class:`DepthProbeMetric` for that.
+    backbone, see ``DepthProbeMetric`` for that.
 
     Args:
         gallery_frames: Frames whose pairs form one gallery.

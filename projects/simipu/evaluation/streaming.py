@@ -9,8 +9,8 @@ from mmengine.evaluator import BaseMetric
 class StreamingMetric(BaseMetric):
     """A metric whose memory does not grow with the validation set.
 
-    Subclasses add each frame to their sums in :meth:`add` and return the sums in :meth:`finish`;
-    :meth:`compute_metrics` gets those of every process, and finds how many frames they are of in
+    Subclasses add each frame to their sums in ``add`` and return the sums in ``finish``;
+    ``compute_metrics`` gets those of every process, and finds how many frames they are of in
     ``num_frames``.
 
     Of several processes the r-th of W has frames r, r + W, r + 2W ... of the data set, as the samplers of

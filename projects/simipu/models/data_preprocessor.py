@@ -14,7 +14,8 @@ class PairedDataPreprocessor(BaseDataPreprocessor):
     """Normalise and pad the images, and stack images and clouds.
 
     Args:
-        mean, std: Of the three channels, in the order after ``bgr_to_rgb``.
+        mean: Of the three channels, in the order after ``bgr_to_rgb``.
+        std: Their deviations.
         bgr_to_rgb: Swap the channels of the loaded BGR images.
         pad_size_divisor: Images are padded (zeros, after normalising; right and bottom only, so
             that pixel coordinates stay) to the largest of the batch, rounded up to a multiple of

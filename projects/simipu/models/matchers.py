@@ -44,7 +44,7 @@ class HungarianMatcher:
             assignment of every point.
 
     Shapes:
-        xyz_a (B, M, 3), xyz_b (B, N, 3) in one frame -> :class:`Matches`.
+        xyz_a (B, M, 3), xyz_b (B, N, 3) in one frame -> ``Matches``.
 
     Examples:
         >>> import torch
@@ -78,7 +78,7 @@ class MutualNearestMatcher:
         max_distance: Metres; pairs farther apart are dropped. ``None`` keeps all.
 
     Shapes:
-        xyz_a (B, M, 3), xyz_b (B, N, 3) in one frame -> :class:`Matches`.
+        xyz_a (B, M, 3), xyz_b (B, N, 3) in one frame -> ``Matches``.
 
     Examples:
         >>> import torch
@@ -107,15 +107,15 @@ class MutualNearestMatcher:
 class IndexMatcher:
     """Point i of one view is point i of the other: exact, for views that share their sampling.
 
-    With this matcher :class:`SimIPU` lets the point encoder sample the first view and take the same
+    With this matcher ``SimIPU`` lets the point encoder sample the first view and take the same
     points of the second, which must keep the order of points (``shuffle=False``, the default of
-    :class:`PointCloudSecondView`).
+    ``PointCloudSecondView``).
 
     Args:
         tolerance: Metres by which the points of a pair may differ after the transform is undone.
 
     Shapes:
-        xyz_a (B, M, 3), xyz_b (B, M, 3) in one frame -> :class:`Matches` of all B * M points.
+        xyz_a (B, M, 3), xyz_b (B, M, 3) in one frame -> ``Matches`` of all B * M points.
 
     Raises:
         ConfigError: The views do not hold the same points.

@@ -23,7 +23,9 @@ class PairBatchNorm(_NormBase):
 
     Args:
         num_features: Width of the features.
-        eps, momentum, affine: As ``nn.BatchNorm1d``.
+        eps: As ``nn.BatchNorm1d``.
+        momentum: As ``nn.BatchNorm1d``.
+        affine: As ``nn.BatchNorm1d``.
         sync: Take the statistics over the rows of all processes, exactly as if one process held
             them all, unequal and empty shares included. Works on CPU and CUDA.
 

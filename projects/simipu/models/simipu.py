@@ -1,4 +1,4 @@
-"""SimIPU: a camera backbone learns space from the LiDAR that drives beside it."""
+"""The model: an image backbone trained by two contrasts with a point cloud."""
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -51,10 +51,10 @@ class SimIPU(BaseModel):
 
     Args:
         img_backbone: Any registered image backbone.
-        point_encoder: Encoder of clouds into :class:`PointFeatures`.
-        inter_head: :class:`ContrastiveHead` from pixels (queries) to points (keys); a list of them
+        point_encoder: Encoder of clouds into ``PointFeatures``.
+        inter_head: ``ContrastiveHead`` from pixels (queries) to points (keys); a list of them
             where ``img_level`` is one.
-        intra_head: :class:`ContrastiveHead` between views; ``None`` trains without this loss.
+        intra_head: ``ContrastiveHead`` between views; ``None`` trains without this loss.
         matcher: Which point of one view is which of the other; needed with ``intra_head``.
         img_neck: Thrown away after pre-training, as the point encoder is.
         img_level: Which of the feature maps that the backbone (or neck) returns is contrasted. A
@@ -63,21 +63,21 @@ class SimIPU(BaseModel):
             its weights would get no gradient, for which ``DistributedDataParallel`` raises an error unless
             the config has ``find_unused_parameters=True``.
         key_momentum: If given, pixels look for keys of a moving average of point encoder and key
-            projector (:class:`MomentumKeys`), which so much of the trained weights enters in each
+            projector (``MomentumKeys``), which so much of the trained weights enters in each
             step, such as 0.01. It goes well with the ``queue_size`` of ``inter_head``, whose keys it
             keeps comparable.
-        occlusion: Arguments of :class:`Occlusion`, such as ``dict(cell=4, window=32)``: points
+        occlusion: Arguments of ``Occlusion``, such as ``dict(cell=4, window=32)``: points
             that a nearer surface hides from a camera are not paired with it. The depth buffer is
             made of the points that SamplePoints has left, not of the full sweep, so that some hidden
             points are missed. ``None`` pairs hidden points too.
         max_pairs_per_frame: In training, at most so many pairs of each frame, drawn at random, bound
             memory and time of the contrast. ``None`` takes all.
-        data_preprocessor: See :class:`PairedDataPreprocessor`.
+        data_preprocessor: See ``PairedDataPreprocessor``.
 
-    Inputs of :meth:`forward`, for B frames of V cameras and N points:
+    Inputs of ``forward``, for B frames of V cameras and N points:
         inputs: ``imgs`` (B, V, 3, H, W) normalised, ``points`` (B, N, C) and ``points_aug``
             (B, N, C), metres in LiDAR coordinates, further columns such as intensity.
-        data_samples: B :class:`Det3DDataSample` with ``lidar2img`` (V, 4, 4), ``img_aug_matrix``
+        data_samples: B ``Det3DDataSample`` with ``lidar2img`` (V, 4, 4), ``img_aug_matrix``
             (V, 4, 4), ``lidar_aug_matrix`` (4, 4), ``ori_shape`` and ``img_shape`` (V, 2).
     """
 

@@ -51,7 +51,7 @@ def ball_query(min_radius: float, max_radius: float, num_samples: int, points: T
 @torch.no_grad()
 def multi_ball_query(shells: Sequence[tuple[float, float]], num_samples: Sequence[int],
                      points: Tensor, centers: Tensor) -> list[Tensor]:
-    """:func:`ball_query` for several shells around the same centres in one pass.
+    """``ball_query`` for several shells around the same centres in one pass.
 
     Args:
         shells (Sequence[tuple]): (min_radius, max_radius) of each shell, in metres.
@@ -75,7 +75,7 @@ def multi_ball_query(shells: Sequence[tuple[float, float]], num_samples: Sequenc
 
 def multi_ball_query_torch(shells: Sequence[tuple[float, float]], num_samples: Sequence[int],
                            points: Tensor, centers: Tensor) -> list[Tensor]:
-    """:func:`multi_ball_query` in plain torch: all pairs, in chunks of centres."""
+    """``multi_ball_query`` in plain torch: all pairs, in chunks of centres."""
     batch, num_points = points.shape[:2]
     chunk = max(1, MAX_BLOCK_ELEMENTS // max(1, batch * num_points))
     parts = [[] for _ in shells]

@@ -50,7 +50,7 @@ def furthest_point_sample(points: Tensor, num_points: int) -> Tensor:
 
 @torch.no_grad()
 def furthest_point_sample_with_dist(distances: Tensor, num_points: int) -> Tensor:
-    """:func:`furthest_point_sample` for given pairwise distances.
+    """``furthest_point_sample`` for given pairwise distances.
 
     Args:
         distances (Tensor): (B, N, N) distance of each pair.
@@ -141,7 +141,7 @@ def _sample_by(mod: str, points: Tensor, features: Tensor | None, count: int) ->
 
 
 def furthest_point_sample_torch(points: Tensor, num_points: int) -> Tensor:
-    """:func:`furthest_point_sample` in plain torch, for devices without a compiled operation."""
+    """``furthest_point_sample`` in plain torch, for devices without a compiled operation."""
     def distances_to(rows: Tensor) -> Tensor:
         chosen = points.gather(1, rows[:, None, None].expand(-1, 1, 3))
         return (points - chosen).square_().sum(-1)
@@ -150,7 +150,7 @@ def furthest_point_sample_torch(points: Tensor, num_points: int) -> Tensor:
 
 
 def furthest_point_sample_with_dist_torch(distances: Tensor, num_points: int) -> Tensor:
-    """:func:`furthest_point_sample_with_dist` in plain torch."""
+    """``furthest_point_sample_with_dist`` in plain torch."""
     num_rows = distances.shape[2]
 
     def distances_to(rows: Tensor) -> Tensor:

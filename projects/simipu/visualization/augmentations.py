@@ -34,7 +34,7 @@ class PointAugmentation(NamedTuple):
 
 def split_image_augmentation(matrix: np.ndarray, ori_shape: Sequence[int],
                              img_shape: Sequence[int]) -> ImageAugmentation:
-    """Tell apart what ``img_aug_matrix`` (4, 4) did to an image.
+    """Decompose ``img_aug_matrix`` (4, 4) into what it did to an image.
 
     Args:
         matrix: (4, 4).
@@ -56,7 +56,7 @@ def split_image_augmentation(matrix: np.ndarray, ori_shape: Sequence[int],
 
 
 def split_point_augmentation(matrix: np.ndarray) -> PointAugmentation:
-    """Tell apart what ``lidar_aug_matrix`` (4, 4) did."""
+    """Decompose ``lidar_aug_matrix`` (4, 4) into what it did to the cloud."""
     linear = np.array(matrix[:3, :3], dtype=np.float64)
     determinant = np.linalg.det(linear)
     if determinant < 0:
@@ -70,7 +70,7 @@ def describe_image_augmentation(matrix: np.ndarray, ori_shape: Sequence[int],
                                 img_shape: Sequence[int]) -> str:
     """One line such as 'scale 0.62, flipped, crop u 12-384 v 0-120 of 384 x 128'.
 
-    Args: see :func:`split_image_augmentation`. Changes of colour leave no trace in the matrix.
+    Args: see ``split_image_augmentation``. Changes of colour leave no trace in the matrix.
     """
     found = split_image_augmentation(matrix, ori_shape, img_shape)
     same = abs(found.scale_x - found.scale_y) < 0.01 * found.scale_x

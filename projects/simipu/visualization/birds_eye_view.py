@@ -22,7 +22,7 @@ class BirdsEyeView:
         left_range: From, to, in metres to its left.
         width: Of the picture, in pixels.
         ahead: Which way is ahead, (x, y) in the LiDAR frame, of length 1; see
-            :func:`simipu.geometry.forward_axis`.
+            ``simipu.geometry.forward_axis``.
     """
 
     def __init__(self, ahead_range: Interval, left_range: Interval, width: int,

@@ -22,7 +22,7 @@ def share_colours(shares: np.ndarray) -> np.ndarray:
 def depth_colours(depth: np.ndarray, max_depth: float = FAR) -> np.ndarray:
     """Colours (N, 3) of depths (N,) in metres: red is near, blue is ``max_depth`` and beyond.
 
-    The scale is logarithmic, so that near surfaces, where most points are, can be told apart.
+    The scale is logarithmic, so that near surfaces, where most points are, can be distinguished.
     """
     position = np.log(np.maximum(depth, NEAR) / NEAR) / np.log(max_depth / NEAR)
     return share_colours(1 - position)
@@ -36,7 +36,7 @@ def hue_colours(count: int) -> np.ndarray:
 
 
 def depth_bar(width: int) -> np.ndarray:
-    """The legend of :func:`depth_colours`, ``width`` pixels wide."""
+    """The legend of ``depth_colours``, ``width`` pixels wide."""
     return colour_bar(depth_colours, np.geomspace(NEAR, FAR, width), (2, 4, 8, 15, 30, 60), ' m')
 
 

@@ -89,9 +89,9 @@ def draw_model_frame(frame: FrameFeatures, colours: PCAColours, query: Query, ca
     """Draw everything about one frame; all cameras' features, the rest for one camera.
 
     Args:
-        frame: See :func:`extract_frame`.
+        frame: See ``extract_frame``.
         colours: Fitted to the features of all frames that are to be compared.
-        query: See :func:`choose_query`.
+        query: See ``choose_query``.
         camera: Which of the V cameras.
         probe: Fitted on other frames; without it there is no panel of predicted depth.
         width: Of the picture, in pixels.

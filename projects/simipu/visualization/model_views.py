@@ -78,7 +78,7 @@ class FrameFeatures(NamedTuple):
 
 @torch.no_grad()
 def extract_frame(model: nn.Module, packed: dict) -> FrameFeatures:
-    """Run a :class:`SimIPU` in evaluation mode on what ``PackPairedInputs`` returned."""
+    """Run a ``SimIPU`` in evaluation mode on what ``PackPairedInputs`` returned."""
     sample = packed['data_samples']
     inputs = model.data_preprocessor(pseudo_collate([packed]))['inputs']
     points = model.point_encoder(inputs['points'])

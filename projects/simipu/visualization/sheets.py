@@ -76,7 +76,7 @@ def contact_sheet(images: Sequence[np.ndarray],
 
     Args:
         images: Pictures (H, W, 3).
-        titles: One caption for each picture (see :func:`captioned`), or none at all.
+        titles: One caption for each picture (see ``captioned``), or none at all.
         columns: Pictures in a row.
         cell_width: Width in pixels that each picture is scaled to.
 

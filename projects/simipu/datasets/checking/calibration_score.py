@@ -125,7 +125,7 @@ def standardise(values: np.ndarray) -> np.ndarray:
 
 def judge(agreements: Sequence[np.ndarray | None],
           min_images: int = MIN_IMAGES) -> CalibrationVerdict:
-    """Verdict of several images, given :func:`agreement` of each."""
+    """Verdict of several images, given ``agreement`` of each."""
     known = [values for values in agreements if values is not None]
     enough = len(agreements) >= min_images
     if 2 * len(known) < len(agreements) and enough:

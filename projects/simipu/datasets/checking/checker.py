@@ -43,7 +43,11 @@ def check_dataset(ann_file: str,
     """Check all frames of an info file, and the files of some.
 
     Args:
-        ann_file, data_root, data_prefix, cameras, backend_args: See :class:`PairedDataset`.
+        ann_file: Info file; this and the next four as in ``PairedDataset``.
+        data_root: Folder of the data.
+        data_prefix: Folders by kind of file.
+        cameras: Which ones; all by default.
+        backend_args: File backend.
         sample: Of how many frames, evenly spread, the files are opened; 'all' opens all.
         load_dim: Values per point, for info files that do not say.
 
@@ -60,10 +64,10 @@ def check_config(cfg: Config, split: str = 'train', sample: int | str = 50) -> l
     Args:
         cfg: Of a pre-training.
         split: Whose data loader.
-        sample: See :func:`check_dataset`.
+        sample: See ``check_dataset``.
 
     Returns:
-        A report for each :class:`PairedDataset` of the split, which may be a mixture of several.
+        A report for each ``PairedDataset`` of the split, which may be a mixture of several.
 
     Raises:
         ConfigError: The config has no such data set.

@@ -37,7 +37,7 @@ class DepthEdges(NamedTuple):
 def split_projection(lidar2img: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Intrinsics (3, 3) and rigid transform to the camera (4, 4) with this product (4, 4).
 
-    A rotation's determinant of -1 tells that no real camera projects so.
+    A rotation with determinant -1 is that of no real camera.
     """
     intrinsics, rotation = rq(lidar2img[:3, :3])
     signs = np.sign(np.diag(intrinsics))

@@ -40,7 +40,7 @@ class Image:
         late: Whether it is too far in time from the cloud to be compared with it.
         visible_share: Of the cloud's points.
         seen: These points.
-        agreement: See :func:`~.calibration_score.agreement`.
+        agreement: See ``calibration_score.agreement``.
     """
     frame: int
     lidar2img: np.ndarray

@@ -36,7 +36,7 @@ def trace_frame(frame: dict, transforms: Sequence[BaseTransform],
     Where SampleCameras is in the pipeline, all cameras get their turn, as many at once as it takes.
 
     Args:
-        frame: As :class:`PairedDataset` gives it to its pipeline.
+        frame: As ``PairedDataset`` gives it to its pipeline.
         transforms: Of the pipeline, which ends in PackPairedInputs.
         occlusion: The model's.
 

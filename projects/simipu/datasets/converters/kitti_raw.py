@@ -103,7 +103,7 @@ def create_kitti_odometry_infos(root_path: PathLike,
     """Write ``out_dir/simipu_infos_{train,val}.pkl`` of KITTI's odometry sequences.
 
     Reads ``sequences/NN/{calib.txt,times.txt,image_2,image_3,velodyne}``; see
-    :func:`create_kitti_raw_infos` for the arguments.
+    ``create_kitti_raw_infos`` for the arguments.
     """
     root_path = require_folder(root_path, 'the KITTI odometry set there, with sequences/00 and the '
                                'like')

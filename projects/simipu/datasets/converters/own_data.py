@@ -51,7 +51,7 @@ def create_own_infos(frames: Iterable[dict],
         frames: A dict for each, with
 
             - ``lidar_points``: ``dict(lidar_path)``, a cloud of any format that
-              :func:`simipu.datasets.readers.read_cloud` reads, and for ``.bin`` its ``num_pts_feats`` (values
+              ``simipu.datasets.readers.read_cloud`` reads, and for ``.bin`` its ``num_pts_feats`` (values
               a point, of which the first three are x, y, z; 4 if not given) and ``dtype``;
             - ``images``: by camera a dict with ``img_path`` and the calibration: ``lidar2img`` (3x4 or 4x4,
               known up to a positive factor), or ``cam2img`` (3x3, 3x4 or 4x4) and ``lidar2cam`` (4x4), or
@@ -65,7 +65,7 @@ def create_own_infos(frames: Iterable[dict],
         val_share: Share of the frames to keep for validation: whole sequences where there are several,
             otherwise the last frames of the drive.
         val_scenes: In place of ``val_share``, the sequences to keep for validation: names, or a share.
-        subset: Which part to convert; scenes are told apart by ``sequence``.
+        subset: Which part to convert; scenes are distinguished by ``sequence``.
         coordinates: Frame and units of clouds and calibration.
         num_workers: Number of processes; None: one for each available core.
 
@@ -84,7 +84,7 @@ def create_jsonl_infos(frames_file: PathLike,
                        subset: Subset = Subset(),
                        coordinates: Coordinates = Coordinates(),
                        num_workers: int | None = None) -> list[ConvertedSplit]:
-    """:func:`create_own_infos` of a file with one frame per line, as JSON.
+    """``create_own_infos`` of a file with one frame per line, as JSON.
 
     Raises:
         DataError: As there, naming the line.
@@ -99,7 +99,7 @@ def write_infos(frames: Iterable[dict],
                 num_workers: int | None = None,
                 coordinates: Coordinates = Coordinates(),
                 **metainfo) -> ConvertedSplit:
-    """Write a single info file with all of the frames; see :func:`create_own_infos`.
+    """Write a single info file with all of the frames; see ``create_own_infos``.
 
     Args:
         out_file: Info file to write, '.../simipu_infos_train.pkl'; its folder is made if need be.

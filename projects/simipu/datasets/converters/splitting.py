@@ -56,7 +56,7 @@ def parse_val_scenes(values: Sequence[str]) -> ValScenes:
 
 
 def hold_out_scenes(scenes: Mapping[str, list], val_scenes: ValScenes) -> Scenes:
-    """Keep the scenes that ``val_scenes`` says for validation; see :func:`choose_val_scenes`."""
+    """Keep the scenes that ``val_scenes`` says for validation; see ``choose_val_scenes``."""
     return _without(scenes, choose_val_scenes(list(scenes), val_scenes))
 
 

@@ -1,4 +1,4 @@
-"""Text files as they come: in any Unicode encoding that can be told, with any line ends."""
+"""Text files as they come: in any Unicode encoding that can be recognised, with any line ends."""
 import codecs
 from pathlib import Path
 

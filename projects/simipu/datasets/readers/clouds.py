@@ -39,8 +39,8 @@ _TEXT = b'0123456789+-.,;eE \t\r\n'
 class CloudLayout(NamedTuple):
     """How the numbers of a file that says nothing about itself (``.bin``) are to be read.
 
-    Args:
-        width: Values per point; None: :data:`DEFAULT_WIDTH`. Of other files, which say it, only compared if given.
+    Attributes:
+        width: Values per point; None: ``DEFAULT_WIDTH``. Of other files, which say it, only compared if given.
         dtype: NumPy type of a value: 'float32', 'float64', '>f4' ...
     """
     width: int | None = None
@@ -80,7 +80,7 @@ def read_cloud(path: str, content: bytes, layout: CloudLayout = CloudLayout(),
 
 
 def read_cloud_values(path: str, content: bytes, layout: CloudLayout = CloudLayout()) -> np.ndarray:
-    """As :func:`read_cloud`, but of the type that the file has, and whatever its numbers are.
+    """As ``read_cloud``, but of the type that the file has, and whatever its numbers are.
 
     For clouds in map coordinates or in another unit than metres.
     """
@@ -108,7 +108,7 @@ def check_cloud_file(path: str, layout: CloudLayout = CloudLayout()) -> int:
     """The values per point of a file on disk, after a look at a sample of its numbers.
 
     Raises:
-        DataError, DependencyError: As :func:`read_cloud`.
+        DataError, DependencyError: As ``read_cloud``.
     """
     is_empty = os.path.getsize(path) == 0
     content = b'' if is_empty else np.memmap(path, np.uint8, mode='r')

@@ -30,9 +30,10 @@ _UPRIGHT = {
 class ImageHeader(NamedTuple):
     """What an image says about itself.
 
-    Args:
+    Attributes:
         kind: 'JPEG', 'PNG', ...
-        height, width: Pixels as they are stored.
+        height: Pixels as they are stored.
+        width: The same.
         orientation: Of EXIF; 1: upright as stored, 5 to 8: on its side.
     """
     kind: str
@@ -82,7 +83,7 @@ def decode_image(path: str,
     Args:
         path: For messages.
         content: Of the file.
-        header: Of :func:`read_image_header`.
+        header: Of ``read_image_header``.
         size: Height and width it must have, compared before anything is decoded.
         bit_depth: Of images that store 16 bits: how many of them are in use, of which the upper 8 are taken.
         apply_exif: Whether to turn the image upright as EXIF says. By default pixels stay as they are stored, for

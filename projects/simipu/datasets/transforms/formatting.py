@@ -19,7 +19,7 @@ class PackPairedInputs(BaseTransform):
 
     Returns ``dict(inputs, data_samples)``: ``inputs`` holds ``points`` and ``points_aug``, (N, C)
     float32, and ``img``, V tensors (3, H, W) uint8 BGR; ``data_samples`` is one
-    :class:`Det3DDataSample` with the meta keys as its metainfo.
+    ``Det3DDataSample`` with the meta keys as its metainfo.
     """
 
     def transform(self, results: dict) -> dict:

@@ -180,7 +180,7 @@ class PhotometricDistortImages(_ImageTransform):
     It changes brightness, contrast, saturation, hue and the order of channels.
 
     Args:
-        kwargs: Arguments of :class:`mmdet.datasets.transforms.PhotoMetricDistortion`.
+        kwargs: Arguments of ``mmdet.datasets.transforms.PhotoMetricDistortion``.
     """
 
     def __init__(self, **kwargs) -> None:

@@ -1,4 +1,4 @@
-"""Load the cloud and the images of a frame, and refuse what is broken."""
+"""Load the cloud and the images of a frame, with an error for files that are broken."""
 import logging
 from collections.abc import Sequence
 from io import BytesIO
@@ -52,7 +52,7 @@ class _Loader(BaseTransform):
 
 @TRANSFORMS.register_module()
 class LoadPairedPoints(_Loader):
-    """Load the point cloud of a frame as LiDAR points; see :func:`simipu.datasets.readers.read_cloud`.
+    """Load the point cloud of a frame as LiDAR points; see ``simipu.datasets.readers.read_cloud``.
 
     Points without return (NaN, or x = y = z = 0) are left out; their number is logged once.
 
@@ -135,7 +135,7 @@ def _scale(intensity: np.ndarray, scale: float | str) -> None:
 
 @TRANSFORMS.register_module()
 class LoadPairedImages(_Loader):
-    """Load the V images of a frame; see :func:`simipu.datasets.readers.decode_image`.
+    """Load the V images of a frame; see ``simipu.datasets.readers.decode_image``.
 
     Required keys: ``img_path``, ``img_size`` (optional), ``img_format`` (optional: of each image, what the info file
     says of ``bit_depth`` and ``apply_exif``). Added keys: ``img`` (V arrays (H, W, 3), BGR, uint8), ``ori_shape`` and

@@ -21,12 +21,9 @@ from ...geometry import (
 
 @TRANSFORMS.register_module()
 class PairedPointsRangeFilter(PointsRangeFilter):
-    """mmdet3d's PointsRangeFilter that refuses to leave an empty cloud.
+    """mmdet3d's PointsRangeFilter that raises an error instead of leaving an empty cloud.
 
-    Required and modified key: ``points``.
-
-    Args:
-        point_cloud_range: x, y, z from, and x, y, z to, in metres.
+    Required and modified key: ``points``. ``point_cloud_range`` is x, y, z from, and x, y, z to, in metres.
 
     Raises:
         DataError: No point is within the range.
@@ -119,7 +116,7 @@ class PointCloudSecondView(BaseTransform):
         centre: Point (x, y, z) in metres that rotation, scale and mirror leave in place; the middle
             of the point cloud range keeps the second view where the first is.
         shuffle: Put the points of the second view in random order, as the original does. Without, row
-            i of both views is the same point, as :class:`IndexMatcher` needs it.
+            i of both views is the same point, as ``IndexMatcher`` needs it.
     """
 
     def __init__(self,

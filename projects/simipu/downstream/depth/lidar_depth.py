@@ -40,12 +40,12 @@ class PackLidarDepth(BaseTransform):
     Required keys: ``points``, and of one camera ``img``, ``img_path``, ``lidar2img``,
     ``img_aug_matrix``, ``ori_shape``, ``img_shape``.
 
-    Returns ``dict(inputs, data_samples)``: (3, H, W) uint8 BGR, and a :class:`SegDataSample` with
+    Returns ``dict(inputs, data_samples)``: (3, H, W) uint8 BGR, and a ``SegDataSample`` with
     ``gt_depth_map`` (1, H, W) float32 in metres, 0 where no point is seen. Its ``ori_shape`` is (H, W)
     too, that predictions come back at this size.
 
     Args:
-        occlusion: Arguments of :class:`Occlusion`; drops points that a nearer surface hides from the
+        occlusion: Arguments of ``Occlusion``; drops points that a nearer surface hides from the
             camera. None keeps them.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Does a pre-trained backbone tell depth better than a random one, frozen and after fine-tuning?
+"""Is depth read better from a pre-trained backbone than from a random one, frozen and after fine-tuning?
 
 The depth is the LiDAR's own, so that any paired data set serves, with no annotation.
 """

@@ -160,7 +160,7 @@ class TransferBenchmark:
         settings: Numbers of frames, steps and seeds.
 
     Raises:
-        DataError: See :func:`load_depth_frames` and :func:`split_frames`.
+        DataError: See ``load_depth_frames`` and ``split_frames``.
     """
 
     def __init__(self, cfg: Config, settings: Settings = Settings()) -> None:
@@ -188,7 +188,7 @@ class TransferBenchmark:
         return self._probe(backbone, labelled)
 
     def probe_class_init(self, seed: int) -> DepthErrors:
-        """Errors of the frozen probe of weights from the class's own initialisation, see :func:`build_backbone`."""
+        """Errors of the frozen probe of weights from the class's own initialisation, see ``build_backbone``."""
         return self._probe(build_backbone(self.cfg, seed=seed, class_init=True), self._draw(
             self.settings.probe_frames, seed))
 

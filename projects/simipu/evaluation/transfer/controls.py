@@ -1,4 +1,4 @@
-"""What depth can be told without pre-training: from where a pixel is, and from random weights."""
+"""Depth without pre-training: from the position of a pixel alone, and from random weights."""
 import math
 
 import torch
@@ -20,7 +20,7 @@ def calibrate_batch_norm(backbone: nn.Module, frames: DepthFrames, batch_size: i
 
 
 def position_features(frames: DepthFrames, order: int = 6) -> Tensor:
-    """(K, order^2 - 1) features of all labelled pixels that tell nothing but where in the image they are.
+    """(K, order^2 - 1) features of all labelled pixels that depend on their position in the image only.
 
     The first ``order`` x ``order`` functions of the two-dimensional cosine transform, which can
     approach any smooth function of the pixel; less the constant one, as the probe has an intercept.

@@ -106,7 +106,8 @@ def scale_invariant_loss(log_depth: Tensor, target: Tensor, share: float = 0.5) 
     2014, equation 4, with their share of 0.5.
 
     Args:
-        log_depth, target: (K,).
+        log_depth: Predicted, (K,).
+        target: Log depth to compare with, (K,).
     """
     difference = log_depth - target
     return difference.square().mean() - share * difference.mean().square()

@@ -41,7 +41,7 @@ class DepthFrames:
 
     Args:
         images: One for each camera of each frame.
-        preprocessor: :class:`PairedDataPreprocessor`, on the backbones' device.
+        preprocessor: ``PairedDataPreprocessor``, on the backbones' device.
     """
 
     def __init__(self, images: Sequence[DepthImage], preprocessor: nn.Module) -> None:
@@ -83,7 +83,7 @@ def load_depth_frames(cfg: Config,
     the pipeline samples at random are the same in every call.
 
     Args:
-        cfg: Any config with a :class:`PairedDataset` for validation.
+        cfg: Any config with a ``PairedDataset`` for validation.
         frames: Their indices in that set; all by default.
         depth_range: Metres; points outside are left out.
         rows_per_image: At most so many points of an image, evenly spread over the sampled ones.

@@ -15,11 +15,11 @@ from .backbones import build_backbone, has_own_random_weights
 from .benchmark import CALIBRATED, CLASS_INIT, POSITION, Measurement, Settings, TransferBenchmark
 
 Backbones = Mapping[str, list[str] | None]
-"""Checkpoints by name, as :func:`parse_backbones` returns them."""
+"""Checkpoints by name, as ``parse_backbones`` returns them."""
 
 
 class Job(NamedTuple):
-    """A backbone's or control's name, and a method of :class:`TransferBenchmark` with its arguments."""
+    """A backbone's or control's name, and a method of ``TransferBenchmark`` with its arguments."""
     name: str
     method: str
     arguments: tuple
@@ -37,7 +37,7 @@ def measure_all(cfg: Config, backbones: Backbones, settings: Settings = Settings
     """Measure backbones, and the controls.
 
     Args:
-        cfg: See :class:`TransferBenchmark`.
+        cfg: See ``TransferBenchmark``.
         backbones: Checkpoints by name; None for random weights.
         settings: Numbers of frames, steps and seeds.
         num_workers: Processes that share the work on a CPU, each with one thread. 1: this process,
@@ -47,8 +47,8 @@ def measure_all(cfg: Config, backbones: Backbones, settings: Settings = Settings
 
     Raises:
         ConfigError: Several workers on a GPU; more checkpoints under one name than there are seeds.
-        FileNotFoundError, CheckpointError: See :func:`build_backbone`; before anything is measured.
-        DataError: See :class:`TransferBenchmark`.
+        FileNotFoundError, CheckpointError: See ``build_backbone``; before anything is measured.
+        DataError: See ``TransferBenchmark``.
     """
     for name, checkpoints in backbones.items():
         if len(checkpoints or []) > settings.num_seeds:

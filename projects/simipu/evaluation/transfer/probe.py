@@ -16,7 +16,7 @@ def frozen_probe(backbone: nn.Module, level: int, labelled: DepthFrames,
     Args:
         backbone: Images (B, 3, H, W) -> sequence of feature maps; put into evaluation mode.
         level: Which of the maps.
-        labelled: What the regression is fitted to, see :class:`LinearDepthProbe`.
+        labelled: What the regression is fitted to, see ``LinearDepthProbe``.
         scored: Other frames.
     """
     return probe_errors(torch.cat(frozen_features(backbone, level, labelled)), labelled.depth,

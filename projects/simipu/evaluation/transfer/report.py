@@ -32,7 +32,7 @@ def write_report(folder: str | Path, measurements: Measurements, settings: Setti
 
     Args:
         folder: Made if need be.
-        measurements: With one named :data:`SCRATCH`.
+        measurements: With one named ``SCRATCH``.
         settings: They were made with.
         split: The frames that they were made on.
     """
@@ -50,7 +50,7 @@ def write_report(folder: str | Path, measurements: Measurements, settings: Setti
 
 
 def _titles(settings: Settings, split: FrameSplit) -> dict[str, str]:
-    """Of the tasks, by the field of :class:`Measurement`."""
+    """Of the tasks, by the field of ``Measurement``."""
     probed, tuned = (min(count, len(split.labelled))
                      for count in (settings.probe_frames, settings.finetune_frames))
     return dict(probe=f'frozen probe on {probed} labelled frames',
@@ -72,8 +72,8 @@ def format_tables(measurements: Measurements, titles: Mapping[str, str]) -> str:
     """A table for each task that was measured: mean and deviation over the seeds, and the ratio to scratch.
 
     Args:
-        measurements: With one named :data:`SCRATCH`.
-        titles: By the field of :class:`Measurement`.
+        measurements: With one named ``SCRATCH``.
+        titles: By the field of ``Measurement``.
     """
     width = max(map(len, measurements))
     tables = []

@@ -23,7 +23,7 @@ class ContrastiveHead(BaseModule):
             projector, which still learns; ``'projection'`` stops it above, so that a key projector
             of its own keeps its initial weights (as the original's inter-modal one does); ``None``
             lets it flow into the encoder.
-        queue_size: So many keys of past batches are further negatives, see :class:`KeyQueue`; the
+        queue_size: So many keys of past batches are further negatives, see ``KeyQueue``; the
             loss must take ``extra_keys``. ``None`` has those of the batch alone.
         loss_weight: Factor of the loss.
 
@@ -90,7 +90,7 @@ class ContrastiveHead(BaseModule):
                 ``key_features``. Those then learn by looking for the queries, and the loss is the
                 mean of both directions: their projector would otherwise have no gradient, and the
                 moving average that follows it would stand still.
-            place: Where each pair is (``frame``, ``position``, ``cell``), see :class:`InfoNCELoss`.
+            place: Where each pair is (``frame``, ``position``, ``cell``), see ``InfoNCELoss``.
 
         Returns:
             ``loss``, and ``acc_top1``, ``acc_top5`` in percent: how often the positive is the most

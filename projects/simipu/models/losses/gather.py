@@ -40,7 +40,7 @@ def gather_rows(rows: Tensor, counts: list[int]) -> Tensor:
 
     Args:
         rows: (K, ...) of this process; K may differ between processes and may be 0.
-        counts: K of every process, see :func:`gather_row_counts`.
+        counts: K of every process, see ``gather_row_counts``.
 
     Returns:
         (sum of counts, ...); the gradient of a row is the sum of its gradients in every process.

@@ -157,7 +157,7 @@ class InfoNCELoss(nn.Module):
                 same in every process. They get no gradient, and no part in the symmetric direction.
 
         Returns:
-            :class:`InfoNCEResult`; 0 with gradients of zero where there is no pair.
+            ``InfoNCEResult``; 0 with gradients of zero where there is no pair.
         """
         if query.shape != key.shape or query.ndim != 2:
             raise ConfigError('InfoNCELoss expects query and key of one shape (K, D), got '

@@ -32,7 +32,7 @@ class KeyQueue(nn.Module):
 
     @torch.no_grad()
     def enqueue(self, keys: Tensor) -> None:
-        """Put in keys (K, D) of this process, K of any number; the oldest make room."""
+        """Add the keys (K, D) of this process, any number K; the oldest keys are dropped."""
         keys = F.normalize(keys.to(self.rows.dtype), dim=1)
         keys = gather_rows(keys, gather_row_counts(keys))
         place = (self.num_enqueued + torch.arange(len(keys), device=keys.device)) % len(self.rows)

@@ -31,7 +31,7 @@ class PointNet2Encoder(PointNet2SAMSG):
             balls of a level; None joins by concatenation only.
         fps_mods (Sequence): sampling methods of each level: 'D-FPS', 'F-FPS', 'FS', or a tuple.
         fps_sample_range_lists (Sequence): the range of rows of each method, see
-            :func:`simipu.ops.sample_points`.
+            ``simipu.ops.sample_points``.
         norm_cfg (dict): batch normalisation of the shared MLPs.
         use_xyz (bool): whether the shared MLPs see a point's offset from the centre.
         init_cfg (dict, optional): initialisation.

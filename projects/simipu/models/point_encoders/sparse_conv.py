@@ -140,7 +140,7 @@ def _keys(cells: Tensor, shape: Sequence[int]) -> Tensor:
 
 
 def _cells(keys: Tensor, shape: Sequence[int]) -> Tensor:
-    """The inverse of :func:`_keys`."""
+    """The inverse of ``_keys``."""
     columns = []
     for size in reversed(shape):
         columns.append(keys % size)
