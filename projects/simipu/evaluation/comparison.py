@@ -6,8 +6,9 @@ def compare_metrics(before: Mapping[str, float], after: Mapping[str, float]) -> 
     """A table of the metrics that both evaluations have, with the ratio after / before.
 
     Args:
-        before, after: Metric names and values, as ``simipu test --out`` writes them. Timings are
+        before: Metric names and values, as ``simipu test --out`` writes them. Timings are
             left out.
+        after: The same of the other evaluation.
     """
     names = [name for name in before if name in after and '/' in name]
     width = max(map(len, names), default=0)
