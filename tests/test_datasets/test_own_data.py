@@ -213,6 +213,13 @@ def test_no_frames_and_no_folder(drive, tmp_path):
         write_infos([FRAME], tmp_path / 'infos.pkl', tmp_path / 'nowhere')
 
 
+@pytest.mark.parametrize('test_mode', [False, True])
+def test_a_missing_validation_file_tells_what_to_do(test_mode, drive):
+    with pytest.raises(DataError, match='no info file .*simipu_infos_val.pkl') as info:
+        PairedDataset('simipu_infos_val.pkl', data_root=str(drive), test_mode=test_mode)
+    assert ('--val-share 0.1' in str(info.value) and '--no-val' in str(info.value)) == test_mode
+
+
 calls = []
 
 
