@@ -137,7 +137,7 @@ def init_cpu_process_group(launcher: str) -> None:
         return
     if launcher != 'pytorch':
         raise ConfigError(f'--launcher {launcher} needs GPUs, and none is visible; on CPUs use '
-                         'tools/dist_train.sh, which starts processes by torchrun')
+                          'tools/dist_train.sh, which starts processes by torchrun')
     torch.distributed.init_process_group('gloo')
 
 

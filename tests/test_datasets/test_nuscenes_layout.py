@@ -177,7 +177,7 @@ def test_sweeps_are_frames_with_the_nearest_images(devkit, infos, made, tmp_path
 
 def test_cameras_and_part_of_the_data(made, tmp_path):
     train, val = create_mini_infos(made, tmp_path, cameras=['CAM_BACK', 'CAM_FRONT'],
-                                       subset=Subset(every=3, scenes=0.5))
+                                   subset=Subset(every=3, scenes=0.5))
     frames = frames_of(train)
     assert [round(frame['timestamp'] % 100, 1) for frame in frames] == [27.0, 28.5, 30.0]
     assert all(list(frame['images']) == ['CAM_BACK', 'CAM_FRONT'] for frame in frames)

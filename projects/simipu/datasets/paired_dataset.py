@@ -67,7 +67,7 @@ class PairedDataset(BaseDataset):
                  **kwargs) -> None:
         if on_bad_frame not in ('error', 'skip'):
             raise ConfigError("PairedDataset: on_bad_frame must be 'error' or 'skip', not "
-                             f'{on_bad_frame!r}')
+                              f'{on_bad_frame!r}')
         self.cameras = cameras
         self.backend_args = backend_args
         self.on_bad_frame = on_bad_frame
@@ -196,7 +196,7 @@ def _lidar2img(image: dict, where: str) -> np.ndarray:
             matrix = to_4x4(image['cam2img'], 'cam2img') @ to_4x4(image['lidar2cam'], 'lidar2cam')
         else:
             raise ConfigError('expected lidar2img, or cam2img and lidar2cam; found '
-                             + ', '.join(image))
+                              + ', '.join(image))
         check_invertible(matrix, 'lidar2img')
     except ValueError as error:
         raise DataError(f'{where}: {error}. Check its calibration, and write the info file anew '

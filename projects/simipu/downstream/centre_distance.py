@@ -136,8 +136,8 @@ class CentreDistanceAP(BaseMetric):
                     if any(len(frame.objects) for frame in frames)}
         if not by_class:
             raise ConfigError(f'CentreDistanceAP: no object of the classes {self.dataset_meta["classes"]} '
-                             f'within {self.max_distance:g} m in any of the {len(results)} frames; check '
-                             'the labels and metainfo.classes of the validation set')
+                              f'within {self.max_distance:g} m in any of the {len(results)} frames; check '
+                              'the labels and metainfo.classes of the validation set')
         precision = np.array([[average_precision(frames, threshold) for threshold in self.thresholds]
                               for frames in by_class.values()])
         metrics = {'mAP': precision.mean().item()}

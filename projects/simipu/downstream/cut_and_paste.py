@@ -246,7 +246,7 @@ class MultiModalCutAndPaste(BaseTransform):
         for name, shares in (('max_covered', self.max_covered), ('min_inside', [min_inside])):
             if not shares or not all(0 <= share <= 1 for share in shares):
                 raise ConfigError(f'MultiModalCutAndPaste: {name}: expected shares from 0 to 1, found '
-                                 f'{shares}')
+                                  f'{shares}')
         self.min_inside, self.remove_hidden = min_inside, remove_hidden
         self.db_sampler = TRANSFORMS.build(dict(dict(type='DataBaseSamplerWithImages'), **db_sampler))
 
@@ -302,26 +302,26 @@ class MultiModalCutAndPaste(BaseTransform):
         for key, loader in _REQUIRED.items():
             if key not in results:
                 raise ConfigError(f'{name}: found no `{key}` in the frame; expected {loader} before it in the '
-                                 'pipeline, put it there')
+                                  'pipeline, put it there')
         for key in _OF_THE_DATASET:
             if results.get(key) is None:
                 raise ConfigError(f'{name}: found no `{key}` in the frame; expected a KittiDataset for '
-                                 'training with modality=dict(use_lidar=True, use_camera=True)')
+                                  'training with modality=dict(use_lidar=True, use_camera=True)')
         if not isinstance(results['img'], np.ndarray) or np.shape(results['lidar2img']) != (4, 4):
             raise ConfigError(f'{name}: expected one image and one lidar2img (4, 4), found `img` of type '
-                             f'{type(results["img"]).__name__} and lidar2img of shape '
-                             f'{np.shape(results["lidar2img"])}; it is made for one camera, as in KITTI')
+                              f'{type(results["img"]).__name__} and lidar2img of shape '
+                              f'{np.shape(results["lidar2img"])}; it is made for one camera, as in KITTI')
         moved = [key for key in _MOVED if key in results]
         shapes = {key: tuple(results[key][:2]) for key in ('ori_shape', 'img_shape') if key in results}
         size = results['img'].shape[:2]
         moved += [f'{key} {shape} of an image of {size}' for key, shape in shapes.items() if shape != size]
         if moved:
             raise ConfigError(f'{name}: expected a frame as it was loaded, found {moved[0]}; put it right '
-                             'after LoadAnnotations3D, before all that resizes, turns, scales or flips')
+                              'after LoadAnnotations3D, before all that resizes, turns, scales or flips')
         unknown = [key for key in _UNKNOWN if key in results]
         if unknown:
             raise ConfigError(f'{name}: found `{unknown[0]}`, which pasted objects do not have; set '
-                             'with_bbox_depth and with_attr_label of LoadAnnotations3D to False')
+                              'with_bbox_depth and with_attr_label of LoadAnnotations3D to False')
 
     def __repr__(self) -> str:
         return (f'{type(self).__name__}(db_sampler={self.db_sampler.info_path}, '

@@ -115,7 +115,7 @@ class DataBaseSamplerWithImages(DataBaseSampler):
     def _view(self, frame: dict, instance: dict) -> SourceView:
         camera = self._camera_of(frame)
         return SourceView(osp.join(self.img_prefix, camera['img_path']),
-                           to_4x4(np.asarray(camera['lidar2img']), 'lidar2img'), np.asarray(instance['bbox']))
+                          to_4x4(np.asarray(camera['lidar2img']), 'lidar2img'), np.asarray(instance['bbox']))
 
     def sample_accepted(self, boxes: np.ndarray, labels: np.ndarray,
                         accept: Callable[[dict], bool]) -> tuple[dict | None, list[dict]]:

@@ -69,7 +69,7 @@ class HybridOptimizer(torch.optim.Optimizer):
                        for groups in (self.param_groups, state_dict['param_groups']))
         if own != loaded:
             raise ConfigError(f'optimizer state of parts {loaded} does not fit this optimizer\'s parts '
-                             f'{own}; resume with the optim_wrapper it was trained with')
+                              f'{own}; resume with the optim_wrapper it was trained with')
         super().load_state_dict(state_dict)
 
     def __setstate__(self, state: dict) -> None:

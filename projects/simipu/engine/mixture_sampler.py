@@ -35,8 +35,8 @@ class MixtureSampler(ResumableSampler):
         shares = [1.0] * len(sizes) if shares is None else list(shares)
         if not sizes or len(shares) != len(sizes) or min(shares) < 0 or sum(shares) <= 0:
             raise ConfigError('MixtureSampler: expected a ConcatDataset and one share >= 0 for each '
-                             f'of its parts, got {type(dataset).__name__} with {len(sizes)} parts '
-                             f'and shares {shares}')
+                              f'of its parts, got {type(dataset).__name__} with {len(sizes)} parts '
+                              f'and shares {shares}')
         self.sizes = sizes
         self.counts = _whole_numbers(shares, len(dataset))
 

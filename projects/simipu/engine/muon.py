@@ -37,7 +37,7 @@ class ConvMuon(torch.optim.Optimizer):
                  eps: float = 1e-8) -> None:
         if lr < 0 or weight_decay < 0 or not 0 <= momentum < 1:
             raise ConfigError('ConvMuon expects lr >= 0, weight_decay >= 0 and 0 <= momentum < 1, got '
-                             f'{lr}, {weight_decay} and {momentum}')
+                              f'{lr}, {weight_decay} and {momentum}')
         super().__init__(params, dict(lr=lr, weight_decay=weight_decay, momentum=momentum,
                                       betas=betas, eps=eps))
 

@@ -48,7 +48,7 @@ class ResumeHook(Hook):
         by_iteration = isinstance(loop, IterBasedTrainLoop)
         if not isinstance(sampler, ResumableSampler) or sampler.infinite != by_iteration:
             raise ConfigError(f'ResumeHook: with {type(loop).__name__} expected train_dataloader.sampler='
-                             f"dict(type='ResumableSampler', infinite={by_iteration}), found {sampler!r}")
+                              f"dict(type='ResumableSampler', infinite={by_iteration}), found {sampler!r}")
         if not by_iteration:
             _check_that_an_epoch_has_a_batch(loop.dataloader)
         # The sampler was built before the checkpoint was loaded, whose seed must win.

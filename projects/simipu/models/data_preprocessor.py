@@ -80,6 +80,6 @@ def _stack_points(clouds: Sequence[Tensor], name: str, samples: list) -> Tensor:
         found = '; '.join(f'{tuple(cloud.shape)} from {sample.lidar_path}'
                           for cloud, sample in zip(clouds, samples))
         raise ConfigError(f'all clouds of a batch must have the same shape, but {name} are {found}. '
-                         'Add SamplePoints(num_points=...) to the pipeline of every data set, and '
-                         'use the same use_dim in all of them')
+                          'Add SamplePoints(num_points=...) to the pipeline of every data set, and '
+                          'use the same use_dim in all of them')
     return torch.stack(list(clouds))

@@ -135,7 +135,7 @@ class IndexMatcher:
     def __call__(self, xyz_a: Tensor, xyz_b: Tensor) -> Matches:
         if xyz_a.shape != xyz_b.shape:
             raise ConfigError(f'IndexMatcher expects views of the same points, got {tuple(xyz_a.shape)} '
-                             f'and {tuple(xyz_b.shape)}')
+                              f'and {tuple(xyz_b.shape)}')
         apart = (xyz_a - xyz_b).norm(dim=-1)
         if (apart > self.tolerance).any():
             raise ConfigError(

@@ -116,8 +116,8 @@ class SimIPU(BaseModel):
             return MODELS.build(inter_head)
         if one_level or one_head or len(inter_head) != len(self.img_level):
             raise ConfigError('SimIPU: every level of img_level needs a head of its own in inter_head; '
-                             f'found img_level={self.img_level} and '
-                             f'{1 if one_head else len(inter_head)} in inter_head')
+                              f'found img_level={self.img_level} and '
+                              f'{1 if one_head else len(inter_head)} in inter_head')
         return nn.ModuleList(MODELS.build(head) for head in inter_head)
 
     @property
@@ -326,6 +326,6 @@ def _stack(data_samples: Sequence[Det3DDataSample], name: str) -> Tensor:
     missing = [index for index, sample in enumerate(data_samples) if name not in sample.metainfo]
     if missing:
         raise DataError(f'SimIPU needs {name} in the data samples, but frame {missing[0]} of the batch '
-                       'has none; end the pipeline with PackPairedInputs')
+                        'has none; end the pipeline with PackPairedInputs')
     return torch.from_numpy(np.stack([np.asarray(sample.metainfo[name], dtype=np.float64)
                                       for sample in data_samples]))

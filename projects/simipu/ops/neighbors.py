@@ -134,7 +134,7 @@ def _grid_of(points: np.ndarray, width: float) -> tuple[np.ndarray, np.ndarray, 
     extent = points.max(0) - low
     if not np.isfinite(extent).all():
         raise DataError('points must be finite to be grouped, but some coordinates are NaN or '
-                         'infinite: filter the cloud before the model')
+                        'infinite: filter the cloud before the model')
     while True:
         shape = np.floor(extent / width) + 1
         if shape.prod() <= MAX_CELLS_PER_POINT * len(points) + 8:

@@ -133,7 +133,7 @@ def _sample_by(mod: str, points: Tensor, features: Tensor | None, count: int) ->
         raise ConfigError(f"fps_mod must be 'D-FPS', 'F-FPS' or 'FS', not {mod!r}")
     if features is None:
         raise ConfigError(f'fps_mod {mod!r} samples by features, but the points have none: '
-                         "use 'D-FPS' or give the points more than 3 channels")
+                          "use 'D-FPS' or give the points more than 3 channels")
     by_feature = furthest_feature_sample(points, features, count)
     if mod == 'F-FPS':
         return by_feature

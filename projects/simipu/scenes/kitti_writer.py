@@ -100,11 +100,11 @@ def generate_dataset(out_dir: str | Path, num_frames: int, seed: int = 0,
     """
     if num_frames < 1 or num_test_frames < 0 or seed < 0 or not 0 <= val_fraction < 1:
         raise ConfigError('expected num_frames >= 1, num_test_frames >= 0, seed >= 0 and '
-                         f'0 <= val_fraction < 1, got {num_frames}, {num_test_frames}, {seed} and '
-                         f'{val_fraction}')
+                          f'0 <= val_fraction < 1, got {num_frames}, {num_test_frames}, {seed} and '
+                          f'{val_fraction}')
     if min(image_size) < 16:
         raise ConfigError('expected an image_size (width, height) of at least 16 pixels, got '
-                         f'{image_size}')
+                          f'{image_size}')
     out_dir, image_size = Path(out_dir), (int(image_size[0]), int(image_size[1]))
     folders = [f'{split}/{folder}' for split in _FOLDERS for folder in _FOLDERS[split]]
     claim_folder(out_dir, [*folders, 'ImageSets'], dict(seed=seed, image_size=list(image_size)))

@@ -68,8 +68,8 @@ def generate_nuscenes_dataset(out_dir: str | Path, num_frames: int, seed: int = 
     """
     if not 1 <= num_frames <= 5600 or seed < 0 or sweeps < 0 or min(image_size) < 16:
         raise ConfigError('expected 1 <= num_frames <= 5600, seed >= 0, sweeps >= 0 and an '
-                         '(width, height) of at least 16 pixels, got '
-                         f'{num_frames}, {seed}, {sweeps} and {image_size}')
+                          '(width, height) of at least 16 pixels, got '
+                          f'{num_frames}, {seed}, {sweeps} and {image_size}')
     settings = _Settings(Path(out_dir), seed, (int(image_size[0]), int(image_size[1])), sweeps)
     num_scenes = -(-num_frames // FRAMES_PER_SCENE)
     version = 'v1.0-mini' if num_scenes <= 10 else 'v1.0-trainval'

@@ -48,12 +48,12 @@ def claim_folder(out_dir: Path, folders: Sequence[str], settings: dict) -> None:
         found = json.loads(marker.read_text())
         if found != settings:
             raise DataError(f'{marker}: the folder holds a set made with {found}, but {settings} '
-                             'was asked for; choose another out_dir or delete this one')
+                            'was asked for; choose another out_dir or delete this one')
         for leftover in out_dir.rglob('*' + _TEMPORARY):
             leftover.unlink()
     elif out_dir.exists() and (not out_dir.is_dir() or any(out_dir.iterdir())):
         raise DataError(f'{out_dir} exists and was not made by this generator (no {MARKER} '
-                              'in it); choose a new or empty out_dir')
+                        'in it); choose a new or empty out_dir')
     for folder in folders:
         (out_dir / folder).mkdir(parents=True, exist_ok=True)
     write_file(marker, json.dumps(settings, indent=1).encode())

@@ -43,7 +43,7 @@ def fit_depth_probe(frames: Iterable[FrameFeatures]) -> LinearDepthProbe:
     keep = (depth >= DEPTH_RANGE[0]) & (depth <= DEPTH_RANGE[1])
     if keep.sum() < 4:
         raise ConfigError(f'the depth probe finds {int(keep.sum())} visible points; '
-                         'check the calibration with `simipu browse`')
+                          'check the calibration with `simipu browse`')
     return LinearDepthProbe().fit(features[keep], depth[keep])
 
 
@@ -67,15 +67,15 @@ def choose_query(frame: FrameFeatures, camera: int, pixel: Sequence[float] | Non
     name, seen = frame.cam_names[camera], frame.visible[camera]
     if not seen.any():
         raise ConfigError(f'{name} sees none of the sampled points of {frame.name}; choose another '
-                         'camera, or check the calibration with `simipu browse`')
+                          'camera, or check the calibration with `simipu browse`')
     if point is not None and not (0 <= point < len(seen) and seen[point]):
         raise ConfigError(f'--point {point}: {name} sees no such point of {frame.name}; it sees '
-                         f'{_listed(seen.nonzero()[0])}')
+                          f'{_listed(seen.nonzero()[0])}')
     if pixel is not None:
         place = torch.tensor(pixel, dtype=torch.float64)[None]
         if not in_image(place, torch.ones(1), torch.tensor([height, width])).item():
             raise ConfigError(f'--pixel {pixel[0]:g} {pixel[1]:g}: the input image of {name} is '
-                             f'{width} x {height} pixels')
+                              f'{width} x {height} pixels')
     if point is None:
         target = np.array([(width - 1) / 2, (height - 1) / 2] if pixel is None else pixel)
         apart = np.linalg.norm(frame.pixels[camera] - target, axis=1)

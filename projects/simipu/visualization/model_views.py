@@ -54,7 +54,7 @@ class FrameFeatures(NamedTuple):
         """
         if name is not None and name not in self.cam_names:
             raise ConfigError(f'no camera {name!r} in {self.name}; there are '
-                             f'{", ".join(self.cam_names)}')
+                              f'{", ".join(self.cam_names)}')
         return 0 if name is None else self.cam_names.index(name)
 
     def features_at(self, camera: int, pixels: np.ndarray) -> Tensor:

@@ -52,7 +52,7 @@ def choose_frames(total: int, count: int, first: int | None = None) -> list[int]
     if count < 1 or count > total - (first or 0) or (first or 0) < 0:
         start = '' if first is None else f' from index {first} on'
         raise ConfigError(f'{count} frames{start} are asked for, but the split has {total}, indices '
-                         f'0 to {total - 1}; correct --num-frames or --frame-index')
+                          f'0 to {total - 1}; correct --num-frames or --frame-index')
     if first is not None:
         return list(range(first, first + count))
     return _spread(total, count)

@@ -169,8 +169,8 @@ def _check_not_cropped(img_aug_matrix: np.ndarray, ori_shape: Size, img_shape: S
     extent = np.abs(corners[1, :2] - corners[0, :2])
     if not np.allclose(extent, ori_shape[::-1], atol=1):
         raise ConfigError('RotateImages needs the whole original image, or points could lie in the '
-                         'black corners it makes: put it before CropImages in the pipeline, and '
-                         'only once')
+                          'black corners it makes: put it before CropImages in the pipeline, and '
+                          'only once')
 
 
 @TRANSFORMS.register_module()

@@ -9,7 +9,7 @@ try:
     import mmseg.models  # noqa: F401
 except ImportError as error:
     raise DependencyError(f'monocular depth needs mmsegmentation and what it imports ({error}); '
-                      'run: pip install -r requirements/depth.txt') from error
+                          'run: pip install -r requirements/depth.txt') from error
 
 from .dense_depth_head import DenseDepthHead
 from .lidar_depth import PackLidarDepth, lidar_depth_map

@@ -59,8 +59,8 @@ class PackLidarDepth(BaseTransform):
     def transform(self, results: dict) -> dict:
         if len(results['img']) != 1:
             raise ConfigError(f'PackLidarDepth takes frames of one camera, not {len(results["img"])}; '
-                             'put SampleCameras(num_cameras=1) first in the pipeline, or set '
-                             '`cameras` of the data set')
+                              'put SampleCameras(num_cameras=1) first in the pipeline, or set '
+                              '`cameras` of the data set')
         image = results['img'][0]
         data_sample = SegDataSample(gt_depth_map=PixelData(data=self._depth_map(results)[None].float()))
         shape = image.shape[:2]

@@ -45,7 +45,7 @@ def frozen_features(backbone: nn.Module, level: int, frames: DepthFrames,
 
 
 def sample_labelled_pixels(feature_map: Tensor, images: Sequence[DepthImage],
-                       input_shape: tuple[int, int]) -> list[Tensor]:
+                           input_shape: tuple[int, int]) -> list[Tensor]:
     """(B, C, h, w) map of a batch -> for each of its images (K, C), bilinear at the labelled pixels."""
     pixels = [item.pixels[None].float().to(feature_map.device) for item in images]
     return [sample_features(feature_map[i:i + 1], pixels[i], input_shape)[0] for i in range(len(images))]

@@ -52,7 +52,7 @@ class ContrastiveHead(BaseModule):
         super().__init__(init_cfg)
         if detach_key not in (None, 'feature', 'projection'):
             raise ConfigError("ContrastiveHead: detach_key must be None, 'feature' or 'projection', "
-                             f'got {detach_key!r}')
+                              f'got {detach_key!r}')
         self.query_projector = _build(query_projector)
         self.key_projector = None if key_projector is None else _build(key_projector)
         self.loss_module = _build(loss)

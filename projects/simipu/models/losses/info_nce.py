@@ -161,7 +161,7 @@ class InfoNCELoss(nn.Module):
         """
         if query.shape != key.shape or query.ndim != 2:
             raise ConfigError('InfoNCELoss expects query and key of one shape (K, D), got '
-                             f'{tuple(query.shape)} and {tuple(key.shape)}')
+                              f'{tuple(query.shape)} and {tuple(key.shape)}')
         if self.log_scale is not None:
             self.log_scale.data.clamp_(max=MAX_LOG_SCALE)
         with torch.autocast(query.device.type, enabled=False):
@@ -198,7 +198,7 @@ class InfoNCELoss(nn.Module):
             return None
         if frame is None or (radius is not None and position is None):
             raise ConfigError('InfoNCELoss: false_negative_radius needs the frame and position of '
-                             'every pair, and cell needs its frame')
+                              'every pair, and cell needs its frame')
         # Frames of different processes are different frames, whatever their numbers.
         frame = frame * get_world_size() + get_rank() if len(counts) > 1 else frame
         frames = gather_rows(frame, counts)

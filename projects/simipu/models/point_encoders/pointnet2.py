@@ -57,7 +57,7 @@ class PointNet2Encoder(PointNet2SAMSG):
                  init_cfg: dict | None = None) -> None:
         if in_channels == 3 and not use_xyz:
             raise ConfigError('points of 3 channels have no features: set use_xyz=True or give the '
-                             'points more channels (in_channels > 3)')
+                              'points more channels (in_channels > 3)')
         num_levels = len(sa_channels)
         super().__init__(
             in_channels,

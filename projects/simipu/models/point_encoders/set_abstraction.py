@@ -57,14 +57,14 @@ class PortableSAModuleMSG(PointSAModuleMSG):
                  norm_cfg: dict = dict(type='BN2d'), use_xyz: bool = True, bias: bool | str = 'auto') -> None:
         if num_point is None:
             raise ConfigError('PortableSAModuleMSG needs num_point: grouping all points into one '
-                             'group is not supported')
+                              'group is not supported')
         super().__init__(num_point, radii, sample_nums, mlp_channels, fps_mod, fps_sample_range_list,
                          dilated_group, norm_cfg, use_xyz, bias=bias)
         for mlp in self.mlps:
             for layer in mlp:
                 if not (layer.with_norm and isinstance(layer.norm, _BatchNorm)):
                     raise ConfigError("PortableSAModuleMSG needs batch normalisation, "
-                                    "norm_cfg=dict(type='BN2d') or 'SyncBN', after every layer")
+                                      "norm_cfg=dict(type='BN2d') or 'SyncBN', after every layer")
 
     def forward(self, points_xyz: Tensor, features: Tensor | None = None,
                 indices: Tensor | None = None, target_xyz: Tensor | None = None

@@ -84,7 +84,7 @@ class SparseConvEncoder(BaseModule):
         check_points(points, self.in_channels, 'SparseConvEncoder')
         if not torch.isfinite(points).all():
             raise ConfigError('points must be finite to be put into voxels, but some are NaN or '
-                             'infinite: filter the cloud before the model')
+                              'infinite: filter the cloud before the model')
         xyz = points[..., :3].contiguous()
         rows = sampling[0] if sampling else furthest_point_sample(xyz, self.num_points)
         # spconv has no bfloat16 on CPU.
