@@ -97,3 +97,11 @@ def test_either_remedy_of_the_message_leads_out(name, tmp_path):
     exec(command, dict(numpy=np, f=path))
     written = read_cloud(str(path), path.read_bytes(), CloudLayout(min(int(found), 4)))
     np.testing.assert_allclose(written[:, :3], scan()[:, :3], rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize('beginning', [b'<', b'\x1f\x8b', b'PK', b'\xff\xd8'])
+def test_a_sound_cloud_may_begin_with_any_bytes(beginning):
+    """The lower bytes of the first coordinate are as good as random: one sweep of 256 begins with <."""
+    points = scan()
+    content = beginning + bytes_of(points)[len(beginning):]
+    np.testing.assert_allclose(read_cloud('0.bin', content), points, rtol=2 ** -6)

@@ -18,20 +18,25 @@ INTENSITY_NAMES = ('intensity', 'i', 'reflectivity', 'reflectance', 'scalar_inte
 _WANTED = ('Write it anew, with x, y, z in metres as seen from the LiDAR and one row per point; of your own frames, '
            'create_data.py jsonl does so with --clouds-in global (map coordinates) or --cloud-unit mm')
 
-# How files begin, and what to do with such a file that is read as bare numbers.
+# How files begin, and what to do with such a file that is read as bare numbers. The first bytes of a coordinate are as
+# good as random, so shorter beginnings would be met in sound clouds.
 _SIGNATURES = {
     b'\x93NUMPY': ('a NumPy array', 'rename it to .npy'),
     b'PK\x03\x04': ('an archive such as .npz', 'rename it to .npz, or unpack it'),
     b'# .PCD': ('a PCD file', 'rename it to .pcd'),
     b'VERSION ': ('a PCD file', 'rename it to .pcd'),
-    b'ply': ('a PLY file', 'rename it to .ply'),
+    b'ply\n': ('a PLY file', 'rename it to .ply'),
+    b'ply\r': ('a PLY file', 'rename it to .ply'),
     b'LASF': ('a LAS file', 'rename it to .las'),
-    b'\x1f\x8b': ('a gzip archive', 'unpack it with gunzip'),
+    b'\x1f\x8b\x08': ('a gzip archive', 'unpack it with gunzip'),
     b'\x89HDF': ('an HDF5 file', 'write its points to a .npy file'),
     b'\x89PNG': ('a PNG image', 'correct the path of the cloud'),
     b'\xff\xd8\xff': ('a JPEG image', 'correct the path of the cloud'),
     b'version https://git-lfs': ('a Git LFS pointer', 'fetch the data with git lfs pull'),
-    b'<': ('a web page', 'download the file again'),
+    b'<!DO': ('a web page', 'download the file again'),
+    b'<!do': ('a web page', 'download the file again'),
+    b'<htm': ('a web page', 'download the file again'),
+    b'<?xml': ('an XML file', 'download the file again'),
 }
 _TEXT = b'0123456789+-.,;eE \t\r\n'
 
