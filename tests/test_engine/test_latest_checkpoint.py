@@ -77,6 +77,6 @@ def test_none_that_can_be_read_is_an_error_and_not_a_new_beginning(work_dir):
 
 
 def test_no_checkpoint_at_all_begins_at_the_first_iteration(tmp_path, capsys):
-    cfg = Config(dict(work_dir=str(tmp_path)))
+    cfg = Config(dict(work_dir=str(tmp_path), load_from='coco.pth'))
     set_resume(cfg, 'auto')
-    assert not cfg.resume and cfg.load_from is None and 'first iteration' in capsys.readouterr().out
+    assert not cfg.resume and cfg.load_from == 'coco.pth' and 'first iteration' in capsys.readouterr().out

@@ -12,6 +12,7 @@ from torch import nn
 from torch.utils.data import ConcatDataset, DataLoader, Dataset
 
 from simipu.engine import ResumableSampler, SeededIndex, sample_seed
+from simipu.errors import ConfigError
 
 
 class RandomData(Dataset):
@@ -167,9 +168,10 @@ def test_checkpoint_without_the_hook_begins_an_epoch_anew(tmp_path, monkeypatch)
     assert loaded(monkeypatch, tmp_path, BY_EPOCH, 2, resume=True) == whole[10:]
 
 
-def test_too_few_samples_for_a_batch_are_explained(tmp_path):
-    with pytest.raises(ValueError, match=r'11 frames over 1 process\(es\) are 11[\s\S]*batch_size=12'):
-        train(tmp_path, BY_EPOCH, 1, batch_size=12)
+@pytest.mark.parametrize('loop', [BY_EPOCH, BY_ITERATION])
+def test_too_few_samples_for_a_batch_are_explained(tmp_path, loop):
+    with pytest.raises(ConfigError, match=r'batch_size is 12, but 11 frames over 1 process\(es\) are only 11 .*=11$'):
+        train(tmp_path, loop, 1, batch_size=12)
 
 
 def test_wrong_sampler_is_explained(tmp_path, monkeypatch):

@@ -127,6 +127,14 @@ def test_resumed_training_equals_one_in_one_go(toy, monkeypatch):
         assert torch.equal(resumed['img_backbone.weight'], whole['img_backbone.weight'])
 
 
+def test_resume_without_a_checkpoint_starts_as_without_the_flag(toy, monkeypatch, capfd):
+    """So do jobs that are always started with --resume, also where load_from fits in part only."""
+    call(monkeypatch, 'train.py', 'toy.py', '--work-dir', 'other', options=['model.width=5'])
+    call(monkeypatch, 'train.py', 'toy.py', '--resume', options=['load_from=other/iter_4.pth'])
+    assert 'Load checkpoint from other/iter_4.pth' in ''.join(capfd.readouterr())
+    assert Path('work_dirs/toy/iter_4.pth').is_file()
+
+
 def test_auto_scale_lr_and_amp(toy, monkeypatch, capfd):
     call(monkeypatch, 'train.py', 'toy.py', '--auto-scale-lr', '--amp')
     assert 'base_lr: 1.0000e-03 lr: 5.0000e-04' in capfd.readouterr().out
@@ -164,7 +172,7 @@ def test_training_without_validation(toy, monkeypatch, capfd, no_val):
     ('train.py', ['toy.py', '--resume', 'other.pth'], [],
      r'other.pth is of another model[\s\S]*size mismatch for img_backbone.weight'),
     ('train.py', ['toy.py'], ['train_dataloader.batch_size=7', 'train_dataloader.drop_last=True'],
-     r'batch_size is 7, but the data set has only 6 frames .*train_dataloader.batch_size=6$'),
+     r'batch_size is 7, but 6 frames .*train_dataloader.batch_size=6$'),
     ('test.py', ['toy.py', 'other.pth'], [], 'other.pth is of another model'),
     ('test.py', ['toy.py', 'missing.pth'], [], 'no checkpoint file missing.pth'),
 ])

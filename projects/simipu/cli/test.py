@@ -19,6 +19,6 @@ def main(args: Namespace) -> None:
     check_device(cfg, 'model', 'test_evaluator')
     if args.checkpoint:
         launch.set_checkpoint(cfg, args.checkpoint)
-    metrics = launch.build_runner(cfg, strict=True).test()
+    metrics = launch.build_runner(cfg, strict=args.checkpoint is not None).test()
     if args.out:
         mmengine.dump(metrics, args.out, indent=2)

@@ -26,8 +26,7 @@ def main(args: Namespace) -> None:
         launch.set_resume(cfg, args.resume)
     if args.no_val:
         launch.disable_validation(cfg)
-    runner = launch.build_runner(cfg, strict=args.resume is not None)
-    launch.check_batch_size(runner.train_loop.dataloader)
+    runner = launch.build_runner(cfg, strict=cfg.get('resume', False))
     if args.no_val:
         runner.logger.info('Training without validation, because of --no-val: only the losses tell its progress')
     runner.train()

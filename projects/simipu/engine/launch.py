@@ -9,7 +9,6 @@ from mmengine.config import Config, DictAction
 from mmengine.device import get_device
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
-from torch.utils.data import DataLoader
 
 from .. import compat
 from ..config import check_config, read_with_overrides
@@ -115,19 +114,6 @@ def disable_validation(cfg: Config) -> None:
     cfg.val_dataloader = cfg.val_evaluator = cfg.val_cfg = None
 
 
-def check_batch_size(loader: DataLoader) -> None:
-    """Refuse a training that has no full batch: it would end at once, or repeat frames within a batch.
-
-    Raises:
-        ConfigError: The loader drops incomplete batches, and the data set is smaller than one.
-    """
-    if len(loader) == 0:
-        num_samples = len(loader.sampler)
-        raise ConfigError(
-            f'train_dataloader.batch_size is {loader.batch_size}, but the data set has only {num_samples} frames for '
-            f'each process. Add frames, or run with --cfg-options train_dataloader.batch_size={num_samples}')
-
-
 def set_resume(cfg: Config, checkpoint: str) -> None:
     """Resume from ``checkpoint``, or with ``'auto'`` from the newest readable one in the work dir, if any.
 
@@ -142,7 +128,7 @@ def set_resume(cfg: Config, checkpoint: str) -> None:
     latest = find_latest_checkpoint(cfg.work_dir)
     if latest.path is None:
         print(f'--resume: no checkpoint in {cfg.work_dir}; training begins at the first iteration')
-        cfg.resume, cfg.load_from = False, None
+        cfg.resume = False
         return
     for problem in latest.passed_over:
         print(f'--resume: passed over: {problem}')

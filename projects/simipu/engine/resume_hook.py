@@ -42,15 +42,14 @@ class ResumeHook(Hook):
         Also tells the sampler the size of a batch, that images of a batch get one size.
 
         Raises:
-            ValueError: The training data loader has another sampler, or no batch for an epoch.
+            ConfigError: The training data loader has another sampler, or drops incomplete batches and has no full one.
         """
         loop, sampler = runner.train_loop, runner.train_dataloader.sampler
         by_iteration = isinstance(loop, IterBasedTrainLoop)
         if not isinstance(sampler, ResumableSampler) or sampler.infinite != by_iteration:
             raise ConfigError(f'ResumeHook: with {type(loop).__name__} expected train_dataloader.sampler='
                               f"dict(type='ResumableSampler', infinite={by_iteration}), found {sampler!r}")
-        if not by_iteration:
-            _check_that_an_epoch_has_a_batch(loop.dataloader)
+        _check_that_there_is_a_batch(loop.dataloader)
         # The sampler was built before the checkpoint was loaded, whose seed must win.
         sampler.seed = runner.message_hub.runtime_info.get(_SEED, sampler.seed)
         runner.message_hub.update_info(_SEED, sampler.seed)
@@ -107,12 +106,12 @@ def _num_batches(loader: DataLoader, num_samples: int) -> int:
     return math.floor(batches) if loader.drop_last else math.ceil(batches)
 
 
-def _check_that_an_epoch_has_a_batch(loader: DataLoader) -> None:
+def _check_that_there_is_a_batch(loader: DataLoader) -> None:
+    """Without one, a training by epochs would end at once, and one by iterations repeat frames within a batch."""
     if len(loader) > 0:
         return
     sampler = loader.sampler
     raise ConfigError(
-        f'train_dataloader: an epoch has no batch, since drop_last=True leaves out incomplete ones: '
-        f'{len(sampler.dataset)} frames over {sampler.world_size} process(es) are {len(sampler)} for '
-        f'each, fewer than batch_size={loader.batch_size}. Set train_dataloader.batch_size to at most '
-        f'{len(sampler)}, use fewer processes or more frames')
+        f'train_dataloader.batch_size is {loader.batch_size}, but {len(sampler.dataset)} frames over '
+        f'{sampler.world_size} process(es) are only {len(sampler)} for each, and drop_last=True leaves out incomplete '
+        f'batches. Add frames, or run with --cfg-options train_dataloader.batch_size={len(sampler)}')

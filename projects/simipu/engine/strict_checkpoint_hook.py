@@ -17,7 +17,8 @@ class StrictCheckpointHook(Hook):
     """Stops where a checkpoint that the runner loads does not fill the model.
 
     MMEngine only logs tensors that do not match, and goes on with random weights. That is wanted when
-    fine-tuning (``load_from``), so ``simipu train --resume`` and ``simipu test`` add this hook.
+    fine-tuning (``load_from``), so only resumed trainings and ``simipu test CONFIG CHECKPOINT`` have this
+    hook.
 
     What counts is the loading, not the file: modules may convert what they load, as mmdet3d does with sparse
     convolutions that mmcv trained.
