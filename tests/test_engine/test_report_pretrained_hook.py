@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 from mmdet.models import ResNet
-from mmengine.model import BaseModel, ModuleDict
-from mmengine.registry import MODELS
+from mmdet3d.registry import MODELS as MMDET3D_MODELS
+from mmengine.model import BaseModel, BaseModule, ModuleDict
+from mmengine.registry import MODELS, DefaultScope
 from mmengine.runner import Runner
 from torch import nn
 
@@ -37,6 +38,19 @@ class ForgetfulSmallResNet(ResNet):
         for layer in self.layer4.modules():
             if isinstance(layer, nn.Conv2d):
                 nn.init.normal_(layer.weight)
+
+
+@MODELS.register_module()
+class SparseBackbone(BaseModule):
+    """A sparse convolution as mmdet3d builds it."""
+
+    def __init__(self, init_cfg: dict | None = None, **settings_of_a_resnet) -> None:
+        super().__init__(init_cfg)
+        with DefaultScope.overwrite_default_scope('mmdet3d'):
+            self.conv = MMDET3D_MODELS.build(dict(type='SubMConv3d', in_channels=4, out_channels=8, kernel_size=3))
+
+    def forward(self, imgs):
+        return [self.conv.weight]
 
 
 @pytest.fixture
@@ -124,6 +138,15 @@ def test_what_is_initialised_again_does_not_count(weights, start):
     assert shares['encoder.img_backbone'] == pytest.approx(1 - 5 / 100)  # five convolutions of the last stage
     with pytest.raises(CheckpointError, match='encoder.img_backbone:  95% of 100 tensors'):
         start(dict(min_share=0.96), backbone)
+
+
+def test_kernels_that_mmdet3d_permutes_while_loading_count(start, tmp_path):
+    pytest.importorskip('spconv', reason='the sparse convolution needs spconv')
+    tensors = SparseBackbone().state_dict()
+    tensors['conv.weight'] = tensors['conv.weight'].permute(1, 2, 3, 4, 0)  # as mmcv has it
+    torch.save(dict(state_dict=dict(tensors)), tmp_path / 'mmcv.pth')
+    shares, _ = start(dict(min_share=1.0), dict(pretrained(tmp_path / 'mmcv.pth'), type='SparseBackbone'))
+    assert shares['encoder.img_backbone'] == 1
 
 
 def test_a_file_of_which_nothing_fits_stops_the_training(start, tmp_path):

@@ -1,7 +1,6 @@
 """Says at the start of a training which weights came from which file."""
 from collections import Counter
 from collections.abc import Iterator
-from hashlib import sha1
 from typing import NamedTuple
 
 import torch
@@ -39,9 +38,10 @@ class ReportPretrained(Hook):
         custom_hooks = [dict(type='ReportPretrained')]
 
     The files are those that ``init_cfg=dict(type='Pretrained', ...)`` of any module and ``load_from`` name. Values are
-    compared when all is loaded: a tensor counts as loaded if it equals one of a file, under whatever name. So
-    prefixes do not matter, and what was initialised anew after loading does not count. Nor do tensors whose values
-    are all equal, such as those of a fresh batch norm, on either side.
+    compared when all is loaded: a tensor counts as loaded if it has the values of one in a file, under whatever name
+    and in whatever order. So prefixes do not matter, nor conversions of a layout, and what was initialised anew after
+    loading does not count. Nor do tensors whose values are all equal, such as those of a fresh batch norm, on either
+    side.
 
     The shares go to the log, and to the visualizer as ``pretrained/NAME``, such as ``pretrained/img_backbone``. A
     training that is resumed is left alone.
@@ -118,10 +118,15 @@ def _fingerprints(tensors: list[Tensor]) -> set:
 
 
 def _fingerprint(tensor: Tensor) -> tuple | None:
-    """Equal for equal values, whatever their precision; None for integers, and where all values are equal."""
+    """Equal for equal values, whatever their precision and order; None for integers, and where all values are equal.
+
+    The order does not count since modules may permute a kernel while they load it, as mmdet3d does with sparse
+    convolutions that mmcv trained.
+    """
     if not tensor.is_floating_point():
         return None
-    values = tensor.detach().to('cpu', torch.float32).contiguous()
-    if values.numel() < 2 or (values == values.flatten()[0]).all():
+    values = tensor.detach().to('cpu', torch.float32).flatten()
+    if len(values) < 2 or (values == values[0]).all():
         return None
-    return tuple(values.shape), sha1(values.numpy().tobytes()).digest()
+    bits = values.view(torch.int32).long()
+    return len(bits), bits.sum().item(), bits.square().sum().item()  # exact, but for whole multiples of 2^64
