@@ -131,7 +131,7 @@ def init_cpu_process_group(launcher: str) -> None:
         launcher: ``'none'``, ``'pytorch'`` (torchrun), ``'slurm'`` or ``'mpi'``.
 
     Raises:
-        ValueError: A launcher other than torchrun on a machine without GPU.
+        ConfigError: A launcher other than torchrun on a machine without GPU.
     """
     if launcher == 'none' or get_device() != 'cpu' or is_distributed():
         return

@@ -298,7 +298,7 @@ def invert_matrix(matrix: Array, name: str) -> Array:
     """Inverse of square matrices (..., n, n), as numpy array or tensor like the input.
 
     Raises:
-        ValueError: a matrix is singular or not finite; the message calls it ``name``.
+        DataError: a matrix is singular or not finite; the message calls it ``name``.
     """
     if isinstance(matrix, Tensor):
         # In numpy: the check costs a synchronisation anyway, and these matrices are tiny.
@@ -313,7 +313,7 @@ def to_4x4(matrix: np.ndarray, name: str = 'matrix') -> np.ndarray:
     """Embed a 3x3, 3x4 or 4x4 matrix in the upper left of the 4x4 identity, as float64.
 
     Raises:
-        ValueError: It has another shape; the message calls it ``name``.
+        DataError: It has another shape; the message calls it ``name``.
     """
     matrix = np.asarray(matrix, dtype=np.float64)
     if matrix.shape not in ((3, 3), (3, 4), (4, 4)):

@@ -15,7 +15,7 @@ def check_versions() -> None:
     """Compare the installed versions with the requirements, unless the environment says not to.
 
     Raises:
-        ImportError: Names every package that is missing or outside the tried range, and the remedy.
+        DependencyError: Names every package that is missing or outside the tried range, and the remedy.
     """
     if os.environ.get(_SKIP_VARIABLE, '0') in ('', '0'):
         problems = find_problems(requirements())

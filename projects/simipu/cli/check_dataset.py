@@ -19,7 +19,7 @@ from mmengine.config import DictAction
 
 from ..datasets.checking import Report, check_config, check_dataset
 from ..engine import launch
-from ..errors import ConfigError, DataError
+from ..errors import SimIPUError
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -48,7 +48,7 @@ def number_or_all(text: str):
 def main(args: Namespace) -> int:
     try:
         reports = check(args)
-    except (ConfigError, DataError) as error:
+    except SimIPUError as error:
         print(f'error: {error}', file=sys.stderr)
         return 2
     for report in reports:

@@ -4,7 +4,6 @@ from argparse import ArgumentParser, Namespace
 from ..datasets import converters
 from ..datasets.converters.own_calibration import CLOUD_FRAMES, UNITS
 from ..datasets.converters.splitting import parse_val_scenes
-from ..errors import DataError
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -135,11 +134,7 @@ def create_synthetic(args: Namespace) -> list:
     from .. import scenes  # here, since it compiles: the other commands need not wait for that
     generate = dict(kitti=scenes.generate_dataset, nuscenes=scenes.generate_nuscenes_dataset)
     size = dict(image_size=tuple(args.image_size)) if args.image_size else {}
-    try:
-        version = generate[args.layout](args.out_dir, args.num_frames, args.seed,
-                                        num_workers=args.num_workers, **size)
-    except (FileExistsError, ValueError) as error:
-        raise DataError(str(error)) from error
+    version = generate[args.layout](args.out_dir, args.num_frames, args.seed, num_workers=args.num_workers, **size)
     if args.layout == 'kitti':
         return converters.create_kitti_infos(args.out_dir, args.out_dir,
                                              num_workers=args.num_workers)

@@ -236,7 +236,7 @@ class MultiModalCutAndPaste(BaseTransform):
         remove_hidden: Whether hidden points go.
 
     Raises:
-        ValueError: The transform is in the wrong place of the pipeline, or the frame is not of one camera.
+        ConfigError: The transform is in the wrong place of the pipeline, or the frame is not of one camera.
         DataError: A file of the database is missing or wrong.
     """
 

@@ -28,7 +28,7 @@ class HybridOptimizer(torch.optim.Optimizer):
         base_lr: Learning rate that MMEngine logs as ``base_lr``.
 
     Raises:
-        ValueError: A parameter belongs to two parts.
+        ConfigError: A parameter belongs to two parts.
     """
 
     def __init__(self, optimizers: dict[str, torch.optim.Optimizer], base_lr: float) -> None:
@@ -63,7 +63,7 @@ class HybridOptimizer(torch.optim.Optimizer):
         """Load what ``state_dict`` returned.
 
         Raises:
-            ValueError: The state is that of other parts, or of other parameters.
+            ConfigError: The state is that of other parts, or of other parameters.
         """
         own, loaded = ([group.get('part') for group in groups]
                        for groups in (self.param_groups, state_dict['param_groups']))

@@ -25,7 +25,7 @@ class MixtureSampler(ResumableSampler):
         seed: The same in all processes; MMEngine gives the one of ``randomness``.
 
     Raises:
-        ValueError: The data set has no parts, or ``shares`` does not fit them.
+        ConfigError: The data set has no parts, or ``shares`` does not fit them.
     """
 
     def __init__(self, dataset: Sized, shares: Sequence[float] | None = None,

@@ -33,7 +33,7 @@ class ResumableSampler(Sampler):
             ``ResumeHook`` sets it to that of the data loader.
 
     Raises:
-        ValueError: The data set is empty.
+        ConfigError: The data set is empty.
     """
     batch_size = 1
 

@@ -47,7 +47,7 @@ class PairedDataPreprocessor(BaseDataPreprocessor):
             C) and ``imgs`` (B, V, 3, H, W) float.
 
         Raises:
-            ValueError: The frames differ in their numbers of points or cameras.
+            ConfigError: The frames differ in their numbers of points or cameras.
         """
         data = self.cast_data(data)
         inputs, samples = data['inputs'], data['data_samples']

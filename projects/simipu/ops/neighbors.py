@@ -36,7 +36,7 @@ def ball_query(min_radius: float, max_radius: float, num_samples: int, points: T
         Tensor: (B, M, K) long, rows of ``points``.
 
     Raises:
-        ValueError: on CPU, if a coordinate of ``points`` is NaN or infinite.
+        DataError: on CPU, if a coordinate of ``points`` is NaN or infinite.
 
     Examples:
         >>> import torch

@@ -114,7 +114,7 @@ def sample_points(points: Tensor, features: Tensor | None, num_points: Sequence[
         Tensor: (B, M) long, rows of ``points``.
 
     Raises:
-        ValueError: an unknown method, or a method by features without features.
+        ConfigError: an unknown method, or a method by features without features.
     """
     parts, start = [], 0
     for count, mod, end in zip(num_points, fps_mods, sample_ranges):

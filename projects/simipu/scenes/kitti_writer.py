@@ -95,8 +95,8 @@ def generate_dataset(out_dir: str | Path, num_frames: int, seed: int = 0,
         num_test_frames: Frames in ``testing``; mmdet3d's KITTI converter needs at least one.
 
     Raises:
-        FileExistsError: ``out_dir`` holds something else.
-        ValueError: ``out_dir`` holds a set with other settings, or an argument is out of its range.
+        DataError: ``out_dir`` holds something else, or a set with other settings.
+        ConfigError: An argument is out of its range.
     """
     if num_frames < 1 or num_test_frames < 0 or seed < 0 or not 0 <= val_fraction < 1:
         raise ConfigError('expected num_frames >= 1, num_test_frames >= 0, seed >= 0 and '

@@ -63,8 +63,8 @@ def generate_nuscenes_dataset(out_dir: str | Path, num_frames: int, seed: int = 
         The version, name of the folder with the tables.
 
     Raises:
-        FileExistsError: ``out_dir`` holds something else.
-        ValueError: ``out_dir`` holds a set with other settings, or an argument is out of its range.
+        DataError: ``out_dir`` holds something else, or a set with other settings.
+        ConfigError: An argument is out of its range.
     """
     if not 1 <= num_frames <= 5600 or seed < 0 or sweeps < 0 or min(image_size) < 16:
         raise ConfigError('expected 1 <= num_frames <= 5600, seed >= 0, sweeps >= 0 and an '

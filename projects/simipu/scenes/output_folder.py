@@ -39,8 +39,7 @@ def claim_folder(out_dir: Path, folders: Sequence[str], settings: dict) -> None:
     """Create the folders, or make sure that they hold an earlier run with the same settings.
 
     Raises:
-        FileExistsError: ``out_dir`` holds something else.
-        ValueError: It holds a set with other settings.
+        DataError: ``out_dir`` holds something else, or a set with other settings.
     """
     settings = dict(generator_version=GENERATOR_VERSION, **settings)
     marker = out_dir / MARKER

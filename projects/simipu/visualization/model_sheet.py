@@ -32,7 +32,7 @@ def fit_depth_probe(frames: Iterable[FrameFeatures]) -> LinearDepthProbe:
     The frames are used one after the other, so a generator needs the memory of one only.
 
     Raises:
-        ValueError: No point is visible in any of them.
+        ConfigError: No point is visible in any of them.
     """
     features, depth = [], []
     for frame in frames:
@@ -61,7 +61,7 @@ def choose_query(frame: FrameFeatures, camera: int, pixel: Sequence[float] | Non
     Where neither is named, it is the point next to the middle of the image.
 
     Raises:
-        ValueError: The camera does not see the point, or has no such pixel.
+        ConfigError: The camera does not see the point, or has no such pixel.
     """
     height, width = frame.images[camera].shape[:2]
     name, seen = frame.cam_names[camera], frame.visible[camera]

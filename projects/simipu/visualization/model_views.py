@@ -50,7 +50,7 @@ class FrameFeatures(NamedTuple):
         """Which camera has this name; the first one for ``None``.
 
         Raises:
-            ValueError: There is none of this name.
+            ConfigError: There is none of this name.
         """
         if name is not None and name not in self.cam_names:
             raise ConfigError(f'no camera {name!r} in {self.name}; there are '

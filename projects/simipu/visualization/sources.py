@@ -21,7 +21,7 @@ def build_model(cfg: Config, checkpoint: str | None = None) -> nn.Module:
     """The model in evaluation mode, on the CPU, with the weights of a file or else untrained.
 
     Raises:
-        CheckpointError, FileNotFoundError: The file is missing, no checkpoint, or of another model.
+        CheckpointError: The file is missing, no checkpoint, or of another model.
     """
     with registry_scope(cfg):
         model = MODELS.build(cfg.model)
@@ -47,7 +47,7 @@ def choose_frames(total: int, count: int, first: int | None = None) -> list[int]
     """``count`` of ``total`` frames: from ``first`` on, or else spread evenly.
 
     Raises:
-        ValueError: There are not that many.
+        ConfigError: There are not that many.
     """
     if count < 1 or count > total - (first or 0) or (first or 0) < 0:
         start = '' if first is None else f' from index {first} on'

@@ -49,7 +49,7 @@ class PackLidarDepth(BaseTransform):
             camera. None keeps them.
 
     Raises:
-        ValueError: The frame has several cameras.
+        ConfigError: The frame has several cameras.
         DataError: No point is in the image.
     """
 

@@ -4,18 +4,18 @@ The depth is the LiDAR's own, so that any paired data set serves, with no annota
 """
 from .backbones import build_backbone, feature_level
 from .benchmark import (
-                        CALIBRATED,
-                        CLASS_INIT,
-                        POSITION,
-                        SCRATCH,
-                        FrameSplit,
-                        Measurement,
-                        Settings,
-                        TransferBenchmark,
-                        count_training_frames,
-                        parse_backbones,
-                        split_frames,
-                        take_training_frames_if_alone,
+    CALIBRATED,
+    CLASS_INIT,
+    POSITION,
+    SCRATCH,
+    FrameSplit,
+    Measurement,
+    Settings,
+    TransferBenchmark,
+    count_training_frames,
+    parse_backbones,
+    split_frames,
+    take_training_frames_if_alone,
 )
 from .controls import calibrate_batch_norm, position_features
 from .finetune import DepthModel, FineTuning, fine_tune, scale_invariant_loss, score

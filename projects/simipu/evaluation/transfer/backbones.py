@@ -43,7 +43,7 @@ def build_backbone(cfg: Config, checkpoint: str | None = None, seed: int = 0,
             of a detector whose config has none.
 
     Raises:
-        FileNotFoundError, CheckpointError: The file is missing, no checkpoint, or lacks a tensor of
+        CheckpointError: The file is missing, no checkpoint, or lacks a tensor of
             the backbone.
     """
     config = cfg.model.img_backbone.to_dict()

@@ -47,7 +47,7 @@ def measure_all(cfg: Config, backbones: Backbones, settings: Settings = Settings
 
     Raises:
         ConfigError: Several workers on a GPU; more checkpoints under one name than there are seeds.
-        FileNotFoundError, CheckpointError: See ``build_backbone``; before anything is measured.
+        CheckpointError: See ``build_backbone``; before anything is measured.
         DataError: See ``TransferBenchmark``.
     """
     for name, checkpoints in backbones.items():

@@ -37,7 +37,7 @@ class PointNet2Encoder(PointNet2SAMSG):
         init_cfg (dict, optional): initialisation.
 
     Raises:
-        ValueError: the settings leave the first level without any input channel.
+        ConfigError: the settings leave the first level without any input channel.
     """
 
     def __init__(self,
@@ -91,7 +91,7 @@ class PointNet2Encoder(PointNet2SAMSG):
             PointFeatures: M points with ``out_channels`` features.
 
         Raises:
-            ValueError: ``points`` has not ``in_channels`` channels or no point at all.
+            ConfigError: ``points`` has not ``in_channels`` channels or no point at all.
         """
         check_points(points, self.in_channels, 'PointNet2Encoder')
         xyz, features = self._split_point_feats(points)

@@ -47,8 +47,7 @@ class PortableSAModuleMSG(PointSAModuleMSG):
     'SyncBN').
 
     Raises:
-        ValueError: ``num_point`` is None.
-        TypeError: ``norm_cfg`` is not a batch normalisation.
+        ConfigError: ``num_point`` is None, or ``norm_cfg`` is not a batch normalisation.
     """
 
     def __init__(self, num_point: int, radii: Sequence[float], sample_nums: Sequence[int],

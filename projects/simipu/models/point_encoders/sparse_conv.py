@@ -6,7 +6,7 @@ from mmdet3d.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from ...errors import ConfigError, DependencyError
+from ...errors import DataError, DependencyError
 from ...ops import furthest_point_sample
 from .base import PointFeatures, check_points
 
@@ -38,7 +38,7 @@ class SparseConvEncoder(BaseModule):
         init_cfg (dict, optional): initialisation.
 
     Raises:
-        ImportError: spconv is not installed.
+        DependencyError: spconv is not installed.
     """
 
     def __init__(self,
@@ -78,13 +78,13 @@ class SparseConvEncoder(BaseModule):
             PointFeatures: M points with ``out_channels`` features.
 
         Raises:
-            ValueError: ``points`` has not ``in_channels`` channels, no point at all, or coordinates
-                that are not finite.
+            ConfigError: ``points`` has not ``in_channels`` channels or no point at all.
+            DataError: Some coordinates are not finite.
         """
         check_points(points, self.in_channels, 'SparseConvEncoder')
         if not torch.isfinite(points).all():
-            raise ConfigError('points must be finite to be put into voxels, but some are NaN or '
-                              'infinite: filter the cloud before the model')
+            raise DataError('points must be finite to be put into voxels, but some are NaN or '
+                            'infinite: filter the cloud before the model')
         xyz = points[..., :3].contiguous()
         rows = sampling[0] if sampling else furthest_point_sample(xyz, self.num_points)
         # spconv has no bfloat16 on CPU.
