@@ -7,7 +7,7 @@ default_hooks = dict(
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(type='CheckpointHook', interval=5, max_keep_ckpts=3),
     sampler_seed=dict(type='DistSamplerSeedHook'))
-custom_hooks = [dict(type='ResumeHook'), dict(type='SkipEmptyBatchHook')]
+custom_hooks = [dict(type='ResumeHook'), dict(type='SkipEmptyBatchHook'), dict(type='FiniteHook')]
 
 env_cfg = dict(
     cudnn_benchmark=False,

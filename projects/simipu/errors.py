@@ -24,6 +24,10 @@ class CheckpointError(SimIPUError):
     """A file of weights is missing, broken, or of another model."""
 
 
+class TrainingError(SimIPUError):
+    """A training that cannot go on, although its config and files are in order."""
+
+
 class DependencyError(SimIPUError, ImportError):
     """A package that is needed is missing, or has a version that is known not to work."""
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 from mmdet.models import ResNet
 
-from simipu.checkpoints import export_backbone, exporting, read_state_dict
+from simipu.checkpoints import convert_checkpoint, export_backbone, exporting, read_state_dict
 from simipu.errors import CheckpointError
 
 
@@ -83,3 +83,12 @@ def test_failed_write_keeps_the_old_file(training_checkpoint, exported, monkeypa
         export_backbone(training_checkpoint, exported)
     assert exported.read_bytes() == before
     assert [path.name for path in exported.parent.iterdir()] == [exported.name]
+
+
+@pytest.mark.parametrize('write', [export_backbone, lambda path, out: convert_checkpoint(path, 'mmdet', out)])
+def test_weights_that_are_nan_are_refused(tmp_path, write):
+    weights = {'img_backbone.conv1.weight': torch.ones(3), 'img_backbone.bn1.bias': torch.tensor([1, float('nan')])}
+    torch.save({'state_dict': weights}, tmp_path / 'iter_2.pth')
+    with pytest.raises(CheckpointError, match=r'iter_2.pth: 1 of 2 tensors hold NaN or infinity \(\S*bn1.bias\)'):
+        write(tmp_path / 'iter_2.pth', tmp_path / 'out.pth')
+    assert not (tmp_path / 'out.pth').exists()

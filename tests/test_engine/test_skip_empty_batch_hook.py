@@ -82,7 +82,7 @@ def test_an_empty_step_leaves_the_image_backbone_alone_and_trains_the_point_enco
 
 
 def test_without_the_hook_an_empty_step_does_change_weights(tmp_path, monkeypatch):
-    monkeypatch.setattr(SkipEmptyBatchHook, '_drop_zero_gradients', lambda *args: None)
+    monkeypatch.setattr(SkipEmptyBatchHook, '_before_step', lambda *args: None)
     _, states = train(tmp_path, [5, 0])
     assert not any(map(torch.equal, *states['img_backbone']))
 

@@ -56,6 +56,13 @@ class ToyMetric(BaseMetric):
 
 
 @HOOKS.register_module(force=True)
+class SpoilOneBatch(Hook):
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        if (get_rank(), batch_idx) == (1, 1):
+            data_batch['x'][:] = float('nan')
+
+
+@HOOKS.register_module(force=True)
 class SaveEachRank(Hook):
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
         runner.message_hub.update_info('losses', [
@@ -192,7 +199,9 @@ def test_faults_of_the_program_keep_their_traceback(toy, monkeypatch):
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason='about processes on CPU')
 def test_two_processes_on_cpu(toy):
-    """Equal parameters on both ranks after random, differing batches; one log."""
+    """Equal parameters on both ranks after random, differing batches, one of them spoilt; one log."""
+    with open('toy.py', 'a') as config:
+        config.write("custom_hooks += [dict(type='SpoilOneBatch'), dict(type='FiniteHook')]")
     path = os.pathsep.join([str(toy), str(Path(simipu.__file__).parents[1])])
     done = subprocess.run(
         ['bash', str(TOOLS / 'dist_train.sh'), 'toy.py', '2', '--cfg-options', 'train_cfg.max_iters=3'],
@@ -202,5 +211,6 @@ def test_two_processes_on_cpu(toy):
     first, second = (result('work_dirs/toy', rank) for rank in (0, 1))
     assert first.pop('losses') != second.pop('losses')
     assert all(torch.equal(value, second[name]) for name, value in first.items())
+    assert (done.stdout + done.stderr).count('iteration 2: loss or gradients are NaN') == 1
     assert (done.stdout + done.stderr).count('Epoch(train) [1][1/') == 1
     assert len(list(toy.glob('work_dirs/toy/*/*.log'))) == 1

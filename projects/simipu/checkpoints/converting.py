@@ -24,7 +24,7 @@ from typing import NamedTuple
 from ..errors import CheckpointError
 from .exporting import BACKBONE_PREFIX, own_tensors, save_atomically, take_prefix, write_weights
 from .metadata import pretraining_facts
-from .reading import PathLike, StateDict, read_checkpoint, summarize_keys
+from .reading import PathLike, StateDict, check_finite, read_checkpoint, summarize_keys
 
 TARGETS = ('ours', 'original', 'mmdet', 'torchvision', 'timm', 'mmpretrain', 'mmseg')
 
@@ -53,9 +53,10 @@ def convert_checkpoint(checkpoint: PathLike, to: str, out: PathLike) -> Conversi
     ``torchvision`` and ``timm`` files are flat state dicts, all others ``{'meta', 'state_dict'}``.
 
     Raises:
-        CheckpointError: See ``read_checkpoint`` and ``convert``.
+        CheckpointError: See ``read_checkpoint`` and ``convert``; also for weights that are NaN or infinite.
     """
     state_dict, meta, *_ = read_checkpoint(checkpoint)
+    check_finite(state_dict, checkpoint)
     facts = pretraining_facts(meta)
     try:
         conversion = convert(state_dict, to, facts.get('backbone', {}).get('style', 'pytorch'))

@@ -7,7 +7,7 @@ import torch
 
 from ..errors import CheckpointError
 from .metadata import pretraining_facts
-from .reading import PathLike, StateDict, read_checkpoint, summarize_keys
+from .reading import PathLike, StateDict, check_finite, read_checkpoint, summarize_keys
 
 BACKBONE_PREFIX = 'img_backbone.'
 
@@ -28,7 +28,7 @@ def export_backbone(checkpoint: PathLike, out: PathLike) -> StateDict:
 
     Raises:
         CheckpointError: See ``read_checkpoint``; also when the checkpoint is
-            of a model without ``img_backbone``.
+            of a model without ``img_backbone``, or that holds NaN or infinity.
     """
     state_dict, meta, *_ = read_checkpoint(checkpoint)
     backbone = take_prefix(state_dict, BACKBONE_PREFIX)
@@ -37,6 +37,7 @@ def export_backbone(checkpoint: PathLike, out: PathLike) -> StateDict:
             f'{checkpoint} is no SimIPU checkpoint: no key starts with {BACKBONE_PREFIX!r}; found '
             f'{summarize_keys(state_dict)}. Give a checkpoint that `simipu train` wrote for a '
             'SimIPU config (work_dirs/<config>/*.pth)')
+    check_finite(backbone, checkpoint)
     write_weights(backbone, out, dict(source=Path(checkpoint).name, **pretraining_facts(meta)))
     return backbone
 

@@ -107,6 +107,29 @@ def read_state_dict(path: PathLike) -> StateDict:
     return read_checkpoint(path).state_dict
 
 
+def non_finite_tensors(state_dict: StateDict) -> list[str]:
+    """Names of the tensors that hold NaN or infinity."""
+    return [name for name, value in state_dict.items()
+            if value.is_floating_point() and not value.isfinite().all()]
+
+
+def check_finite(state_dict: StateDict, path: PathLike) -> None:
+    """Refuse weights from which nothing can be computed.
+
+    Raises:
+        CheckpointError: Names the file and the first tensors that hold NaN or infinity.
+    """
+    names = non_finite_tensors(state_dict)
+    if names:
+        raise CheckpointError(f'{path}: {len(names)} of {len(state_dict)} tensors hold NaN or infinity '
+                              f'({shortened(names)}); use an earlier checkpoint of the training')
+
+
+def shortened(names: list[str], limit: int = 3) -> str:
+    """The first few names: ``'a, b, c, ...'``."""
+    return ', '.join(names[:limit] + ['...'] * (len(names) > limit))
+
+
 def summarize_keys(state_dict: StateDict, limit: int = 6) -> str:
     """The leading names of the keys, most frequent first: ``'backbone.* (318), neck.* (16)'``."""
     counts = Counter(key.split('.')[0] for key in state_dict)

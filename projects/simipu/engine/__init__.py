@@ -1,4 +1,5 @@
 from ..seeding import SeededIndex, sample_seed
+from .finite_hook import FiniteHook
 from .hybrid_optimizer import HybridOptimizer, HybridOptimWrapperConstructor
 from .mixture_sampler import MixtureSampler
 from .muon import ConvMuon
@@ -9,6 +10,6 @@ from .skip_empty_batch_hook import SkipEmptyBatchHook
 from .strict_checkpoint_hook import StrictCheckpointHook
 
 __all__ = [
-    'ConvMuon', 'HybridOptimizer', 'HybridOptimWrapperConstructor', 'MixtureSampler', 'ReportPretrained',
+    'ConvMuon', 'FiniteHook', 'HybridOptimizer', 'HybridOptimWrapperConstructor', 'MixtureSampler', 'ReportPretrained',
     'ResumableSampler', 'ResumeHook', 'SeededIndex', 'SkipEmptyBatchHook', 'StrictCheckpointHook', 'sample_seed'
 ]

@@ -2,17 +2,15 @@
 from collections.abc import Sequence
 
 from mmdet3d.registry import HOOKS
-from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
 from torch.optim import Optimizer
 
-_SKIPPED = 'skipped_steps'
+from .step_hook import StepHook
 
 
 @HOOKS.register_module()
-class SkipEmptyBatchHook(Hook):
+class SkipEmptyBatchHook(StepHook):
     """Leaves the modules alone whose gradients are all zero, as where a batch has no visible point.
 
     Where no point is visible in any image, in any process, ``loss_inter`` has no pair: the image backbone
@@ -27,15 +25,10 @@ class SkipEmptyBatchHook(Hook):
     first on ``train/skipped_steps`` among the scalars.
     """
 
-    def __init__(self) -> None:
-        self.num_skipped = 0
-        self._left_out: list[str] = []
+    counter = 'skipped_steps'
 
-    def before_train(self, runner: Runner) -> None:
-        """Watch the steps of the optimizer."""
-        self._model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        self.num_skipped = runner.message_hub.runtime_info.get(_SKIPPED, 0)
-        runner.optim_wrapper.optimizer.register_step_pre_hook(self._drop_zero_gradients)
+    def __init__(self) -> None:
+        self._left_out: list[str] = []
 
     def after_train_iter(self, runner: Runner, batch_idx: int,
                          data_batch: Sequence[dict] | None = None,
@@ -49,12 +42,10 @@ class SkipEmptyBatchHook(Hook):
                 f'({self.num_skipped} such steps so far). If this happens often, check the calibration, the '
                 'range filter and the image crop')
             self._left_out = []
-        if self.num_skipped:
-            runner.message_hub.update_info(_SKIPPED, self.num_skipped)
-            runner.message_hub.update_scalar(f'train/{_SKIPPED}', self.num_skipped)
+        self._update_scalar(runner)
 
-    def _drop_zero_gradients(self, optimizer: Optimizer, args: tuple, kwargs: dict) -> None:
-        """Called before each step: optimizers leave parameters without gradient, and their state, alone."""
+    def _before_step(self, optimizer: Optimizer, args: tuple, kwargs: dict) -> None:
+        """Drop the gradients of modules where all are zero."""
         self._left_out = [name for name, child in self._model.named_children() if _has_zero_gradients(child)]
         for name in self._left_out:
             getattr(self._model, name).zero_grad(set_to_none=True)
