@@ -181,7 +181,7 @@ def test_one_training_step(name, data, load, data_root, tmp_path):
     assert losses['pairs_inter'] > 20
     total, _ = model.parse_losses(losses)
     total.backward()
-    # Several processes refuse parameters without gradient.
+    # DistributedDataParallel raises an error for parameters without gradient.
     assert not [key for key, value in model.named_parameters()
                 if value.requires_grad and value.grad is None]
     optimizer.step()

@@ -9,9 +9,8 @@ CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 SHORT_NAMES = {'simipu_kitti.py': 'simipu_r50_8xb4-100e_kitti.py',
                'simipu_own_drive.py': 'simipu_r50_8xb4-100e_own-drive.py',
                'simipu_synthetic.py': 'simipu_r18_1xb4-500iters_synthetic.py'}
-TEMPLATE = 'simipu_own_drive.py'  # to be adapted, size and all
 RECIPES = sorted(path for folder in ('', 'backbones', 'ablations') for path in (CONFIGS / folder).glob('*.py')
-                 if path.name not in (*SHORT_NAMES, TEMPLATE))
+                 if path.name not in SHORT_NAMES)
 # simipu_MODEL_GPUSxbFRAMES-SCHEDULE_DATA.py
 NAME = re.compile(r'simipu_(?P<model>[a-z0-9-]+)_(?P<gpus>\d+)xb(?P<frames>\d+)-(?P<length>\d+)'
                   r'(?P<unit>e|iters)_(?P<data>[a-z-]+)')
