@@ -169,7 +169,7 @@ def probe_of_all_rows(frames, rows_per_frame=32):
 
 
 def evaluate_in_processes(metric, frames, world_size, monkeypatch):
-    """As that many processes: each with every so-manieth frame, rounds filled up from the beginning."""
+    """As several processes: each takes every world_size-th frame, and the last round is filled up from the start."""
     sums = []
     for rank in range(world_size):
         monkeypatch.setattr(streaming, 'get_dist_info', lambda: (rank, world_size))

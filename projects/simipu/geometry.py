@@ -284,7 +284,7 @@ def forward_axis(lidar2img: np.ndarray) -> np.ndarray:
 
 
 def check_invertible(matrix: np.ndarray, name: str) -> None:
-    """Raise a ValueError that calls them ``name`` if matrices (..., n, n) have no inverse."""
+    """Raise a DataError that calls them ``name`` if matrices (..., n, n) have no inverse."""
     if not np.isfinite(matrix).all():
         raise DataError(f'{name} holds NaN or infinity:\n{matrix}')
     # How long the translation of an affine matrix is does not matter: in map coordinates it is millions of metres.

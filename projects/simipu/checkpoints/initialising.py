@@ -17,7 +17,7 @@ def checked_initial_weights(module: nn.Module, place: str) -> Iterator[None]:
     MMEngine itself takes what fits, whatever the file, and leaves the rest at random values.
 
     Args:
-        module: The module of that ``init_cfg``; any other is left alone.
+        module: The module of that ``init_cfg``; any other is ignored.
         place: Of the module in the config, such as ``model.img_backbone``.
 
     Raises:

@@ -99,7 +99,7 @@ def verify_pretrained(detector_config: PathLike, weights: PathLike,
         weights: An exported backbone, a training checkpoint of SimIPU (``img_backbone.``) or of an
             OpenMMLab model (``backbone.``).
         backbone_only: Build the backbone alone, and go on without those ``custom_imports`` that fail: for
-            detectors whose other parts cannot be built here, for want of operators for the GPU.
+            detectors whose other parts cannot be built here, such as GPU operators that are not compiled.
 
     Raises:
         CheckpointError: See ``read_checkpoint``; also where the config has

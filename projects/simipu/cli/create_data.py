@@ -121,7 +121,7 @@ def add_every(parser: ArgumentParser) -> None:
 
 
 def add_common_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument('--out-dir', required=True, help='where to write; made if need be')
+    parser.add_argument('--out-dir', required=True, help='folder to write to, created if missing')
     parser.add_argument('--num-workers', type=int,
                         help='number of processes (default: one for each available core)')
 

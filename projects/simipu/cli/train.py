@@ -12,7 +12,7 @@ def add_arguments(parser: ArgumentParser) -> None:
                         help='go on from a checkpoint; without a path from the latest in the work dir')
     parser.add_argument('--auto-scale-lr', action='store_true',
                         help='scale learning rates with the batch size over all processes')
-    parser.add_argument('--no-val', action='store_true', help='train without validation, for want of frames')
+    parser.add_argument('--no-val', action='store_true', help='train without validation')
 
 
 def main(args: Namespace) -> None:

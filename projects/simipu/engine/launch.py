@@ -147,7 +147,7 @@ def set_checkpoint(cfg: Config, checkpoint: str) -> None:
     cfg.load_from = checkpoint
 
 
-# What each launcher tells the processes that it starts, and how they are started.
+# The variable that each launcher sets in the processes that it starts, and how to start them.
 _LAUNCHERS = dict(
     pytorch=('RANK', 'torchrun; use bash tools/dist_train.sh CONFIG GPUS, or leave --launcher out for one process'),
     slurm=('SLURM_PROCID', 'srun; use bash tools/slurm_train.sh'),
@@ -155,7 +155,7 @@ _LAUNCHERS = dict(
 
 
 def check_launcher(launcher: str) -> None:
-    """Raise a ConfigError where this process was not started by the launcher that it is told of."""
+    """Raise a ConfigError if this process was not started by ``launcher``."""
     variable, remedy = _LAUNCHERS[launcher]
     if variable not in os.environ:
         raise ConfigError(f'--launcher {launcher}: {variable} is not set, so this process was not started by '

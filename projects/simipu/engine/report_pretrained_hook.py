@@ -32,7 +32,7 @@ class ReportPretrained(Hook):
     """Reports which share of each sub-module's weights came from which file, and stops below a limit.
 
     MMEngine loads weights with ``strict=False``, so that a wrong file, prefix or depth leaves a module at random
-    values with no more than a line in the log. Two lines in any config of OpenMMLab tell::
+    values with no more than a line in the log. Add to any config of OpenMMLab::
 
         custom_imports = dict(imports=['simipu'])
         custom_hooks = [dict(type='ReportPretrained')]
@@ -43,8 +43,8 @@ class ReportPretrained(Hook):
     loading does not count. Nor do tensors whose values are all equal, such as those of a fresh batch norm, on either
     side.
 
-    The shares go to the log, and to the visualizer as ``pretrained/NAME``, such as ``pretrained/img_backbone``. A
-    training that is resumed is left alone.
+    The shares go to the log, and to the visualizer as ``pretrained/NAME``, such as ``pretrained/img_backbone``.
+    Resumed trainings are not checked.
 
     Args:
         min_share: Of the tensors (0 to 1), for each module whose ``init_cfg`` names a file.

@@ -39,7 +39,7 @@ class ResumeHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Let the data go on where the checkpoint was saved; called after it is loaded.
 
-        Also tells the sampler the size of a batch, that images of a batch get one size.
+        Also gives the sampler the batch size, so that the images of a batch can share their random scale.
 
         Raises:
             ConfigError: The training data loader has another sampler, or drops incomplete batches and has no full one.

@@ -1,4 +1,4 @@
-"""No optimizer step for the modules that a batch without pairs cannot teach."""
+"""No optimizer step for modules that get only zero gradients, as from a batch without pairs."""
 from collections.abc import Sequence
 
 from mmdet3d.registry import HOOKS
@@ -15,8 +15,8 @@ class SkipEmptyBatchHook(StepHook):
 
     Where no point is visible in any image, in any process, ``loss_inter`` has no pair: the image backbone
     and the inter-modal head get gradients of zero, yet momentum and weight decay would still move their
-    weights. With this hook their parameters and optimizer state stay as they are. What the intra-modal loss
-    teaches the point encoder and its own head is kept. Batch-norm statistics do follow the images, since
+    weights. With this hook their parameters and optimizer state stay as they are, while the point encoder and
+    the intra-modal head still learn from their own loss. Batch-norm statistics do follow the images, since
     the forward pass updates them.
 
     A module here is a child of the model, such as ``img_backbone``. It is left out where all its gradients

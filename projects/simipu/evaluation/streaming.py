@@ -14,7 +14,7 @@ class StreamingMetric(BaseMetric):
     ``num_frames``.
 
     Of several processes the r-th of W has frames r, r + W, r + 2W ... of the data set, as the samplers of
-    MMEngine and this project deal them out. They fill up the last round with frames that were there
+    MMEngine and this project distribute them. They fill up the last round with frames that were there
     already, which must not count; so the newest frame waits until the next comes, or is left out.
     """
 

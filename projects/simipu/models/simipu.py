@@ -56,7 +56,7 @@ class SimIPU(BaseModel):
             where ``img_level`` is one.
         intra_head: ``ContrastiveHead`` between views; ``None`` trains without this loss.
         matcher: Which point of one view is which of the other; needed with ``intra_head``.
-        img_neck: Thrown away after pre-training, as the point encoder is.
+        img_neck: Discarded after pre-training, as the point encoder is.
         img_level: Which of the feature maps that the backbone (or neck) returns is contrasted. A
             list contrasts several, each by a head of its own, and sums the losses, whose names then
             end in the level; validation looks at the last. Let the backbone return no deeper map:

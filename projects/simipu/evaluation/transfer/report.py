@@ -31,7 +31,7 @@ def write_report(folder: str | Path, measurements: Measurements, settings: Setti
     """Write ``transfer.txt``, ``transfer.json`` and ``transfer.png``, and return the text.
 
     Args:
-        folder: Made if need be.
+        folder: Created if missing.
         measurements: With one named ``SCRATCH``.
         settings: They were made with.
         split: The frames that they were made on.
