@@ -142,5 +142,6 @@ class IndexMatcher:
                 f'IndexMatcher: point i of both views should be the same, but they lie up to '
                 f'{apart.max():.2f} m apart; set shuffle=False in the second view\'s transform, or '
                 'use HungarianMatcher')
-        batch, index = torch.ones_like(apart, dtype=torch.bool).nonzero(as_tuple=True)
+        batch, index = (torch.arange(size, device=apart.device) for size in apart.shape)
+        batch, index = batch.repeat_interleave(len(index)), index.repeat(len(batch))
         return Matches(batch, index, index)
