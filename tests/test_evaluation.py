@@ -1,5 +1,7 @@
 """Retrieval and depth probe against numpy and closed forms."""
 import copy
+import logging
+import math
 import pickle
 from functools import partial
 
@@ -7,6 +9,7 @@ import mmengine.evaluator.metric as mmengine_metric
 import numpy as np
 import pytest
 import torch
+from mmengine.logging import MMLogger
 
 from simipu.evaluation import (
     CrossModalRetrieval,
@@ -95,11 +98,12 @@ def test_probe_metric_fits_on_one_half_and_scores_the_other():
     assert blind == pytest.approx(constant, rel=0.1)
 
 
-def test_probe_metric_needs_two_frames():
+def test_probe_metric_of_one_frame_warns_and_does_not_end_the_training(caplog, monkeypatch):
+    monkeypatch.setattr(MMLogger, 'get_current_instance', lambda: logging.getLogger('mmengine'))
     metric = DepthProbeMetric()
     metric.process({}, [frame(None, None, *planted(10, 0))])
-    with pytest.raises(ValueError, match='at least 2 frames'):
-        metric.evaluate(1)
+    assert all(math.isnan(value) for value in metric.evaluate(1).values())
+    assert 'at least 2 frames need points at 1 to 60 m; found 1 frame(s)' in caplog.text
 
 
 def test_comparison_shows_the_ratio_of_shared_metrics():

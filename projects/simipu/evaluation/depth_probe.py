@@ -3,9 +3,9 @@ import math
 
 import torch
 from mmdet3d.registry import METRICS
+from mmengine.logging import MMLogger
 from torch import Tensor
 
-from ..errors import ConfigError
 from .linear_probe import DepthErrors, LinearDepthProbe, RowMoments, depth_errors, probe_rows
 from .streaming import StreamingMetric
 
@@ -28,7 +28,8 @@ class DepthProbeMetric(StreamingMetric):
             every other frame of them goes. The default keeps all of KITTI's validation frames, and takes
             0.5 GB for the 2048 features of a ResNet-50.
 
-    Results: those of ``DepthErrors``.
+    Results: those of ``DepthErrors``; NaN, with a warning, where there is nothing to fit to or to score on, as in
+    a validation set of one frame.
     """
     default_prefix = 'depth_probe'
 
@@ -58,13 +59,15 @@ class DepthProbeMetric(StreamingMetric):
         return sums.cpu()
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        if self.num_frames < 2:
-            raise ConfigError('DepthProbeMetric fits to every other frame and scores on the rest, so '
-                              f'the validation set needs at least 2 frames; it has {self.num_frames}')
         sums = results[0]
         for other in results[1:]:
             sums.merge(other)
         if False not in sums.moments or not sums.scored:
+            MMLogger.get_current_instance().warning(
+                'DepthProbeMetric fits to every other frame and scores on the rest, so at least 2 frames need points '
+                f'at {self.depth_range[0]:g} to {self.depth_range[1]:g} m; found {self.num_frames} frame(s), too few '
+                'of them with such points. Its figures are NaN; keep more frames for validation, or check the '
+                'calibration')
             return {name: float('nan') for name in DepthErrors._fields}
         probe = LinearDepthProbe().fit_moments(sums.moments[False], sums.moments.get(True))
         features, depth = (torch.cat(part) for part in zip(*sums.scored.values()))
