@@ -19,7 +19,8 @@ class PairBatchNorm(_NormBase):
 
     As ``nn.BatchNorm1d``, with the same weights and buffers, but a batch of fewer than two rows, which has
     no variance, is normalised by the running statistics instead of failing. It is no subclass of that, or
-    ``sync_bn='torch'`` would turn it into ``SyncBatchNorm``, which cannot do so; ``sync`` can.
+    ``sync_bn='torch'`` would turn it into ``SyncBatchNorm``, which cannot do so; ``sync`` can. So MMEngine's
+    ``norm_decay_mult`` does not reach it either; ``custom_keys`` of ``paramwise_cfg`` do.
 
     Args:
         num_features: Width of the features.
