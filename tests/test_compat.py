@@ -1,4 +1,5 @@
 """Each workaround, and the fault of the library without it."""
+import errno
 import inspect
 import os
 import pickle
@@ -14,6 +15,8 @@ from mmdet3d.datasets.transforms import DataBaseSampler
 from mmdet3d.registry import MODELS
 from mmengine.config import Config
 from mmengine.dist import init_dist
+from mmengine.fileio import LocalBackend
+from mmengine.hooks import CheckpointHook
 from mmengine.logging import HistoryBuffer
 from mmengine.model import BaseModel
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
@@ -22,6 +25,7 @@ from torch import nn
 
 from simipu import compat
 from simipu.engine.launch import build_runner
+from simipu.errors import OutputError
 
 on_cpu = pytest.mark.skipif(torch.cuda.is_available(), reason='about machines without GPU')
 
@@ -207,3 +211,30 @@ def test_fault_mmengine_does_not_find_our_configs(tmp_path):
     code = f'from mmengine.config import Config; Config.fromfile({str(tmp_path / "mine.py")!r})'
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
     assert done.returncode == 1 and 'please specify the package name' in done.stderr
+
+
+def test_a_full_disk_leaves_the_last_checkpoint_and_its_pointer(tmp_path, monkeypatch):
+    full_at = iter([False, False, True])  # a checkpoint, its pointer, the next checkpoint
+
+    def fsync(descriptor):
+        if next(full_at):
+            raise OSError(errno.ENOSPC, 'No space left on device')
+
+    monkeypatch.setattr(os, 'fsync', fsync)
+    runner = Runner(
+        ModelOfCompatTest(), str(tmp_path), train_cfg=dict(by_epoch=False, max_iters=2), experiment_name='full_disk',
+        train_dataloader=dict(dataset=[dict(x=torch.ones(1))], batch_size=1, sampler=dict(type='DefaultSampler'),
+                              collate_fn=dict(type='default_collate')),
+        optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1)), log_level='ERROR',
+        default_hooks=dict(checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=1)))
+    with pytest.raises(OutputError, match=r'iter_2\.pth cannot be written \(No space left on device\): it needs'):
+        runner.train()
+    assert [path.name for path in tmp_path.glob('*iter*')] == ['iter_1.pth']
+    assert (tmp_path / 'last_checkpoint').read_text() == str(tmp_path / 'iter_1.pth')
+    assert torch.load(tmp_path / 'iter_1.pth', weights_only=True)['meta']['iter'] == 1
+
+
+def test_mmengine_writes_checkpoints_and_their_pointer_in_place():
+    """The fault that ``compat.write_checkpoints_whole`` is for."""
+    assert "with open(filepath, 'wb') as f:" in inspect.getsource(inspect.getmodule(LocalBackend))
+    assert "with open(save_file, 'w') as f:" in inspect.getsource(CheckpointHook)

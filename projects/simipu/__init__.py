@@ -8,6 +8,7 @@ from . import compat
 compat.silence_spconv()
 compat.allow_training_checkpoints()
 compat.find_own_bases()
+compat.write_checkpoints_whole()
 
 from . import engine  # noqa: F401  (registers its types)
 

@@ -3,6 +3,7 @@
 Every one has a test in ``tests/test_compat.py`` that also shows the fault, and so fails once the
 library is mended and the workaround can go.
 """
+import io
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,11 +18,14 @@ from mmdet3d import registry as registries
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.dist import is_distributed
+from mmengine.fileio import LocalBackend
+from mmengine.hooks import checkpoint_hook
 from mmengine.logging import HistoryBuffer
 from mmengine.optim import OptimWrapper
 from torch import nn
 
 from .errors import ConfigError
+from .files import write_whole
 
 OWN_CONFIGS = Path(__file__).parent / '.mim' / 'configs'
 
@@ -73,6 +77,23 @@ def _history_statistic(owner: Any, name: str) -> Callable:
         return getattr(owner, name)
     raise UnpicklingError(f'checkpoint asks for attribute {name!r} of {owner!r}; only the statistics '
                           'of HistoryBuffer are allowed')
+
+
+def write_checkpoints_whole() -> None:
+    """Let a process that is killed, or a full disk, leave no half a checkpoint in the place of a good one.
+
+    mmengine 0.10.7 writes checkpoints, and the file ``last_checkpoint`` that names the newest, in place.
+    """
+    LocalBackend.put = lambda self, obj, filepath: write_whole(filepath, obj)
+    checkpoint_hook.open = _whole_text_file  # goes before the built-in one; used for last_checkpoint only
+
+
+@contextmanager
+def _whole_text_file(path: str, mode: str) -> Iterator[io.StringIO]:
+    """``open(path, 'w')`` that writes at the end."""
+    stream = io.StringIO()
+    yield stream
+    write_whole(path, stream.getvalue().encode())
 
 
 def read_kitti_frames_without_objects() -> None:

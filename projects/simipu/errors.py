@@ -24,6 +24,10 @@ class CheckpointError(SimIPUError):
     """A file of weights is missing, broken, or of another model."""
 
 
+class OutputError(SimIPUError):
+    """A file cannot be written."""
+
+
 class TrainingError(SimIPUError):
     """A training that cannot go on, although its config and files are in order."""
 

@@ -1,10 +1,13 @@
 """The exported file holds exactly the backbone, and every consumer of it loads every tensor."""
+import errno
+import os
+
 import pytest
 import torch
 from mmdet.models import ResNet
 
-from simipu.checkpoints import convert_checkpoint, export_backbone, exporting, read_state_dict
-from simipu.errors import CheckpointError
+from simipu.checkpoints import convert_checkpoint, export_backbone, read_state_dict
+from simipu.errors import CheckpointError, OutputError
 
 
 @pytest.fixture
@@ -74,12 +77,12 @@ def test_checkpoint_of_another_model_is_refused(tmp_path):
 def test_failed_write_keeps_the_old_file(training_checkpoint, exported, monkeypatch):
     before = exported.read_bytes()
 
-    def disk_full(content, stream):
-        stream.write(b'half')
-        raise OSError('no space left on device')
+    def disk_full(descriptor):
+        raise OSError(errno.ENOSPC, 'No space left on device')
 
-    monkeypatch.setattr(exporting.torch, 'save', disk_full)
-    with pytest.raises(OSError, match='no space left'):
+    monkeypatch.setattr(os, 'fsync', disk_full)
+    with pytest.raises(OutputError, match=r'backbone.pth cannot be written \(No space left on device\): it needs '
+                       r'44\.\d MB, and \S+ MB are free in .*new_folder'):
         export_backbone(training_checkpoint, exported)
     assert exported.read_bytes() == before
     assert [path.name for path in exported.parent.iterdir()] == [exported.name]

@@ -173,3 +173,15 @@ def test_code_in_a_file_is_never_run(tmp_path):
     assert not trace.exists()
     pickle.loads(pickle.dumps(Malicious(trace)))  # the file would indeed have run it
     assert trace.exists()
+
+
+def test_a_bit_that_changed_is_found_by_the_checksum(tmp_path):
+    """torch.load reads such a file without a word."""
+    path = tmp_path / 'iter_2.pth'
+    torch.save({'img_backbone.weight': torch.arange(3000.)}, path)
+    content = bytearray(path.read_bytes())
+    content[content.index(torch.arange(3000.).numpy().tobytes()) + 400] ^= 1
+    path.write_bytes(content)
+    torch.load(path, weights_only=True)
+    with pytest.raises(CheckpointError, match='iter_2.pth is damaged: the checksum of iter_2/data/0 is wrong. Copy'):
+        read_checkpoint(path)

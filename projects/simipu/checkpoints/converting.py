@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import CheckpointError
-from .exporting import BACKBONE_PREFIX, own_tensors, save_atomically, take_prefix, write_weights
+from .exporting import BACKBONE_PREFIX, own_tensors, save_whole, take_prefix, write_weights
 from .metadata import pretraining_facts
 from .reading import PathLike, StateDict, check_finite, read_checkpoint, summarize_keys
 
@@ -63,7 +63,7 @@ def convert_checkpoint(checkpoint: PathLike, to: str, out: PathLike) -> Conversi
     except CheckpointError as error:
         raise CheckpointError(f'{checkpoint}: {error}') from error
     if to in ('torchvision', 'timm'):
-        save_atomically(own_tensors(conversion.state_dict), out)
+        save_whole(own_tensors(conversion.state_dict), out)
     else:
         write_weights(conversion.state_dict, out, dict(source=Path(checkpoint).name, **facts))
     return conversion

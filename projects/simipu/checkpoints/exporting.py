@@ -1,11 +1,11 @@
 """Writing weights so that any program can load them: tensors and plain Python values only."""
-import os
-import tempfile
+import io
 from pathlib import Path
 
 import torch
 
 from ..errors import CheckpointError
+from ..files import write_whole
 from .metadata import pretraining_facts
 from .reading import PathLike, StateDict, check_finite, read_checkpoint, summarize_keys
 
@@ -29,6 +29,7 @@ def export_backbone(checkpoint: PathLike, out: PathLike) -> StateDict:
     Raises:
         CheckpointError: See ``read_checkpoint``; also when the checkpoint is
             of a model without ``img_backbone``, or that holds NaN or infinity.
+        OutputError: ``out`` cannot be written.
     """
     state_dict, meta, *_ = read_checkpoint(checkpoint)
     backbone = take_prefix(state_dict, BACKBONE_PREFIX)
@@ -55,7 +56,7 @@ def take_prefix(state_dict: StateDict, prefix: str) -> StateDict:
 
 def write_weights(state_dict: StateDict, out: PathLike, meta: dict) -> None:
     """Write ``{'meta': ..., 'state_dict': ...}``, the layout that MMEngine loads."""
-    save_atomically({'meta': meta, 'state_dict': own_tensors(state_dict)}, out)
+    save_whole({'meta': meta, 'state_dict': own_tensors(state_dict)}, out)
 
 
 def own_tensors(state_dict: StateDict) -> StateDict:
@@ -64,22 +65,8 @@ def own_tensors(state_dict: StateDict) -> StateDict:
             for key, value in state_dict.items()}
 
 
-def save_atomically(content: dict, out: PathLike) -> None:
-    """``torch.save`` that leaves either the complete file or what was there before."""
-    out = Path(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    handle, part = tempfile.mkstemp(dir=out.parent, prefix=f'.{out.name}.')
-    try:
-        with os.fdopen(handle, 'wb') as stream:
-            torch.save(content, stream)
-        os.chmod(part, 0o666 & ~_umask())  # mkstemp gives 0600, too private for a shared result
-        os.replace(part, out)
-    except BaseException:
-        os.unlink(part)
-        raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def save_whole(content: dict, out: PathLike) -> None:
+    """``torch.save`` that leaves either the complete file or what was there before; see ``write_whole``."""
+    stream = io.BytesIO()
+    torch.save(content, stream)
+    write_whole(out, stream.getvalue())

@@ -2,6 +2,7 @@
 import os
 import pickle
 import re
+import zipfile
 from collections import Counter, OrderedDict
 from pathlib import Path
 from typing import NamedTuple
@@ -42,10 +43,10 @@ def read_checkpoint(path: PathLike) -> Checkpoint:
     The file may hold ``{'state_dict': ...}`` (OpenMMLab), ``{'model': ...}`` (many others),
     ``{'ema_state_dict': ...}`` or the state dict itself, or be a ``.safetensors`` file. It is opened with
     ``weights_only=True``: only tensors, plain Python values and the few MMEngine types that ``simipu.compat``
-    allows are restored, and nothing in it is executed.
+    allows are restored, and nothing in it is executed. Checksums are compared.
 
     Raises:
-        CheckpointError: There is no such file; it is empty, is no checkpoint, or holds other Python objects.
+        CheckpointError: There is no such file; it is empty, damaged, no checkpoint, or holds other Python objects.
         DependencyError: A ``.safetensors`` file, and safetensors is not installed.
     """
     path = _existing_file(path)
@@ -91,7 +92,26 @@ def load_from_safetensors(filename: str, map_location: str | torch.device | None
                               'download or copy cut short?') from error
 
 
+def check_archive(path: Path) -> None:
+    """Compare every part of a checkpoint with its checksum, which ``torch.load`` does not.
+
+    Raises:
+        CheckpointError: Bits have changed since the file was written.
+    """
+    if not zipfile.is_zipfile(path):  # of before PyTorch 1.6, without checksums, or cut short
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except zipfile.BadZipFile as error:
+        damaged = str(error)
+    if damaged:
+        raise CheckpointError(f'{path} is damaged: the checksum of {damaged} is wrong. Copy or download it again, or '
+                              'use another checkpoint')
+
+
 def _unpickled(path: Path) -> object:
+    check_archive(path)
     try:
         return torch.load(path, map_location='cpu', weights_only=True)
     except pickle.UnpicklingError as error:

@@ -11,6 +11,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from .. import compat
+from ..checkpoints.reading import check_archive
 from ..config import check_config, read_with_overrides
 from ..errors import ConfigError, user_message
 from .latest_checkpoint import find_latest_checkpoint
@@ -141,9 +142,12 @@ def set_checkpoint(cfg: Config, checkpoint: str) -> None:
 
     Raises:
         ConfigError: There is no such file.
+        CheckpointError: It is damaged.
     """
-    if '://' not in checkpoint and not Path(checkpoint).is_file():
-        raise ConfigError(f'no checkpoint file {checkpoint}; those of a training lie in its work dir')
+    if '://' not in checkpoint:
+        if not Path(checkpoint).is_file():
+            raise ConfigError(f'no checkpoint file {checkpoint}; those of a training lie in its work dir')
+        check_archive(Path(checkpoint))
     cfg.load_from = checkpoint
 
 

@@ -1,0 +1,45 @@
+"""Writing files so that they are there as a whole or not at all."""
+import errno
+import os
+import shutil
+from pathlib import Path
+
+from .errors import OutputError
+
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def write_whole(path: str | os.PathLike, content: bytes) -> None:
+    """Write a file, or leave what was there before, even where the machine is switched off meanwhile.
+
+    The folder is created if need be. A process that is killed while it writes leaves ``.NAME.part`` behind, which
+    the next one overwrites.
+
+    Raises:
+        OutputError: The disk is full, the folder cannot be written to, or ``path`` is itself a folder.
+    """
+    path = Path(path)
+    part = path.with_name(f'.{path.name}.part')
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with open(part, 'wb') as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())  # else the new name may reach the disk before the content
+            os.replace(part, path)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        remedy = _remedy(path, len(content), error)
+        raise OutputError(f'{path} cannot be written ({error.strerror}): {remedy}') from error
+
+
+def _remedy(path: Path, size: int, error: OSError) -> str:
+    folder = path.parent.absolute()
+    if error.errno in _DISK_FULL:
+        free = shutil.disk_usage(folder).free
+        return (f'it needs {size / 1e6:.1f} MB, and {free / 1e6:.1f} MB are free in {folder}. Free some space, or '
+                'choose a folder on another disk')
+    return f'check that {folder} is a folder that you may write to, or choose another'
