@@ -192,6 +192,26 @@ def test_mistakes_give_one_message(toy, monkeypatch, tool, arguments, options, m
     assert str(info.value).startswith('error: ')
 
 
+def test_a_further_training_is_not_overwritten(toy, monkeypatch):
+    call(monkeypatch, 'train.py', 'toy.py')
+    before = Path('work_dirs/toy/iter_4.pth').read_bytes()
+    with pytest.raises(SystemExit, match=r'error: work_dirs/toy holds 1 checkpoint\(s\) .* --resume, .* --work-dir'):
+        call(monkeypatch, 'train.py', 'toy.py')
+    assert Path('work_dirs/toy/iter_4.pth').read_bytes() == before
+    call(monkeypatch, 'train.py', 'toy.py', '--work-dir', 'other')
+
+
+def test_a_work_dir_is_locked_while_it_is_trained_in(toy, monkeypatch):
+    Path('work_dirs/toy').mkdir(parents=True)
+    lock = Path('work_dirs/toy/training.lock')
+    lock.write_text('{"host": "elsewhere", "pid": 7}')
+    with pytest.raises(SystemExit, match='error: .*training.lock: process 7 on host elsewhere trains in this folder'):
+        call(monkeypatch, 'train.py', 'toy.py')
+    lock.unlink()
+    call(monkeypatch, 'train.py', 'toy.py')
+    assert not lock.exists()
+
+
 def test_faults_of_the_program_keep_their_traceback(toy, monkeypatch):
     with pytest.raises(TypeError):
         call(monkeypatch, 'train.py', 'toy.py', options=['model.width=x'])  # which its class does not annotate

@@ -1,8 +1,12 @@
 """Train what a config describes: SimIPU, or any model of OpenMMLab."""
 from argparse import ArgumentParser, Namespace
+from contextlib import nullcontext
+
+from mmengine.config import Config
 
 from ..config import check_device
 from ..engine import launch
+from ..engine.work_dir import check_no_training_inside, locked
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -24,9 +28,16 @@ def main(args: Namespace) -> None:
         launch.enable_auto_scale_lr(cfg)
     if args.resume:
         launch.set_resume(cfg, args.resume)
+    elif not cfg.get('resume'):
+        check_no_training_inside(cfg.work_dir)
     if args.no_val:
         launch.disable_validation(cfg)
+    with locked(cfg.work_dir) if launch.is_first_process(cfg.launcher) else nullcontext():
+        _train(cfg, args.no_val)
+
+
+def _train(cfg: Config, no_val: bool) -> None:
     runner = launch.build_runner(cfg, strict=cfg.get('resume', False))
-    if args.no_val:
+    if no_val:
         runner.logger.info('Training without validation, because of --no-val: only the losses tell its progress')
     runner.train()

@@ -1,10 +1,10 @@
 """Finds the checkpoint from which ``--resume`` goes on."""
-import re
 from pathlib import Path
 from typing import NamedTuple
 
 from ..checkpoints.reading import read_training_checkpoint
 from ..errors import CheckpointError
+from .work_dir import numbered_checkpoints
 
 
 class LatestCheckpoint(NamedTuple):
@@ -26,9 +26,8 @@ def find_latest_checkpoint(work_dir: str | Path) -> LatestCheckpoint:
     Raises:
         CheckpointError: There are checkpoints, and none can be read.
     """
-    numbered = {path: re.fullmatch(r'(?:epoch|iter)_(\d+)', path.stem) for path in Path(work_dir).glob('*.pth')}
-    newest_first = sorted((path for path, match in numbered.items() if match),
-                          key=lambda path: int(numbered[path][1]), reverse=True)
+    numbers = numbered_checkpoints(work_dir)
+    newest_first = sorted(numbers, key=numbers.get, reverse=True)
     passed_over = []
     for path in newest_first:
         problem = _problem(path)

@@ -166,6 +166,11 @@ def check_launcher(launcher: str) -> None:
                           f'{remedy}')
 
 
+def is_first_process(launcher: str) -> bool:
+    """Whether this process has rank 0, before a process group exists."""
+    return launcher == 'none' or os.environ.get(_LAUNCHERS[launcher][0]) == '0'
+
+
 def build_runner(cfg: Config, strict: bool = False) -> Runner:
     """Build the runner; one process among several where ``cfg.launcher`` says so, on CPUs too.
 

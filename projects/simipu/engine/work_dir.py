@@ -1,0 +1,78 @@
+"""A work dir belongs to one training at a time."""
+import json
+import os
+import re
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ..errors import ConfigError
+from ..files import write_whole
+
+_LOCK = 'training.lock'
+_CHECKPOINT = re.compile(r'(?:epoch|iter)_(\d+)')
+
+
+def numbered_checkpoints(work_dir: str | Path) -> dict[Path, int]:
+    """The checkpoints ``epoch_N.pth`` and ``iter_N.pth`` of a training, with their N."""
+    numbers = {path: _CHECKPOINT.fullmatch(path.stem) for path in Path(work_dir).glob('*.pth')}
+    return {path: int(match[1]) for path, match in numbers.items() if match}
+
+
+def check_no_training_inside(work_dir: str | Path) -> None:
+    """Refuse to begin anew where that would overwrite the checkpoints of another training.
+
+    Raises:
+        ConfigError: The work dir holds checkpoints.
+    """
+    numbers = numbered_checkpoints(work_dir)
+    if numbers:
+        newest = max(numbers, key=numbers.get)
+        raise ConfigError(f'{work_dir} holds {len(numbers)} checkpoint(s) of an earlier training, up to {newest.name}, '
+                          'which a new one would overwrite. Go on from it with --resume, or begin anew in another '
+                          'folder with --work-dir NEW')
+
+
+@contextmanager
+def locked(work_dir: str | Path) -> Iterator[None]:
+    """Keep other trainings out of a work dir meanwhile, by a file that names this process.
+
+    The lock of a process that was killed is taken over, and that is printed, where the process ran on this host; from
+    another host nobody can tell.
+
+    Raises:
+        ConfigError: Another training writes to it.
+        OutputError: The folder cannot be written to.
+    """
+    lock = Path(work_dir) / _LOCK
+    if lock.exists():
+        _take_over(lock)
+    write_whole(lock, json.dumps(dict(host=socket.gethostname(), pid=os.getpid())).encode())
+    try:
+        yield
+    finally:
+        lock.unlink(missing_ok=True)
+
+
+def _take_over(lock: Path) -> None:
+    owner = json.loads(lock.read_text())
+    here = owner['host'] == socket.gethostname()
+    if here and not _is_running(owner['pid']):
+        print(f'{lock}: process {owner["pid"]} of this host, which trained here, is gone; its lock is taken over')
+        return
+    remedy = 'wait for it or stop it' if here else 'if that process is gone, delete this file'
+    raise ConfigError(f'{lock}: process {owner["pid"]} on host {owner["host"]} trains in this folder; {remedy}, or '
+                      'choose another folder with --work-dir')
+
+
+def _is_running(pid: int) -> bool:
+    if pid == os.getpid():  # of an earlier container of the same name, where numbers begin anew
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # of another user
+        return True
+    return True
