@@ -1,5 +1,7 @@
 """Files of bare numbers whose layout is not the one that is expected are refused where they are read."""
 import gzip
+import json
+import pickle
 import re
 from io import BytesIO
 
@@ -38,6 +40,14 @@ def npy_of(values: np.ndarray) -> bytes:
     return file.getvalue().ljust(-(-len(file.getvalue()) // 16) * 16, b'\0')
 
 
+def records_of(points: np.ndarray) -> bytes:
+    """x, y, z as float32, intensity and ring as bytes."""
+    records = np.zeros(len(points), 'f4, f4, f4, u1, u1')
+    records['f0'], records['f1'], records['f2'] = points[:, :3].T
+    records['f3'] = 255 * points[:, 3]
+    return records.tobytes()
+
+
 def text_of(points: np.ndarray) -> bytes:
     file = BytesIO()
     np.savetxt(file, points[:, :3], '%.3f')
@@ -68,6 +78,10 @@ MISTAKEN = {
     'gzip': (lambda points: gzip.compress(bytes_of(points)), 4, 'gunzip'),
     'web page': (lambda points: b'<!DOCTYPE html>\n', 4, 'download the file again'),
     'text': (text_of, 4, 'it is text'),
+    'text with a heading': (lambda points: b'x,y,z,intensity\n' + 50 * b'18.3,0.049,0.829,0.5\n'[:16], 4, 'it is text'),
+    'JSON': (lambda points: json.dumps(points.tolist()).encode()[:4800], 4, 'it is text'),
+    'a pickle': (lambda points: pickle.dumps(points.tolist(), 4)[:4800], 4, 'begins as a pickle does'),
+    'records of mixed types': (records_of, 4, 'Write it anew, with x, y, z in metres'),
 }
 
 
@@ -75,10 +89,10 @@ MISTAKEN = {
 def test_another_layout_is_refused_and_named(name, tmp_path):
     make, width, message = MISTAKEN[name]
     content = make(scan())
-    with pytest.raises(DataError, match=f'0.bin.*{message}'):
+    with pytest.raises(DataError, match=f'(?s)0.bin.*{message}'):
         read_cloud('0.bin', content, CloudLayout(width))
     (tmp_path / '0.bin').write_bytes(content)
-    with pytest.raises(DataError, match=f'0.bin.*{message}'):
+    with pytest.raises(DataError, match=f'(?s)0.bin.*{message}'):
         check_point_file(tmp_path / '0.bin', width, 'a list')
 
 
@@ -105,3 +119,37 @@ def test_a_sound_cloud_may_begin_with_any_bytes(beginning):
     points = scan()
     content = beginning + bytes_of(points)[len(beginning):]
     np.testing.assert_allclose(read_cloud('0.bin', content), points, rtol=2 ** -6)
+
+
+def test_integers_in_a_column_are_refused_where_it_is_used():
+    points = scan()
+    content = np.c_[points[:, :3].view('u4'), (255 * points[:, 3]).astype('u4')].tobytes()
+    with pytest.raises(DataError, match='column 3 holds .* Write it anew, with x, y, z in metres'):
+        read_cloud('0.bin', content, columns=range(4))
+    np.testing.assert_array_equal(read_cloud('0.bin', content)[:, :3], points[:, :3])
+
+
+@pytest.mark.parametrize('dtype', ['foo32', 'object0', 'c8', 'datetime64'])
+def test_a_type_of_no_numbers_is_refused(dtype):
+    with pytest.raises(DataError, match=f"0.bin: dtype='{dtype}' is no type of numbers"):
+        read_cloud('0.bin', bytes_of(scan()), CloudLayout(4, dtype))
+
+
+@pytest.mark.parametrize('array, message', [
+    (np.full((9, 4), 'a'), 'expected numbers, found values of type <U1'),
+    (np.ones((9, 4), complex), 'expected numbers, found values of type complex128'),
+    (np.ones((0, 4)), 'found no points'),
+    (np.ones((4, 99)), r'write it anew, transposed \(array.T\)'),
+    (np.ones((64, 99, 5)), r'write it anew, as array.reshape\(-1, 5\)'),
+    (np.ones((64, 2048)), 'with x, y, z and intensity of a point in each row')])
+def test_arrays_that_are_no_points_are_refused(array, message):
+    file = BytesIO()
+    np.save(file, array)
+    with pytest.raises(DataError, match=f'0.npy: .*{message}'):
+        read_cloud('0.npy', file.getvalue())
+
+
+def test_named_columns_of_one_value_per_row():
+    file = BytesIO()
+    np.savez(file, x=scan()[:, :1], y=scan()[:, 1:2], z=scan()[:, 2:3])
+    np.testing.assert_array_equal(read_cloud('0.npz', file.getvalue()), scan()[:, :3])

@@ -1,6 +1,7 @@
 """Read point clouds of the common file formats, and refuse what no LiDAR gives."""
 import importlib
 import os
+import string
 from collections.abc import Sequence
 from io import BytesIO
 from typing import NamedTuple
@@ -29,6 +30,7 @@ _SIGNATURES = {
     b'ply\r': ('a PLY file', 'rename it to .ply'),
     b'LASF': ('a LAS file', 'rename it to .las'),
     b'\x1f\x8b\x08': ('a gzip archive', 'unpack it with gunzip'),
+    b'\x80\x04\x95': ('a pickle', 'write its points to a .npy file'),
     b'\x89HDF': ('an HDF5 file', 'write its points to a .npy file'),
     b'\x89PNG': ('a PNG image', 'correct the path of the cloud'),
     b'\xff\xd8\xff': ('a JPEG image', 'correct the path of the cloud'),
@@ -38,7 +40,8 @@ _SIGNATURES = {
     b'<htm': ('a web page', 'download the file again'),
     b'<?xml': ('an XML file', 'download the file again'),
 }
-_TEXT = b'0123456789+-.,;eE \t\r\n'
+_NUMBERS = 'fiu'  # kinds of NumPy types
+_TEXT = string.printable.encode()
 
 
 class CloudLayout(NamedTuple):
@@ -78,7 +81,7 @@ def read_cloud(path: str, content: bytes, layout: CloudLayout = CloudLayout(),
     problem = problem_of(points, columns, layout_known=not bare)
     if problem and bare:
         raise DataError(f'{path}: read as {layout.dtype} with {points.shape[1]} values per point, {problem}, which '
-                        f'no LiDAR gives. {_advice(content)}')
+                        f'no LiDAR gives. {_advice(content, np.dtype(layout.dtype), points.shape[1])}')
     if problem:
         raise DataError(f'{path}: {problem}, which no LiDAR gives. {_WANTED}')
     return points
@@ -99,6 +102,9 @@ def read_cloud_values(path: str, content: bytes, layout: CloudLayout = CloudLayo
     except Exception as error:  # of any library
         raise DataError(f'{path}: cannot be read as {suffix} file ({type(error).__name__}: {error}); copy it again, '
                         'or write it anew') from error
+    if points.dtype.kind not in _NUMBERS or len(points) == 0:
+        found = f'values of type {points.dtype}' if len(points) else 'no points'
+        raise DataError(f'{path}: expected numbers, found {found}; write it anew, or take the frame off the list')
     if layout.width not in (None, points.shape[1]):
         raise DataError(f'{path}: {points.shape[1]} values per point, but {layout.width} were expected; correct '
                         'num_pts_feats in the info file, or load_dim in the config')
@@ -143,18 +149,30 @@ def _read_numbers(path: str, content: bytes, layout: CloudLayout) -> np.ndarray:
     if start and all(byte in _TEXT for byte in start):
         raise DataError(f"{path}: expected bare numbers, but it is text, '{start.decode()}'; write it anew, for "
                         "instance numpy.loadtxt(f, usecols=(0, 1, 2, 3)).astype('float32').tofile(f)")
-    width, dtype = layout.width or DEFAULT_WIDTH, np.dtype(layout.dtype)
+    width, dtype = layout.width or DEFAULT_WIDTH, _number_type(path, layout.dtype)
     size = width * dtype.itemsize
     if len(content) == 0 or len(content) % size:
         raise DataError(f'{path}: {len(content)} bytes; expected a positive multiple of {size} ({width} {layout.dtype} '
-                        f'values a point). The file is empty or truncated, or has another layout. {_advice(content)}')
+                        'values a point). The file is empty or truncated, or has another layout. '
+                        f'{_advice(content, dtype, width)}')
     return np.frombuffer(content, dtype).reshape(-1, width)
 
 
-def _advice(content: bytes) -> str:
-    """What a file of bare numbers seems to hold, and how to read it."""
+def _number_type(path: str, name: str) -> np.dtype:
+    try:
+        dtype = np.dtype(name)
+    except TypeError:
+        dtype = None
+    if dtype is None or dtype.kind not in _NUMBERS:
+        raise DataError(f"{path}: dtype={name!r} is no type of numbers; expected one of NumPy's, such as 'float32' or "
+                        "'float64'")
+    return dtype
+
+
+def _advice(content: bytes, dtype: np.dtype, width: int) -> str:
+    """What a file of bare numbers, which cannot be read as these, seems to hold, and how to read it."""
     guess = guess_layout(content) if len(content) else None
-    if guess is None:
+    if guess is None or guess == (dtype.str, width):
         return f'{_WANTED} (or copy it again)'
     dtype, width = guess
     name = np.dtype(dtype).name + (' (big-endian)' if dtype[0] == '>' else '')
@@ -172,7 +190,7 @@ def _read_npz(path: str, content: bytes) -> np.ndarray:
     with np.load(BytesIO(content), allow_pickle=False) as arrays:
         if len(arrays.files) == 1:
             return _from_array(path, arrays[arrays.files[0]])
-        return _from_fields(path, {name: arrays[name] for name in arrays.files})
+        return _from_fields(path, {name: arrays[name].ravel() for name in arrays.files})
 
 
 def _from_array(path: str, array: np.ndarray) -> np.ndarray:
@@ -180,8 +198,16 @@ def _from_array(path: str, array: np.ndarray) -> np.ndarray:
         return _from_fields(path, {name: array[name].ravel() for name in array.dtype.names})
     if array.ndim != 2 or not 3 <= array.shape[1] <= MAX_WIDTH:
         raise DataError(f'{path}: expected an array (N, C) of N points with 3 to {MAX_WIDTH} values, found the shape '
-                        f'{array.shape}; write it anew, for instance transposed')
+                        f'{array.shape}; write it anew{_remedy_of_shape(array.shape)}')
     return np.ascontiguousarray(array)
+
+
+def _remedy_of_shape(shape: tuple[int, ...]) -> str:
+    if len(shape) == 2 and 3 <= shape[0] <= MAX_WIDTH:
+        return ', transposed (array.T)'
+    if len(shape) == 3 and 3 <= shape[2] <= MAX_WIDTH:
+        return f', as array.reshape(-1, {shape[2]})'
+    return ', with x, y, z and intensity of a point in each row'
 
 
 def _read_pcd(path: str, content: bytes) -> np.ndarray:

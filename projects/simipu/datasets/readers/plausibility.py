@@ -22,7 +22,9 @@ _CHUNK = 420  # consecutive values of a chunk
 _CHUNK_STEP = 840  # multiple of all WIDTHS, so that chunks begin with a point
 # By preference: what holds float32 may look like integers too.
 _TYPES = ('<f4', '<f8', '>f4', '>f8', '<f2', '<i4', '<i2')
-_GUESSED_RANGE = {'f': (1.0, 1e3), 'i': (1.0, 1e6)}  # of large values, where a type is guessed; integers may be mm
+# Of large values, where a type is guessed. Integers may be mm, and the upper halves of float32 look like small float16.
+_GUESSED_RANGE = {'<f2': (4.0, 1e3), '<i4': (1.0, 1e6), '<i2': (1.0, 1e6)}
+_MIN_ORDER = 0.3  # correlation of a point with the next one, which the lower halves of float32 lack
 
 
 def problem_of(points: np.ndarray, columns: Sequence[int] = (0, 1, 2), layout_known: bool = False) -> str | None:
@@ -57,14 +59,15 @@ def guess_layout(content: bytes) -> tuple[str, int] | None:
         sample, position = _sample(np.frombuffer(content, kind))
         with np.errstate(all='ignore'):
             sample = sample.astype(np.float32)
-        if not _in_range(sample, *_GUESSED_RANGE[np.dtype(kind).kind]):
+        if not _in_range(sample, *_GUESSED_RANGE.get(kind, (1.0, 1e3))):
             continue
         scores = {width: _distinctness(sample, position % width, width) for width in fitting}
         best = max(scores.values())
         if best > 0.2:
             width = next(width for width in fitting if scores[width] > best - 0.05)
-            if all(_coordinate_problem('', sample[position % width == i], MIN_POINTS) is None
-                   for i in range(3)):
+            columns = [sample[position % width == i] for i in range(3)]
+            if all(_coordinate_problem('', column, MIN_POINTS) is None for column in columns) and (
+                    size > 2 or all(map(_is_ordered, columns))):
                 return kind, width
     return None
 
@@ -131,6 +134,12 @@ def _distinctness(values: np.ndarray, column: np.ndarray, width: int) -> float:
     seen = counts > 0
     information = (counts[seen] * np.log(counts[seen] / expected[seen])).sum()
     return (information - (width - 1) * (counts.shape[1] - 1) / 2) / len(values)
+
+
+def _is_ordered(values: np.ndarray) -> bool:
+    """Whether neighbours are alike, as the points of a turn of a LiDAR are."""
+    ranks = values.argsort().argsort()
+    return np.corrcoef(ranks[:-1], ranks[1:])[0, 1] > _MIN_ORDER
 
 
 def _in_range(values: np.ndarray, lowest: float, highest: float) -> bool:
