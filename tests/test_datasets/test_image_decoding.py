@@ -102,6 +102,14 @@ class TestBitDepth:
         for options in (dict(bit_depth=depth), dict(stated=dict(bit_depth=depth))):
             np.testing.assert_array_equal(load(tmp_path / f'0{kind}', content, **options), expected)
 
+    @pytest.mark.parametrize('lowest, step, levels', [(29000, 1, 2), (7000, 2, 15), (0, 300, None)])
+    def test_a_narrow_range_of_values_is_said(self, lowest, step, levels, tmp_path):
+        values = (lowest + step * picture()[..., 0].astype(np.uint16)).astype(np.uint16)
+        with pytest.raises(DataError, match='16 bits per value') as error:
+            load(tmp_path / '0.png', cv2.imencode('.png', values)[1].tobytes())
+        assert ('write them anew with 8 bits' in str(error.value)) == (levels is not None)
+        assert levels is None or f'have {levels} grey levels only' in str(error.value)
+
     def test_values_above_the_depth_are_refused(self, tmp_path):
         content = cv2.imencode('.png', GREY.astype(np.uint16) << 5)[1].tobytes()
         with pytest.raises(DataError, match='bit_depth=12, but its values go up to .*; set bit_depth=13'):
@@ -156,6 +164,12 @@ class TestDamage:
     def test_what_follows_the_end_does_not_matter(self, tmp_path, kind, tail):
         assert load(tmp_path / f'0.{kind}', turned(1, kind) + tail).shape == (HEIGHT, WIDTH, 3)
         assert image_size(tmp_path / f'0.{kind}', 'a list') == dict(height=HEIGHT, width=WIDTH)
+
+    def test_bytes_between_segments_do_not_matter(self, tmp_path):
+        content = turned(1)
+        load(tmp_path / '0.jpg', content[:20] + bytes(2) + content[20:])
+        with pytest.raises(DataError, match='ends early'):
+            load(tmp_path / '0.jpg', content[:20] + bytes(2) + content[20:-200])
 
     def test_a_tiny_file_that_claims_an_absurd_size(self, tmp_path):
         header = struct.pack('>IIBBBBB', 60000, 60000, 8, 2, 0, 0, 0)

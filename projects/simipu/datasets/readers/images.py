@@ -10,6 +10,7 @@ from PIL import Image, UnidentifiedImageError
 from ...errors import DataError
 
 MAX_PIXELS = 2 ** 28  # more than any camera has
+MIN_LEVELS = 32  # of grey, with which an image is worth training on
 
 _ORIENTATION_TAG = 0x0112
 _END_MARKERS = {'JPEG': b'\xff\xd9', 'MPO': b'\xff\xd9', 'PNG': b'IEND'}
@@ -107,7 +108,8 @@ def decode_image(path: str,
     except Exception as error:  # of any decoder
         raise DataError(f'{path}: cannot be decoded ({len(content)} bytes; {error}); copy the file again') from error
     if image is None:
-        raise DataError(f'{path}: cannot be decoded ({len(content)} bytes); copy the file again')
+        raise DataError(f'{path}: cannot be decoded ({len(content)} bytes, {header.kind}); copy the file again, or '
+                        'write the image as PNG if OpenCV does not read that format')
     image = _to_bgr(_to_8_bits(path, image, bit_depth))
     return np.ascontiguousarray(_UPRIGHT[header.orientation](image)) if apply_exif else image
 
@@ -163,7 +165,7 @@ def _start_of_scan(content: bytes) -> int:
             return position
         # A marker may be preceded by any number of fill bytes.
         position += 1 if marker == 0xff else 2 + int.from_bytes(content[position + 2:position + 4], 'big')
-    return len(content)
+    return position  # there are bytes between the segments, which decoders skip
 
 
 def _to_8_bits(path: str, image: np.ndarray, bit_depth: int | None) -> np.ndarray:
@@ -174,9 +176,13 @@ def _to_8_bits(path: str, image: np.ndarray, bit_depth: int | None) -> np.ndarra
     highest = int(image.max())
     needed = max(highest.bit_length(), 8)
     if bit_depth is None:
-        raise DataError(f'{path}: 16 bits per value, from {image.min()} to {highest}. Say how many bits your camera '
-                        f'has, to keep the upper 8 of them: --cfg-options load_images.bit_depth={needed}, or '
-                        f'bit_depth={needed} of the image in your frames')
+        levels = ((highest - int(image.min())) >> (needed - 8)) + 1
+        remedy = ('Say how many bits your camera has, to keep the upper 8 of them: --cfg-options '
+                  f'load_images.bit_depth={needed}, or bit_depth={needed} of the image in your frames')
+        if levels < MIN_LEVELS:
+            remedy += (f'. Its upper 8 bits have {levels} grey levels only; if all images are like that, as those of '
+                       'thermal cameras are, write them anew with 8 bits, one range of values for all of them')
+        raise DataError(f'{path}: 16 bits per value, from {image.min()} to {highest}. {remedy}')
     if needed > bit_depth:
         raise DataError(f'{path}: bit_depth={bit_depth}, but its values go up to {highest}; set bit_depth={needed}')
     return (image >> (bit_depth - 8)).astype(np.uint8)
