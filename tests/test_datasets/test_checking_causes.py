@@ -84,6 +84,24 @@ def test_poses_the_wrong_way_round(change, message, tmp_path):
     assert message in report.findings[0].message
 
 
+@pytest.mark.parametrize('unit', [1 / 150, 1 / 640])
+def test_focal_lengths_that_are_not_in_pixels(unit, tmp_path):
+    def spoil(entry, frame, camera):
+        entry['cam2img'][[0, 1], [0, 1]] *= unit
+
+    report = check(write_boards(tmp_path, num_frames=2, calibration=spoil))
+    assert 'must be in pixels' in report.findings[0].message, report.to_text()
+
+
+def test_rotations_of_three_decimals_pass(tmp_path):
+    def rounded(entry, frame, camera):
+        pose = rotation_matrix(0.31, 'y') @ rotation_matrix(0.72, 'x') @ entry['lidar2cam']
+        entry['lidar2cam'][:3] = np.round(pose[:3], 3)
+
+    report = check(write_boards(tmp_path, num_frames=1, calibration=rounded))
+    assert not any('orthonormal' in finding.message for finding in report.findings), report.to_text()
+
+
 @pytest.mark.parametrize('factor', [0.001, 0.4, 2.5, 721.5])
 def test_depth_known_up_to_a_factor(factor, tmp_path):
     def spoil(entry, frame, camera):

@@ -3,6 +3,7 @@ import json
 import re
 from pathlib import Path
 
+import mmengine
 import numpy as np
 import pytest
 from board_scenes import write_boards
@@ -144,6 +145,37 @@ def test_every_data_set_of_a_mixture_is_checked_at_its_place(tmp_path):
     assert sound.passed and 'train_dataloader.dataset.datasets.1.pipeline.2' in turned.findings[0].message
     with pytest.raises(ConfigError, match='no PairedDataset in test_dataloader'):
         check_config(Config(dict(test_dataloader=None)), 'test')
+
+
+def test_clouds_of_different_widths_are_told(tmp_path):
+    root = write_boards(tmp_path)
+    infos = mmengine.load(root / 'simipu_infos_train.pkl')
+    lidar = infos['data_list'][0]['lidar_points']
+    points = np.fromfile(root / lidar['lidar_path'], np.float32).reshape(-1, lidar['num_pts_feats'])
+    points[:, :3].tofile(root / lidar['lidar_path'])
+    lidar['num_pts_feats'] = 3
+    mmengine.dump(infos, root / 'simipu_infos_train.pkl')
+    finding, = check(root).findings
+    assert '3 values, of others 4' in finding.message
+    assert not check(root, **advice(finding.message)).findings
+
+
+@pytest.mark.parametrize('arguments, message', [
+    (['INFO', '--split', 'val', '--cfg-options', 'a=1'], '--split, --cfg-options: of no effect on an info file'),
+    (['CONFIG', '--cameras', 'CAM', '--load-dim', '5'], '--cameras, --load-dim: of no effect on a config'),
+    (['INFO', '--data-prefix', 'pts'], '--data-prefix pts: expected KEY=FOLDER')])
+def test_options_of_no_effect_are_refused(arguments, message, tmp_path, capsys):
+    files = dict(CONFIG=str(CONFIG), INFO=str(tmp_path / 'infos.pkl'))
+    with pytest.raises(SystemExit) as status:
+        main(['check-dataset', *(files.get(argument, argument) for argument in arguments)])
+    assert status.value.code == 2 and message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('sample', ['0', '-1', 'most'])
+def test_a_sample_is_a_count(sample, capsys):
+    with pytest.raises(SystemExit) as status:
+        main(['check-dataset', 'infos.pkl', '--sample', sample])
+    assert status.value.code == 2 and 'invalid count_or_all value' in capsys.readouterr().err
 
 
 def test_the_command_takes_configs(tmp_path, capsys):

@@ -118,3 +118,10 @@ def test_halved_images_of_own_data(real_data, tmp_path):
     cv2.imwrite(str(image), cv2.resize(cv2.imread(str(image)), None, fx=0.5, fy=0.5))
     with pytest.raises(DataError, match=f'{image}: .* about 0.49: .*960 x 600.* frame 2, camera center: cam2img is'):
         write_infos(frames, tmp_path / 'infos.pkl', tmp_path, num_workers=1)
+
+
+@pytest.mark.parametrize('unit', [np.diag([1 / 1224, 1 / 370, 1, 1]), np.diag([1 / 150, 1 / 150, 1, 1]),
+                                  np.diag([1e-3, 1e-3, 1, 1])], ids=['shares of the image', 'millimetres', 'metres'])
+def test_intrinsics_that_are_not_in_pixels(unit):
+    with pytest.raises(DataError, match='1224 x 370 pixels, but the focal lengths'):
+        check(1224, 370, unit @ intrinsics(700, 600, 180))

@@ -70,3 +70,8 @@ def test_chosen_by_share_or_name():
 def test_names_that_there_are_not(chosen, message):
     with pytest.raises(DataError, match=message):
         choose_val_scenes([f'{number:02d}' for number in range(10)], chosen)
+
+
+@pytest.mark.parametrize('num_scenes, share, count', [(2, 0.9, 1), (3, 0.99, 2), (1, 0.5, 0), (10, 0.1, 1), (4, 0, 0)])
+def test_a_share_leaves_a_scene_to_training(num_scenes, share, count):
+    assert len(choose_val_scenes(list(drives(*[5] * num_scenes)), share)) == count

@@ -21,27 +21,40 @@ from ..datasets.checking import Report, check_config, check_dataset
 from ..engine import launch
 from ..errors import SimIPUError
 
+# Options that only one of config and info file has use for, and what they are when not given.
+OF_CONFIG = dict(split='train', cfg_options={})
+OF_INFO = dict(data_prefix=[], cameras=None, load_dim=4)
+
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument('config', metavar='CONFIG|INFO', help='config of a pre-training, or info file (.pkl)')
     parser.add_argument('--data-root', help='folder of the data (default: the config\'s, or the info file\'s)')
-    parser.add_argument('--sample', type=number_or_all, default=50, metavar='N|all',
+    parser.add_argument('--sample', type=count_or_all, default=50, metavar='N|all',
                         help='open the files of so many frames, evenly spread (default: 50)')
     parser.add_argument('--json', type=Path, help='write the whole report there too')
     of_config = parser.add_argument_group('of a config')
-    of_config.add_argument('--split', choices=['train', 'val', 'test'], default='train', help='(default: train)')
-    of_config.add_argument('--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE',
+    of_config.add_argument('--split', choices=['train', 'val', 'test'], help='(default: train)')
+    of_config.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
                            help='override settings of the config')
     of_info = parser.add_argument_group('of an info file')
-    of_info.add_argument('--data-prefix', nargs='+', default=[], metavar='KEY=FOLDER',
+    of_info.add_argument('--data-prefix', nargs='+', metavar='KEY=FOLDER',
                          help='as data_prefix in a config: pts=..., img=..., or a camera\'s name')
     of_info.add_argument('--cameras', nargs='+', help='which cameras (default: all)')
-    of_info.add_argument('--load-dim', type=int, default=4,
+    of_info.add_argument('--load-dim', type=int,
                          help='values per point, if the info file does not say (default: 4)')
-    parser.set_defaults(work_dir=None, launcher='none', local_rank=0)
+    parser.set_defaults(work_dir=None, launcher='none', local_rank=0, **OF_CONFIG, **OF_INFO)
 
 
-def number_or_all(text: str):
+def parse_prefix(items: list[str]) -> dict[str, str]:
+    for item in items:
+        if '=' not in item:
+            raise ConfigError(f'--data-prefix {item}: expected KEY=FOLDER, such as pts=training/velodyne')
+    return dict(item.split('=', 1) for item in items)
+
+
+def count_or_all(text: str) -> int | str:
+    if text != 'all' and int(text) < 1:
+        raise ValueError
     return text if text == 'all' else int(text)
 
 
@@ -55,14 +68,21 @@ def main(args: Namespace) -> int:
         print('\n' + report.to_text())
     if args.json:
         content = [report.to_dict() for report in reports]
+        args.json.parent.mkdir(parents=True, exist_ok=True)
         args.json.write_text(json.dumps(content if len(content) > 1 else content[0], indent=2) + '\n')
     return 0 if all(report.passed for report in reports) else 1
 
 
 def check(args: Namespace) -> list[Report]:
     """The reports of what ``args.config`` names."""
-    if Path(args.config).suffix in ('.pkl', '.pickle'):
+    is_info = Path(args.config).suffix in ('.pkl', '.pickle')
+    useless = OF_CONFIG if is_info else OF_INFO
+    given = [f'--{name.replace("_", "-")}' for name, default in useless.items() if getattr(args, name) != default]
+    if given:
+        raise ConfigError(f'{", ".join(given)}: of no effect on {"an info file" if is_info else "a config"}; '
+                          + ('give the config instead' if is_info else 'set the same in the config, by --cfg-options'))
+    if is_info:
         root = args.data_root or osp.dirname(osp.abspath(args.config))
-        prefix = dict(item.split('=', 1) for item in args.data_prefix)
-        return [check_dataset(osp.abspath(args.config), root, prefix, args.cameras, args.sample, args.load_dim)]
+        return [check_dataset(osp.abspath(args.config), root, parse_prefix(args.data_prefix), args.cameras, args.sample,
+                              args.load_dim)]
     return check_config(launch.load_config(args), args.split, args.sample)

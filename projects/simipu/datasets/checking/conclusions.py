@@ -102,9 +102,17 @@ def _conclude_pipeline(measured: Measurements, pipeline: Pipeline, report: Repor
         report.cameras[name]['pairs'] = dict(mean=float(np.mean(pairs)), min=min(pairs))
         report.findings += _check_pairs(name, measured.images[name], traces, report)
     features = [trace.features for traces in measured.traces.values() for trace in traces]
-    if features:
-        loader = f'{pipeline.place}.pipeline.{pipeline.transforms.index(pipeline.find(LoadPairedPoints))}'
-        report.warnings += check_features(np.concatenate(features), loader)
+    widths = sorted({3 + columns.shape[1] for columns in features})
+    if len(widths) > 1:
+        report.findings.append(Finding(
+            'pipeline', f'the points of some frames have {widths[0]} values, of others {widths[-1]}, which make no '
+            f'batch. Read as many of all: {_loader_place(pipeline)}.use_dim={widths[0]}'))
+    elif features:
+        report.warnings += check_features(np.concatenate(features), _loader_place(pipeline))
+
+
+def _loader_place(pipeline: Pipeline) -> str:
+    return f'{pipeline.place}.pipeline.{pipeline.transforms.index(pipeline.find(LoadPairedPoints))}'
 
 
 def _check_range_filter(measured: Measurements, pipeline: Pipeline) -> Iterator[Finding]:

@@ -5,10 +5,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from ...geometry import to_4x4
+from ..converters.image_sizes import is_too_short
+from ..converters.own_calibration import ROTATION_TOLERANCE
 from .depth_edges import split_projection
 from .report import Finding
 
-ROTATION_TOLERANCE = 1e-3
 PIXEL_TOLERANCE = 1.0
 SCALE_TOLERANCE = 1e-3
 MIN_SIZE_FACTOR = 1.2
@@ -111,6 +112,9 @@ def _projection_problems(lidar2img: np.ndarray, image: dict) -> Iterator[str]:
         yield (f'lidar2img has a skew of {intrinsics[0, 1]:.4g} pixels; cameras have none. A '
                'matrix may be transposed, or two may be multiplied in the wrong order')
     height, width = image.get('height'), image.get('width')
+    if height and width and (is_too_short(focal_x, width) or is_too_short(focal_y, height)):
+        yield (f'lidar2img has focal lengths {focal_x:.4g} and {focal_y:.4g} for an image of {width} x {height} '
+               'pixels, shorter than that of any camera; they must be in pixels, not in millimetres or shares of the image')
     centre = intrinsics[:2, 2]
     if height and width and not (0 < centre[0] < width and 0 < centre[1] < height):
         yield (f'the principal point ({centre[0]:.0f}, {centre[1]:.0f}) lies outside the image of '

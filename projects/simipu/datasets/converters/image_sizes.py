@@ -24,6 +24,15 @@ KITTI_SIZES = {
 }
 
 
+# Of the side of an image; a pinhole camera with less would see 157 degrees.
+MIN_FOCAL_LENGTH = 0.1
+
+
+def is_too_short(focal_length: float, side: float) -> bool:
+    """Whether this is the focal length of no camera with an image of this side, both in pixels."""
+    return focal_length < MIN_FOCAL_LENGTH * side
+
+
 def check_recorded_size(size: dict, recorded: Size, image: str, recorded_as: str) -> None:
     """Refuse an image whose size is not the one that its calibration file records.
 
@@ -55,13 +64,18 @@ def check_against_intrinsics(size: dict, cam2img: np.ndarray, image: str, calibr
         calibration: What to call the matrix in the message.
 
     Raises:
-        DataError: The image was resized; gives the factor.
+        DataError: The image was resized; gives the factor. Or the matrix is not in pixels.
     """
     known = _kitti_size(cam2img)
     if known:
         if _is_scaled(size['width'] / known.width, size['height'] / known.height):
             raise _resized(size, known, image, f'{calibration} is for {known.width} x {known.height}')
         return
+    if is_too_short(cam2img[0, 0], size['width']) or is_too_short(cam2img[1, 1], size['height']):
+        raise DataError(f'{image}: {size["width"]} x {size["height"]} pixels, but the focal lengths of {calibration} '
+                        f'are {cam2img[0, 0]:.4g} and {cam2img[1, 1]:.4g}; expected pixels of this image. Multiply the '
+                        'first two rows of the matrix by the width and the height if it is normalised by them, by the '
+                        'pixels per millimetre if it is in millimetres')
     centre_x, centre_y = cam2img[0, 2], cam2img[1, 2]
     if centre_x <= 0 or centre_y <= 0:
         return  # of an image that was cut

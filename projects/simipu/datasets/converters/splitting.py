@@ -23,7 +23,7 @@ def choose_val_scenes(names: Sequence[str], val_scenes: ValScenes) -> list[str]:
 
     Args:
         names: All scenes. A single one is left to training if ``val_scenes`` is a share.
-        val_scenes: A share, 0 <= share < 1, or names.
+        val_scenes: A share, 0 <= share < 1, which leaves one scene to training at least, or names.
 
     Raises:
         DataError: It is no such share, there is no scene of that name, or none is left for training.
@@ -31,7 +31,7 @@ def choose_val_scenes(names: Sequence[str], val_scenes: ValScenes) -> list[str]:
     if isinstance(val_scenes, (int, float)):
         if not 0 <= val_scenes < 1:
             raise DataError(f'expected 0 <= --val-scenes < 1, got {val_scenes}')
-        return spread(names, val_scenes) if val_scenes and len(names) > 1 else []
+        return spread(names, val_scenes)[:len(names) - 1] if val_scenes else []
     for name in val_scenes:
         if name not in names:
             likely = get_close_matches(name, names, n=3) or list(names[:10])
