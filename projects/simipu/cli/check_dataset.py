@@ -19,7 +19,7 @@ from mmengine.config import DictAction
 
 from ..datasets.checking import Report, check_config, check_dataset
 from ..engine import launch
-from ..errors import SimIPUError
+from ..errors import ConfigError, SimIPUError
 
 # Options that only one of config and info file has use for, and what they are when not given.
 OF_CONFIG = dict(split='train', cfg_options={})

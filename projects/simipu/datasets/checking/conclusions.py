@@ -10,7 +10,7 @@ from .calibration_score import MIN_IMAGES, CalibrationVerdict, judge
 from .cloud_checks import check_camera_distance, check_features, check_heights, check_units, format_range
 from .depth_edges import split_projection
 from .explanations import Sample, explain
-from .info_checks import MAX_TIME_OFFSET, check_principal_point
+from .info_checks import MAX_TIME_OFFSET, check_focal_length, check_principal_point
 from .measurements import Image, Measurements, Pipeline
 from .pipeline_trace import NUM_STRIPS, CameraTrace, describe_strips
 from .range_check import EMPTIED_SHARE, MIN_LOST_STRIPS, SeenPoints, range_effect, suitable_range
@@ -78,6 +78,7 @@ def _camera_centre(lidar2img: np.ndarray) -> np.ndarray:
 
 def _check_images(name: str, images: Sequence[Image]) -> Iterator[Finding]:
     typical = _typical(images)
+    yield from check_focal_length(name, typical.lidar2img, typical.size)
     yield from check_principal_point(name, typical.lidar2img, typical.size)
     counts = np.array([len(image.seen.points) for image in images])
     odd = counts < MIN_USUAL_SHARE * np.median(counts)

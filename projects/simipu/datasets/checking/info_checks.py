@@ -58,6 +58,17 @@ def check_principal_point(camera: str, lidar2img: np.ndarray, size: Sequence[int
                       camera=camera)
 
 
+def check_focal_length(camera: str, lidar2img: np.ndarray, size: Sequence[int]) -> Iterator[Finding]:
+    """Whether the intrinsics are in pixels; arguments as in ``check_principal_point``."""
+    intrinsics, _ = split_projection(lidar2img)
+    focal_x, focal_y = intrinsics[0, 0], intrinsics[1, 1]
+    height, width = size
+    if is_too_short(focal_x, width) or is_too_short(focal_y, height):
+        yield Finding('units', f'{camera}: focal lengths of {focal_x:.4g} and {focal_y:.4g} for an image of {width} x '
+                      f'{height} pixels, shorter than those of any camera. Give cam2img in pixels, not in millimetres '
+                      'or as shares of the image', camera=camera)
+
+
 def _lidar2img(image: dict) -> np.ndarray:
     if 'lidar2img' in image:
         return to_4x4(image['lidar2img'], 'lidar2img')
@@ -112,9 +123,6 @@ def _projection_problems(lidar2img: np.ndarray, image: dict) -> Iterator[str]:
         yield (f'lidar2img has a skew of {intrinsics[0, 1]:.4g} pixels; cameras have none. A '
                'matrix may be transposed, or two may be multiplied in the wrong order')
     height, width = image.get('height'), image.get('width')
-    if height and width and (is_too_short(focal_x, width) or is_too_short(focal_y, height)):
-        yield (f'lidar2img has focal lengths {focal_x:.4g} and {focal_y:.4g} for an image of {width} x {height} '
-               'pixels, shorter than that of any camera; they must be in pixels, not in millimetres or shares of the image')
     centre = intrinsics[:2, 2]
     if height and width and not (0 < centre[0] < width and 0 < centre[1] < height):
         yield (f'the principal point ({centre[0]:.0f}, {centre[1]:.0f}) lies outside the image of '

@@ -146,7 +146,7 @@ def _read_numbers(path: str, content: bytes, layout: CloudLayout) -> np.ndarray:
     for signature, (kind, remedy) in _SIGNATURES.items():
         if start.startswith(signature):
             raise DataError(f'{path}: expected bare numbers, but it begins as {kind} does; {remedy}')
-    if start and all(byte in _TEXT for byte in start):
+    if len(start) == 32 and all(byte in _TEXT for byte in start):
         raise DataError(f"{path}: expected bare numbers, but it is text, '{start.decode()}'; write it anew, for "
                         "instance numpy.loadtxt(f, usecols=(0, 1, 2, 3)).astype('float32').tofile(f)")
     width, dtype = layout.width or DEFAULT_WIDTH, _number_type(path, layout.dtype)
