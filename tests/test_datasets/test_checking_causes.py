@@ -48,6 +48,7 @@ def test_units_of_the_clouds(unit, metres, tmp_path):
     assert kinds(report) == ['units'], report.to_text()
     assert f'the clouds are in {unit}' in report.findings[0].message
     assert f'Multiply x, y and z by {metres:g}' in report.findings[0].message
+    assert ('as at a roadside' in report.findings[0].message) == (unit == 'feet')
     assert report.cameras['CAM']['calibration']['verdict'] == 'undecided'
 
 

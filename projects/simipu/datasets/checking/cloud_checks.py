@@ -61,7 +61,9 @@ def check_units(figures: Sequence[CloudFigures], camera_heights: Sequence[float]
         unit = fitting[0]
         yield Finding('units', f'the clouds are in {unit}, not metres: they reach {far:.0f} of them far, and the '
                       f'cameras ride {height:.1f} of them above the ground. Multiply x, y and z by '
-                      f'{UNITS[unit]:g} and write the clouds anew')
+                      f'{UNITS[unit]:g} and write the clouds anew'
+                      + ('. If the cameras are really so many metres high, as at a roadside, nothing is wrong'
+                         if unit == 'feet' else ''))
     elif far > FARTHEST[1] or far < 1:
         yield Finding('units', f'the clouds reach {far:.4g} m far (99 % of the points are nearer), as no '
                       'LiDAR does: another unit, or columns that are no coordinates')
