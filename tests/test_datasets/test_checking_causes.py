@@ -58,7 +58,7 @@ def test_units_of_the_extrinsics(tmp_path):
 
     report = check(write_boards(tmp_path, calibration=in_millimetres))
     assert kinds(report) == ['units'], report.to_text()
-    assert 'Multiply the last column of lidar2cam by 0.001' in report.findings[0].message
+    assert 'last column of lidar2cam by 0.001 if it is 0.229 m, that is, in millimetres' in report.findings[0].message
 
 
 @pytest.mark.parametrize('matrix, message', [

@@ -112,7 +112,7 @@ class TestBitDepth:
 
     def test_values_above_the_depth_are_refused(self, tmp_path):
         content = cv2.imencode('.png', GREY.astype(np.uint16) << 5)[1].tobytes()
-        with pytest.raises(DataError, match='bit_depth=12, but its values go up to .*; set bit_depth=13'):
+        with pytest.raises(DataError, match='bit_depth=12, but its values go up to .*; set load_images.bit_depth=14'):
             load(tmp_path / '0.png', content, bit_depth=12)
 
     def test_floats_are_refused(self, tmp_path):

@@ -68,7 +68,7 @@ class TestLoadPairedPoints:
             self.load(tmp_path / '0.bin', np.zeros((5, 4), np.float32))
 
     def test_refuses_another_number_of_values_than_the_info_file_says(self, tmp_path):
-        with pytest.raises(DataError, match='says 5, but the config has load_dim=4; take load_dim out'):
+        with pytest.raises(DataError, match='says load_dim=5, but the config has 4; .*set load_points.load_dim=5'):
             self.load(tmp_path / '0.bin', np.zeros(20, np.float32), 5, load_dim=4)
 
     @pytest.mark.parametrize('scale, expected', [(255, 0.2), ('tanh', np.tanh(51))])

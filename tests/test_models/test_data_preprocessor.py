@@ -49,13 +49,6 @@ def test_another_number_of_points_is_refused():
         PairedDataPreprocessor()(pseudo_collate([frame([(8, 8)]), frame([(8, 8)], 6, 'b')]))
 
 
-def test_another_number_of_cameras_is_refused():
-    data = pseudo_collate([frame([(8, 8)]), frame([(8, 8)])])
-    data['data_samples'][1].set_metainfo(dict(cam_names=['C', 'D']))
-    with pytest.raises(ValueError, match=r'equally many cameras, found \[1, 2\]; set `cameras`'):
-        PairedDataPreprocessor()(data)
-
-
 def test_statistics_are_no_part_of_a_checkpoint_but_follow_the_device():
     preprocessor = PairedDataPreprocessor()
     assert not preprocessor.state_dict()

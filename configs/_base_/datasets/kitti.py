@@ -35,6 +35,7 @@ train_dataloader = dict(
     persistent_workers=True,
     drop_last=True,
     sampler=dict(type='ResumableSampler', shuffle=True),
+    collate_fn=dict(type='collate_paired_frames'),
     dataset=dict(
         type='PairedDataset',
         data_root=data_root,
@@ -47,6 +48,7 @@ val_dataloader = dict(
     persistent_workers=True,
     # Seeded, so that every validation samples the same points.
     sampler=dict(type='ResumableSampler', shuffle=False, seed=0),
+    collate_fn=dict(type='collate_paired_frames'),
     dataset=dict(
         type='PairedDataset',
         data_root=data_root,

@@ -1,5 +1,5 @@
 from .. import compat
-from . import transforms  # noqa: F401
+from . import collating, transforms  # noqa: F401
 from .controls import MispairedDataset
 from .paired_dataset import PairedDataset
 

@@ -145,9 +145,11 @@ def set_checkpoint(cfg: Config, checkpoint: str) -> None:
         CheckpointError: It is damaged.
     """
     if '://' not in checkpoint:
-        if not Path(checkpoint).is_file():
-            raise ConfigError(f'no checkpoint file {checkpoint}; those of a training lie in its work dir')
-        check_archive(Path(checkpoint))
+        path = Path(checkpoint)
+        if not path.is_file():
+            found = ', '.join(map(str, sorted(path.parent.glob('*.pth')))) or 'none'
+            raise ConfigError(f'no checkpoint file {checkpoint}; those in {path.parent}: {found}')
+        check_archive(path)
     cfg.load_from = checkpoint
 
 

@@ -37,7 +37,7 @@ class PairedDataPreprocessor(BaseDataPreprocessor):
         """Build the batch of B frames with V cameras.
 
         Args:
-            data: As MMEngine's ``pseudo_collate`` leaves the frames of ``PackPairedInputs``:
+            data: As ``collate_paired_frames`` leaves the frames of ``PackPairedInputs``:
                 ``inputs`` with ``points`` (and ``points_aug``), B tensors (N, C), and ``img``, V
                 sequences of B tensors (3, H, W); ``data_samples``, B of them.
             training: Not used; augmentation is the pipeline's.
@@ -47,24 +47,19 @@ class PairedDataPreprocessor(BaseDataPreprocessor):
             C) and ``imgs`` (B, V, 3, H, W) float.
 
         Raises:
-            ConfigError: The frames differ in their numbers of points or cameras.
+            ConfigError: The frames differ in their numbers of points or columns.
         """
         data = self.cast_data(data)
         inputs, samples = data['inputs'], data['data_samples']
         batch = {key: _stack_points(inputs[key], key, samples)
                  for key in ('points', 'points_aug') if key in inputs}
-        batch['imgs'] = self._stack_images(inputs['img'], samples)
+        batch['imgs'] = self._stack_images(inputs['img'])
         return dict(inputs=batch, data_samples=samples)
 
-    def _stack_images(self, cameras: list[Sequence[Tensor]], samples: list) -> Tensor:
-        counts = [len(sample.cam_names) for sample in samples]
-        if set(counts) != {len(cameras)} or {len(images) for images in cameras} != {len(samples)}:
-            raise ConfigError(f'the frames of a batch must have equally many cameras, found {counts}; set `cameras` of '
-                              'each data set in the config, or draw equally many of each frame by '
-                              "dict(type='SampleCameras', num_cameras=1) before LoadPairedImages")
+    def _stack_images(self, cameras: list[Sequence[Tensor]]) -> Tensor:
         height = self._padded(max(image.shape[1] for images in cameras for image in images))
         width = self._padded(max(image.shape[2] for images in cameras for image in images))
-        stacked = self.mean.new_zeros(len(samples), len(cameras), 3, height, width)
+        stacked = self.mean.new_zeros(len(cameras[0]), len(cameras), 3, height, width)
         for v, images in enumerate(cameras):
             for b, image in enumerate(images):
                 image = image[[2, 1, 0]] if self.bgr_to_rgb else image

@@ -74,9 +74,13 @@ def check_camera_distance(camera: str, centre: np.ndarray) -> Iterator[Finding]:
     distance = float(np.linalg.norm(centre))
     if distance <= MAX_CAMERA_DISTANCE:
         return
-    if 0.01 < 0.001 * distance < MAX_CAMERA_DISTANCE / 3:
-        advice = ('its translation is in millimetres while the clouds are in metres. Multiply the last '
-                  'column of lidar2cam by 0.001 and compose lidar2img anew')
+    units = {unit: UNITS[unit] for unit in ('millimetres', 'centimetres')
+             if 0.01 < UNITS[unit] * distance < MAX_CAMERA_DISTANCE / 3}
+    if units:
+        factors = ', or '.join(f'by {metres:g} if it is {metres * distance:.3g} m, that is, in {unit}'
+                               for unit, metres in units.items())
+        advice = ('its translation is not in metres, as the clouds are. Multiply the last column of lidar2cam '
+                  f'{factors}, and compose lidar2img anew')
     else:
         advice = ('coordinates of a map or of the vehicle\'s start got into it. Give clouds and calibration '
                   'relative to the LiDAR')

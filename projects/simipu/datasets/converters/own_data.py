@@ -260,9 +260,12 @@ def _image(image: dict, matrices: dict, root_path: Path, name: str) -> dict:
     size = image_size(path, name, image.get('apply_exif', False))
     given = {key: image.get(key, size[key]) for key in size}
     if given != size:
-        raise DataError(f'{name}: {path} is {size["width"]} x {size["height"]} pixels, but the '
-                        f'frame says {given["width"]} x {given["height"]}; correct it or leave '
-                        'height and width out')
+        remedy = 'correct it or leave height and width out'
+        if given == image_size(path, name, apply_exif=True):
+            remedy = ('its EXIF orientation would turn it to that size. If the camera was calibrated with turned '
+                      'images, add apply_exif=true to the image in your frames')
+        raise DataError(f'{name}: {path} is {size["width"]} x {size["height"]} pixels, but the frame says '
+                        f'{given["width"]} x {given["height"]}; {remedy}')
     if 'cam2img' in matrices:
         check_against_intrinsics(size, matrices['cam2img'], str(path), f'{name}: cam2img')
     kept = {key: image[key] for key in ('img_path', 'timestamp', 'bit_depth', 'apply_exif', 'ego2global')

@@ -1,6 +1,7 @@
 """Read point clouds of the common file formats, and refuse what no LiDAR gives."""
 import importlib
 import os
+import re
 import string
 from collections.abc import Sequence
 from io import BytesIO
@@ -10,7 +11,7 @@ import numpy as np
 
 from ...errors import DataError, DependencyError, SimIPUError
 from .pcd import read_pcd
-from .plausibility import guess_layout, problem_of
+from .plausibility import STORED_BY_COLUMN, guess_layout, problem_of
 
 DEFAULT_WIDTH = 4
 MAX_WIDTH = 32
@@ -22,7 +23,8 @@ _WANTED = ('Write it anew, with x, y, z in metres as seen from the LiDAR and one
 # How files begin, and what to do with such a file that is read as bare numbers. The first bytes of a coordinate are as
 # good as random, so shorter beginnings would be met in sound clouds.
 _SIGNATURES = {
-    b'\x93NUMPY': ('a NumPy array', 'rename it to .npy'),
+    b'\x93NUMPY': ('a NumPy array', 'rename it to .npy, also in your frames, or write it anew: '
+                    "numpy.load(f)[:, :{width}].astype('float32').tofile(f)"),
     b'PK\x03\x04': ('an archive such as .npz', 'rename it to .npz, or unpack it'),
     b'# .PCD': ('a PCD file', 'rename it to .pcd'),
     b'VERSION ': ('a PCD file', 'rename it to .pcd'),
@@ -81,7 +83,7 @@ def read_cloud(path: str, content: bytes, layout: CloudLayout = CloudLayout(),
     problem = problem_of(points, columns, layout_known=not bare)
     if problem and bare:
         raise DataError(f'{path}: read as {layout.dtype} with {points.shape[1]} values per point, {problem}, which '
-                        f'no LiDAR gives. {_advice(content, np.dtype(layout.dtype), points.shape[1])}')
+                        f'no LiDAR gives. {_advice(content, layout, problem)}')
     if problem:
         raise DataError(f'{path}: {problem}, which no LiDAR gives. {_WANTED}')
     return points
@@ -106,8 +108,9 @@ def read_cloud_values(path: str, content: bytes, layout: CloudLayout = CloudLayo
         found = f'values of type {points.dtype}' if len(points) else 'no points'
         raise DataError(f'{path}: expected numbers, found {found}; write it anew, or take the frame off the list')
     if layout.width not in (None, points.shape[1]):
-        raise DataError(f'{path}: {points.shape[1]} values per point, but {layout.width} were expected; correct '
-                        'num_pts_feats in the info file, or load_dim in the config')
+        raise DataError(f'{path}: {points.shape[1]} values per point, but {layout.width} were expected. Correct '
+                        f'that: num_pts_feats={points.shape[1]} in lidar_points of your frames; where they do not say '
+                        f'it, --cfg-options load_points.load_dim={points.shape[1]}')
     return points
 
 
@@ -143,18 +146,18 @@ def drop_no_returns(points: np.ndarray) -> tuple[np.ndarray, int]:
 
 def _read_numbers(path: str, content: bytes, layout: CloudLayout) -> np.ndarray:
     start = bytes(content[:32])
+    width, dtype = layout.width or DEFAULT_WIDTH, _number_type(path, layout.dtype)
     for signature, (kind, remedy) in _SIGNATURES.items():
         if start.startswith(signature):
-            raise DataError(f'{path}: expected bare numbers, but it begins as {kind} does; {remedy}')
+            raise DataError(f'{path}: expected bare numbers, but it begins as {kind} does; '
+                            f'{remedy.format(width=width)}')
     if len(start) == 32 and all(byte in _TEXT for byte in start):
-        raise DataError(f"{path}: expected bare numbers, but it is text, '{start.decode()}'; write it anew, for "
-                        "instance numpy.loadtxt(f, usecols=(0, 1, 2, 3)).astype('float32').tofile(f)")
-    width, dtype = layout.width or DEFAULT_WIDTH, _number_type(path, layout.dtype)
+        raise DataError(f'{path}: expected bare numbers, but it is text, {_text_advice(bytes(content[:500]), width)}')
     size = width * dtype.itemsize
     if len(content) == 0 or len(content) % size:
         raise DataError(f'{path}: {len(content)} bytes; expected a positive multiple of {size} ({width} {layout.dtype} '
                         'values a point). The file is empty or truncated, or has another layout. '
-                        f'{_advice(content, dtype, width)}')
+                        f'{_advice(content, layout)}')
     return np.frombuffer(content, dtype).reshape(-1, width)
 
 
@@ -169,17 +172,44 @@ def _number_type(path: str, name: str) -> np.dtype:
     return dtype
 
 
-def _advice(content: bytes, dtype: np.dtype, width: int) -> str:
+def _advice(content: bytes, layout: CloudLayout, problem: str = '') -> str:
     """What a file of bare numbers, which cannot be read as these, seems to hold, and how to read it."""
+    wanted = layout.width or DEFAULT_WIDTH
+    if problem == STORED_BY_COLUMN:
+        return f'Write it anew: {_write(f"{_load(layout.dtype)}.reshape({wanted}, -1).T", wanted, wanted)}'
     guess = guess_layout(content) if len(content) else None
-    if guess is None or guess == (dtype.str, width):
+    if guess is None or guess == (np.dtype(layout.dtype).str, wanted):
         return f'{_WANTED} (or copy it again)'
     dtype, width = guess
     name = np.dtype(dtype).name + (' (big-endian)' if dtype[0] == '>' else '')
-    return (f"It seems to hold {name} with {width} values per point. Write it anew: numpy.fromfile(f, '{dtype}')"
-            f".reshape(-1, {width})[:, :4].astype('float32').tofile(f). Or state that layout: num_pts_feats={width} "
-            f"and dtype='{dtype}' in lidar_points of your frames; where they do not say it, --cfg-options "
-            f"load_points.load_dim={width} load_points.dtype='{dtype}'")
+    found = f'It seems to hold {name} with {width} values per point. '
+    state = (f"tate that layout: num_pts_feats={width} and dtype='{dtype}' in lidar_points of your frames; where they "
+             f"do not say it, --cfg-options load_points.load_dim={width} load_points.dtype='{dtype}'")
+    if width < wanted > DEFAULT_WIDTH:
+        return f'{found}S{state}'
+    added = ', with 0 for what it lacks' if width < wanted else ''
+    return f'{found}Write it anew{added}: {_write(f"{_load(dtype)}.reshape(-1, {width})", width, wanted)}. Or s{state}'
+
+
+def _load(dtype: str) -> str:
+    return f"numpy.fromfile(f, '{dtype}')"
+
+
+def _write(array: str, columns: int, wanted: int) -> str:
+    """A line of Python that writes the points ``array`` to the file f, with as many values per point as wanted."""
+    if columns > wanted:
+        array = f'{array}[:, :{wanted}]'
+    elif columns < wanted:
+        array = f'numpy.pad({array}, ((0, 0), (0, {wanted - columns})))'
+    return f"{array}.astype('float32').tofile(f)"
+
+
+def _text_advice(start: bytes, wanted: int) -> str:
+    """The first line of a text, and how to write its numbers."""
+    line = start.decode(errors='replace').strip().split('\n')[0]
+    delimiter = next((f", delimiter='{mark}'" for mark in ',;' if mark in line), '')
+    columns = len(re.split('[,;]' if delimiter else r'\s+', line.strip()))
+    return f"'{line:.32}'; write it anew: {_write(f'numpy.loadtxt(f{delimiter})', columns, wanted)}"
 
 
 def _read_npy(path: str, content: bytes) -> np.ndarray:

@@ -124,9 +124,11 @@ def _check_size(path: str, header: ImageHeader, size: tuple[int, int] | None, ap
     if tuple(size) == header.upright_size:
         message += (f'Its EXIF orientation {header.orientation} would turn it to that size, but pixels are used as '
                     'stored. If the camera was calibrated with turned images: '
-                    '--cfg-options load_images.apply_exif=True, or apply_exif=True of the image in your frames')
+                    '--cfg-options load_images.apply_exif=True, or apply_exif=true of the image in your frames')
     else:
-        message += 'Use the images that the info file was written for, or write it anew'
+        message += ('Use the images that the info file was written for. Or multiply the first row of the projection '
+                    f'matrix by {header.width / size[1]:.6g} and the second by {header.height / size[0]:.6g}, and '
+                    'write the info file anew')
     raise DataError(message)
 
 
@@ -175,16 +177,18 @@ def _to_8_bits(path: str, image: np.ndarray, bit_depth: int | None) -> np.ndarra
         raise DataError(f'{path}: expected 8 or 16 bits per value, found {image.dtype}; write it anew with 8 bits')
     highest = int(image.max())
     needed = max(highest.bit_length(), 8)
+    advised = needed + needed % 2  # cameras have 8, 10, 12, 14 or 16, and others of their images may be brighter
     if bit_depth is None:
         levels = ((highest - int(image.min())) >> (needed - 8)) + 1
         remedy = ('Say how many bits your camera has, to keep the upper 8 of them: --cfg-options '
-                  f'load_images.bit_depth={needed}, or bit_depth={needed} of the image in your frames')
+                  f'load_images.bit_depth={advised}, or bit_depth={advised} of the image in your frames')
         if levels < MIN_LEVELS:
             remedy += (f'. Its upper 8 bits have {levels} grey levels only; if all images are like that, as those of '
                        'thermal cameras are, write them anew with 8 bits, one range of values for all of them')
         raise DataError(f'{path}: 16 bits per value, from {image.min()} to {highest}. {remedy}')
     if needed > bit_depth:
-        raise DataError(f'{path}: bit_depth={bit_depth}, but its values go up to {highest}; set bit_depth={needed}')
+        raise DataError(f'{path}: bit_depth={bit_depth}, but its values go up to {highest}; set '
+                        f'load_images.bit_depth={advised}, or that of the image in your frames')
     return (image >> (bit_depth - 8)).astype(np.uint8)
 
 

@@ -15,6 +15,7 @@ MAX_MAGNITUDE = 2.0 ** 64
 MAX_ABSURD_SHARE = 0.005
 MIN_RANGE = 0.01  # metres
 MAX_DISTANCE_OF_CLOUD = 1e5  # metres from the LiDAR; float32 resolves 8 mm there
+STORED_BY_COLUMN = 'the values seem to be stored column by column'
 WIDTHS = range(3, 9)  # values per point that are tried
 
 _NUM_CHUNKS = 16
@@ -118,7 +119,7 @@ def _layout_problem(sample: np.ndarray, position: np.ndarray, width: int, total:
                 other < width and width % other == 0 and score > found - 0.05 and score > 0.2):
             return f'the values repeat every {other}, not every {width}'
     if found < 0.05 and _distinctness(sample, position * width // total, width) > 0.5:
-        return 'the values seem to be stored column by column'
+        return STORED_BY_COLUMN
     return None
 
 

@@ -33,8 +33,9 @@ def _agreed(option: str, value: Any, path: str, stated: dict) -> Any:
     """The value of an option that the info file may state too; None if neither does."""
     found = stated.get(option)
     if None not in (value, found) and value != found:
-        raise DataError(f'{path}: the info file says {found!r}, but the config has {option}={value!r}; take {option} '
-                        'out of the config, or write the info file anew')
+        loader = 'load_images' if option in ('bit_depth', 'apply_exif') else 'load_points'
+        raise DataError(f'{path}: the info file says {option}={found!r}, but the config has {value!r}; take {option} '
+                        f'out of the config, or set {loader}.{option}={found!r}')
     return found if value is None else value
 
 
@@ -182,7 +183,7 @@ class LoadPairedImages(_Loader):
         if header.orientation != 1 and not apply_exif:
             self._say_once(f'{path}: EXIF says that the image is to be turned (orientation {header.orientation}), but '
                            'pixels are used as stored, for which cameras are calibrated as a rule; so are those of '
-                           'other images. apply_exif=True of LoadPairedImages turns them')
+                           'other images. --cfg-options load_images.apply_exif=True turns them')
         return decode_image(path, content, header, size, _agreed('bit_depth', self.bit_depth, path, stated),
                             apply_exif, self.imdecode_backend)
 
