@@ -1,5 +1,6 @@
 """What a check of a data set finds, one fault at a time."""
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from simipu.datasets.checking.info_checks import (
     check_calibration,
     check_intrinsics_and_sizes,
     check_time_stamps,
+    describe_gaps,
 )
 from simipu.datasets.converters import create_kitti_infos
 from simipu.geometry import rotation_matrix
@@ -76,17 +78,26 @@ def stamped(*times, **kwargs) -> list:
 
 @pytest.mark.parametrize('infos, found', [
     (stamped(0, 0.1, 0.2, 0.31, sequence='a') + stamped(50, 50.1, sequence='b'), []),
-    (stamped(0, 0.1, 0.2, 0.6, 0.7, sequence='a'), ['frame 3: 0.4 s after']),
     (stamped(0, 0.2, 0.1, 0.1, sequence='a'), ['frame 3: the same time stamp as frame 2']),
-    (stamped(0, 1, 50), []),  # no sequences: nobody knows whether frames are missing
     ([dict(sequence='a')], []),
     (stamped(5, images=dict(A=dict(timestamp=5.05), B=dict(timestamp=4.5), C=dict())),
      ['frame 0, B: the image was taken 0.5 s before the cloud']),
 ])
-def test_gaps_repeats_and_late_images_are_found(infos, found):
+def test_repeats_and_late_images_are_found(infos, found):
     messages = [finding.message for finding in check_time_stamps(infos)]
     assert len(messages) == len(found)
     assert all(message.startswith(start) for message, start in zip(messages, found))
+
+
+@pytest.mark.parametrize('infos, found', [
+    (stamped(0, 0.1, 0.2, 0.31, sequence='a') + stamped(50, 50.1, sequence='b'), []),
+    (stamped(0, 0.1, 0.2, 0.6, 0.7, sequence='a'), ['sequence a: .* 1 place.* before frame 3, 0.4 s after']),
+    (stamped(0, 1, 50), []),  # no sequences: nobody knows whether frames are missing
+    ([dict(sequence='a')], [])])
+def test_gaps_are_described_but_no_fault(infos, found):
+    described = list(describe_gaps(infos))
+    assert len(described) == len(found) and not list(check_time_stamps(infos))
+    assert all(re.match(pattern, text) for text, pattern in zip(described, found, strict=True))
 
 
 @pytest.fixture

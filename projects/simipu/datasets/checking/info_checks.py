@@ -176,36 +176,46 @@ def check_intrinsics_and_sizes(infos: Sequence[dict]) -> Iterator[Finding]:
 
 
 def check_time_stamps(infos: Sequence[dict]) -> Iterator[Finding]:
-    """Gaps and repeats within sequences, and images far in time from their cloud.
+    """Repeats within sequences, and images far in time from their cloud.
 
     Args:
-        infos: The info file's ``data_list``; frames without ``timestamp`` (seconds) or, for gaps
-            and repeats, ``sequence`` are left out.
+        infos: The info file's ``data_list``; frames without ``timestamp`` (seconds) or, for
+            repeats, ``sequence`` are left out.
     """
+    for index, info in enumerate(infos):
+        if info.get('timestamp') is not None:
+            yield from _check_image_times(index, info)
+    for name, times, indices in _sequences(infos):
+        for position in np.flatnonzero(np.diff(times) == 0):
+            yield Finding('time stamps', f'frame {indices[position + 1]}: the same time stamp as frame '
+                          f'{indices[position]} of sequence {name}', indices[position + 1])
+
+
+def describe_gaps(infos: Sequence[dict]) -> Iterator[str]:
+    """One sentence for each sequence in which frames are missing.
+
+    That is no fault: published drives have gaps, too (KITTI's 2011_09_26_drive_0009 lacks four clouds), and every
+    frame is learned from by itself. It may come from a copy that was cut short, though.
+    """
+    for name, times, indices in _sequences(infos):
+        steps = np.diff(times)
+        usual = np.median(steps) if len(steps) else 0.0
+        gaps = np.flatnonzero(steps > GAP_FACTOR * usual) if usual > 0 else []
+        if len(gaps):
+            yield (f'sequence {name}: frames are missing in {len(gaps)} place(s); the first is before frame '
+                   f'{indices[gaps[0] + 1]}, {steps[gaps[0]]:.3g} s after the one before it, where {usual:.3g} s '
+                   'are usual')
+
+
+def _sequences(infos: Sequence[dict]) -> Iterator[tuple[str, np.ndarray, list[int]]]:
+    """Name, time stamps in rising order and frame numbers of each sequence."""
     sequences = defaultdict(list)
     for index, info in enumerate(infos):
-        if info.get('timestamp') is None:
-            continue
-        if info.get('sequence') is not None:
+        if info.get('timestamp') is not None and info.get('sequence') is not None:
             sequences[info['sequence']].append((info['timestamp'], index))
-        yield from _check_image_times(index, info)
     for name, stamps in sequences.items():
-        yield from _check_sequence(name, sorted(stamps))
-
-
-def _check_sequence(name: str, stamps: Sequence[tuple[float, int]]) -> Iterator[Finding]:
-    times = np.array([time for time, _ in stamps])
-    steps = np.diff(times)
-    usual = np.median(steps) if len(steps) else 0.0
-    for position, step in enumerate(steps):
-        index = stamps[position + 1][1]
-        if step == 0:
-            yield Finding('time stamps', f'frame {index}: the same time stamp as frame '
-                          f'{stamps[position][1]} of sequence {name}', index)
-        elif step > GAP_FACTOR * usual > 0:
-            yield Finding('time stamps', f'frame {index}: {step:.3g} s after the frame before it '
-                          f'in sequence {name}, where {usual:.3g} s are usual; frames are missing',
-                          index)
+        times, indices = zip(*sorted(stamps), strict=True)
+        yield name, np.array(times), list(indices)
 
 
 def _check_image_times(index: int, info: dict) -> Iterator[Finding]:
