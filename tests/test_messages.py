@@ -172,10 +172,10 @@ def clouds(change: Callable[[np.ndarray], np.ndarray | bytes]) -> Callable[[], N
     return spoil
 
 
-def as_text(separator: str, columns: int) -> Callable[[np.ndarray], np.ndarray]:
+def as_text(separator: str, columns: int, header: str = '') -> Callable[[np.ndarray], np.ndarray]:
     def change(points: np.ndarray) -> np.ndarray:
         rows = (separator.join(f'{value:.4f}' for value in point[:columns]) for point in points)
-        return np.frombuffer(('\n'.join(rows) + '\n').encode(), np.uint8)
+        return np.frombuffer((header + '\n'.join(rows) + '\n').encode(), np.uint8)
     return change
 
 
@@ -498,6 +498,7 @@ CASES = [
     Case('.npy named .bin in KITTI', (npy_named_bin, ), CREATE_KITTI, NUMPY),
     Case('text', (clouds(as_text(' ', 4)), ), CREATE, NUMPY),
     Case('text with commas', (clouds(as_text(',', 4)), ), CREATE, NUMPY),
+    Case('text with a header', (clouds(as_text(',', 4, '//x,y,z,intensity\n')), ), CREATE, NUMPY),
     Case('text of x, y, z', (clouds(as_text(' ', 3)), ), CREATE, NUMPY),
     Case('cut short', (lambda: cut(cloud_file(1)), ), CREATE, r'(?P<file>\S+): \d+ bytes; expected .*copy it again'),
     Case('without the package', (to_files('.ply', write_ply), without_plyfile), CREATE,

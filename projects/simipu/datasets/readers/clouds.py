@@ -205,11 +205,14 @@ def _write(array: str, columns: int, wanted: int) -> str:
 
 
 def _text_advice(start: bytes, wanted: int) -> str:
-    """The first line of a text, and how to write its numbers."""
-    line = start.decode(errors='replace').strip().split('\n')[0]
+    """The first line of numbers in a text, and how to write all of them."""
+    lines = start.decode(errors='replace').split('\n')
+    num_headers = next((number for number, line in enumerate(lines) if re.match(r'\s*[-+.\d]', line)), 0)
+    line = lines[num_headers].strip()
     delimiter = next((f", delimiter='{mark}'" for mark in ',;' if mark in line), '')
-    columns = len(re.split('[,;]' if delimiter else r'\s+', line.strip()))
-    return f"'{line:.32}'; write it anew: {_write(f'numpy.loadtxt(f{delimiter})', columns, wanted)}"
+    columns = len(re.split('[,;]' if delimiter else r'\s+', line))
+    skipped = f', skiprows={num_headers}' if num_headers else ''
+    return f"'{line:.32}'; write it anew: {_write(f'numpy.loadtxt(f{delimiter}{skipped})', columns, wanted)}"
 
 
 def _read_npy(path: str, content: bytes) -> np.ndarray:
