@@ -69,6 +69,14 @@ def test_a_spoilt_one_is_passed_over_and_named(work_dir, spoil, capsys):
     assert re.search(r'passed over: .*iter_10\.pth', said) and 'going on from' in said
 
 
+@pytest.mark.parametrize('iterations, newest', [(90, 'epoch_9.pth'), (110, 'interrupted.pth')])
+def test_an_interrupted_training_goes_on_where_it_was_stopped(tmp_path, iterations, newest):
+    for epoch in (8, 9):
+        write(tmp_path / f'epoch_{epoch}.pth', meta=dict(iter=11 * epoch))
+    write(tmp_path / 'interrupted.pth', meta=dict(iter=iterations))
+    assert find_latest_checkpoint(tmp_path) == (tmp_path / newest, [])
+
+
 def test_none_that_can_be_read_is_an_error_and_not_a_new_beginning(work_dir):
     for number in (2, 4, 10):
         cut_short(work_dir / f'iter_{number}.pth')

@@ -2,6 +2,7 @@
 import itertools
 import os
 import runpy
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ import simipu
 TOOLS = Path(__file__).resolve().parents[2] / 'tools'
 
 TOY = '''
+import os
 import torch
 from mmengine.dist import get_rank
 from mmengine.evaluator import BaseMetric
@@ -63,6 +65,16 @@ class SpoilOneBatch(Hook):
 
 
 @HOOKS.register_module(force=True)
+class SendSignal(Hook):
+    def __init__(self, number, rank=0):
+        self.number, self.rank = number, rank
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        if (runner.iter, get_rank()) == (1, self.rank):
+            os.kill(os.getpid(), self.number)
+
+
+@HOOKS.register_module(force=True)
 class SaveEachRank(Hook):
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
         runner.message_hub.update_info('losses', [
@@ -96,6 +108,15 @@ default_hooks = dict(checkpoint=dict(type='CheckpointHook', by_epoch=False, inte
 custom_hooks = [dict(type='ResumeHook'), dict(type='SaveEachRank')]
 randomness = dict(seed=0)
 '''
+
+
+@pytest.fixture
+def own_signals():
+    """Handlers of signals that are put back."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture
@@ -190,6 +211,24 @@ def test_mistakes_give_one_message(toy, monkeypatch, tool, arguments, options, m
     with pytest.raises(SystemExit, match=message) as info:
         call(monkeypatch, tool, *arguments, options=options)
     assert str(info.value).startswith('error: ')
+
+
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize('loop', ['dict(by_epoch=False, max_iters=6)', 'dict(by_epoch=True, max_epochs=2)'])
+def test_a_signal_loses_nothing_but_the_step_under_way(toy, own_signals, monkeypatch, number, loop):
+    with open('toy.py', 'a') as config:
+        config.write(f'train_cfg = {loop}\ntrain_dataloader["sampler"]["infinite"] = {"max_iters" in loop}\n')
+    call(monkeypatch, 'train.py', 'toy.py', '--work-dir', 'whole')
+    with open('toy.py', 'a') as config:
+        config.write(f'custom_hooks += [dict(type="SendSignal", number={int(number)})]\n')
+    with pytest.raises(SystemExit) as stopped:
+        call(monkeypatch, 'train.py', 'toy.py')
+    assert stopped.value.code == 75
+    assert torch.load('work_dirs/toy/interrupted.pth')['meta']['iter'] == 2
+    call(monkeypatch, 'train.py', 'toy.py', '--resume')
+    whole, resumed = result('whole'), result('work_dirs/toy')
+    assert resumed['losses'] == whole['losses'] and len(whole['losses']) == 6
+    assert torch.equal(resumed['img_backbone.weight'], whole['img_backbone.weight'])
 
 
 def test_a_further_training_is_not_overwritten(toy, monkeypatch):

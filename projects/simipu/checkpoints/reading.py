@@ -92,6 +92,14 @@ def load_from_safetensors(filename: str, map_location: str | torch.device | None
                               'download or copy cut short?') from error
 
 
+def iterations_done(path: Path) -> float:
+    """Of a training when it wrote this checkpoint, without reading its tensors; infinity where that cannot be told."""
+    try:
+        return torch.load(path, map_location='cpu', weights_only=True, mmap=True)['meta']['iter']
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, TypeError, OSError):
+        return float('inf')
+
+
 def check_archive(path: Path) -> None:
     """Compare every part of a checkpoint with its checksum, which ``torch.load`` does not.
 

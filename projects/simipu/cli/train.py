@@ -6,6 +6,7 @@ from mmengine.config import Config
 
 from ..config import check_device
 from ..engine import launch
+from ..engine.stop_hook import StopHook
 from ..engine.work_dir import check_no_training_inside, locked
 
 
@@ -40,4 +41,5 @@ def _train(cfg: Config, no_val: bool) -> None:
     runner = launch.build_runner(cfg, strict=cfg.get('resume', False))
     if no_val:
         runner.logger.info('Training without validation, because of --no-val: only the losses tell its progress')
+    runner.register_hook(StopHook())
     runner.train()

@@ -2,7 +2,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from ..checkpoints.reading import read_training_checkpoint
+from ..checkpoints.reading import iterations_done, read_training_checkpoint
 from ..errors import CheckpointError
 from .work_dir import numbered_checkpoints
 
@@ -20,14 +20,14 @@ def find_latest_checkpoint(work_dir: str | Path) -> LatestCheckpoint:
     checkpoint that was not written to its end.
 
     Returns:
-        The newest of ``epoch_N.pth`` or ``iter_N.pth`` that can be read; ``path`` is None where there is none at
-        all.
+        The one of ``epoch_N.pth``, ``iter_N.pth`` and ``interrupted.pth`` with the most iterations that can be read;
+        ``path`` is None where there is none at all.
 
     Raises:
         CheckpointError: There are checkpoints, and none can be read.
     """
     numbers = numbered_checkpoints(work_dir)
-    newest_first = sorted(numbers, key=numbers.get, reverse=True)
+    newest_first = sorted(numbers, key=lambda path: (iterations_done(path), numbers[path]), reverse=True)
     passed_over = []
     for path in newest_first:
         problem = _problem(path)

@@ -10,14 +10,18 @@ from pathlib import Path
 from ..errors import ConfigError
 from ..files import write_whole
 
+INTERRUPTED = 'interrupted.pth'  # the checkpoint of a training that was told to stop
+
 _LOCK = 'training.lock'
 _CHECKPOINT = re.compile(r'(?:epoch|iter)_(\d+)')
 
 
 def numbered_checkpoints(work_dir: str | Path) -> dict[Path, int]:
-    """The checkpoints ``epoch_N.pth`` and ``iter_N.pth`` of a training, with their N."""
+    """The checkpoints of a training: ``epoch_N.pth`` and ``iter_N.pth`` with their N, ``interrupted.pth`` with 0."""
     numbers = {path: _CHECKPOINT.fullmatch(path.stem) for path in Path(work_dir).glob('*.pth')}
-    return {path: int(match[1]) for path, match in numbers.items() if match}
+    numbered = {path: int(match[1]) for path, match in numbers.items() if match}
+    interrupted = Path(work_dir, INTERRUPTED)
+    return {interrupted: 0, **numbered} if interrupted.is_file() else numbered
 
 
 def check_no_training_inside(work_dir: str | Path) -> None:

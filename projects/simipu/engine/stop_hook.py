@@ -1,0 +1,78 @@
+"""A training that is told to stop loses nothing but the step under way."""
+import os
+import signal
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+import torch
+from mmdet3d.registry import HOOKS
+from mmengine.dist import all_reduce, barrier, get_world_size, is_main_process
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from ..files import write_whole
+from .work_dir import INTERRUPTED
+
+EXIT_CODE = os.EX_TEMPFAIL  # 75: to be tried again
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_ONE_EVENT = 1.0  # seconds: torchrun signals processes more than once, and a terminal these and torchrun
+
+
+@HOOKS.register_module()
+class StopHook(Hook):
+    """On SIGTERM, SIGINT (Ctrl-C) or SIGHUP finishes the step, saves ``interrupted.pth``, and exits with code 75.
+
+    ``--resume`` goes on from that checkpoint; a later interruption replaces it. A second signal, more than a second
+    after the first, stops the process at once. Of several processes all stop after the same step, if one of
+    them gets a signal. A validation under way is finished first.
+
+    SIGTERM to a whole group of processes also ends the workers of data loaders, so that the training fails where
+    it awaits a batch; SIGINT does not.
+    """
+
+    priority = 'LOWEST'  # after all else that belongs to the step
+
+    def __init__(self) -> None:
+        # Not in before_train: workers of data loaders, which have to survive Ctrl-C as well, are forked before it,
+        # when the loop is built.
+        self._first: float | None = None  # when a signal came
+        self._before = {number: signal.signal(number, self._handle) for number in _SIGNALS}
+
+    def after_train_iter(self, runner: Runner, batch_idx: int,
+                         data_batch: Sequence[dict] | None = None,
+                         outputs: dict | None = None) -> None:
+        """Save and exit where a signal came."""
+        if not self._is_told_to_stop():
+            return
+        runner.save_checkpoint(runner.work_dir, INTERRUPTED, by_epoch=False)
+        path = Path(runner.work_dir, INTERRUPTED)
+        if is_main_process():
+            write_whole(Path(runner.work_dir, 'last_checkpoint'), str(path).encode())
+        barrier()  # torchrun stops the others as soon as one exits
+        runner.logger.info(f'Stopped by a signal after iteration {runner.iter + 1}, saved as {path}; --resume goes on')
+        raise SystemExit(EXIT_CODE)
+
+    def after_train(self, runner: Runner) -> None:
+        """Leave signals to whom they were before."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        now = time.monotonic()
+        if self._first is None:
+            self._first = now
+            # PyTorch's handler would raise for a worker that the same SIGTERM ended; workers always obey that one.
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        elif now - self._first > _ONE_EVENT:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+
+    def _is_told_to_stop(self) -> bool:
+        if get_world_size() == 1:
+            return self._first is not None
+        told = torch.tensor(int(self._first is not None))
+        all_reduce(told, 'max')
+        return bool(told)
