@@ -35,4 +35,4 @@ if grep -rnoE '<(script|link|img|iframe)[^>]* (src|href)="?(https?:)?//[^" >]+' 
         | grep -v 'rel="\?canonical'; then
     fail 'the pages above load something from another site'
 fi
-echo "built $SITE/index.html"
+echo "built $SITE/index.html (with a search box: python3 -m http.server -d $SITE)"

@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from simipu.config import check_config, read_with_overrides
+from simipu.config import check_config, read_config, read_with_overrides
+from simipu.config.overriding import idle_variables
 from simipu.errors import ConfigError
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
@@ -118,3 +119,16 @@ def test_misspelt_keys_of_a_config_file(wrong, right):
     cfg[wrong] = cfg.pop(right)
     with pytest.raises(ConfigError, match=f'{wrong}: the Runner reads no such key.*did you mean {right}'):
         check_config(cfg)
+
+
+def test_a_variable_of_a_base_that_a_config_sets_to_no_effect_is_told(tmp_path):
+    path = tmp_path / 'mine.py'
+    path.write_text(f"_base_ = '{SMALL}'\nmax_iters = 40\nnum_points = 512\n"
+                    "train_dataloader = dict(batch_size=num_points // 256)\n")
+    problem, = idle_variables(path, read_config(path))
+    assert 'sets max_iters, which none of its lines uses' in problem and 'train_cfg.max_iters' in problem
+
+
+@pytest.mark.parametrize('path', sorted(CONFIGS.glob('*.py')), ids=lambda path: path.stem)
+def test_no_variable_of_our_own_configs_is_without_effect(path):
+    assert not list(idle_variables(path, read_config(path)))

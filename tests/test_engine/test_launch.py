@@ -18,6 +18,22 @@ def test_data_root_is_replaced_wherever_it_stands_and_nowhere_else():
     assert cfg.data_root == 'data/kitti/', 'the given config must stay as it is'
 
 
+def data_sets(*roots):
+    names = ('train', 'val')
+    return {f'{name}_dataloader': dict(dataset=dict(data_root=root)) for name, root in zip(names, roots, strict=True)}
+
+
+def test_data_sets_that_did_not_follow_a_new_data_root_are_found():
+    """As in a config that sets ``data_root`` anew, after the lines of its base have used it."""
+    moved = with_data_root(Config(dict(data_root='mine', **data_sets('data/kitti/', 'data/kitti/'))), '/disk')
+    assert moved.train_dataloader.dataset.data_root == moved.val_dataloader.dataset.data_root == '/disk/'
+
+
+def test_data_sets_of_several_roots_are_an_error():
+    with pytest.raises(ConfigError, match='the data sets have a, b; set the data_root of each'):
+        with_data_root(Config(dict(data_root='mine', **data_sets('a/', 'b/'))), '/disk')
+
+
 def test_config_without_data_root_is_an_error():
     with pytest.raises(ConfigError, match='has no data_root'):
         with_data_root(Config(dict(model=dict())), 'x')

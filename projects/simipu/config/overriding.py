@@ -5,6 +5,7 @@ lines below them. Setting such a variable after the file has been read would cha
 where the file sets it, and the lines below are run with the new value.
 """
 import ast
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -13,6 +14,7 @@ from typing import Any
 from unittest import mock
 
 from mmengine.config import Config
+from mmengine.logging import print_log
 
 from ..errors import ConfigError
 from .reading import read_config
@@ -41,6 +43,8 @@ def read_with_overrides(path: str | Path, options: Mapping[str, Any]) -> Config:
             or sets a variable that nothing is built from.
     """
     plain = read_config(path)
+    for problem in idle_variables(path, plain):
+        print_log(problem, logger='current', level=logging.WARNING)
     variables = {name: value for name, value in options.items() if _is_variable(name, plain)}
     for name, value in variables.items():
         _check_that_it_reaches_something(path, plain, name, value)
@@ -49,6 +53,39 @@ def read_with_overrides(path: str | Path, options: Mapping[str, Any]) -> Config:
         if name not in variables:
             _override(cfg, name, value)
     return cfg
+
+
+def idle_variables(path: str | Path, cfg: Config) -> Iterator[str]:
+    """One sentence for each variable of a base that the config at ``path`` sets anew to no effect.
+
+    The lines of a base have been evaluated by then, so only the lines of the config itself could use the new value.
+
+    Args:
+        path: Config file.
+        cfg: What was read from it.
+    """
+    if Path(path).suffix != '.py':
+        return
+    tree = ast.parse(Path(path).read_text(encoding='utf-8'))
+    names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
+    used = {node.id for node in names if isinstance(node.ctx, ast.Load)}
+    for name in sorted({node.id for node in names if isinstance(node.ctx, ast.Store)} - used - RUNNER_KEYS):
+        if name in cfg and _is_set_by_a_base(path, tree, name, cfg[name]):
+            yield (f'{path} sets {name}, which none of its lines uses, so it changes nothing that its base has made '
+                   f'from it. Set what is built{_nearest(name, cfg)}, or leave the line out and give --cfg-options '
+                   f'{name}=...')
+
+
+def _is_set_by_a_base(path: str | Path, tree: ast.Module, name: str, value: Any) -> bool:
+    """Whether a base has another value of a variable."""
+    bases = next((ast.literal_eval(node.value) for node in tree.body if isinstance(node, ast.Assign)
+                  and any(isinstance(target, ast.Name) and target.id == '_base_' for target in node.targets)), [])
+    for base in [bases] if isinstance(bases, str) else bases:
+        base_path, _ = Config._get_cfg_path(base, str(path))
+        before = read_config(base_path)
+        if name in before and before[name] != value:
+            return True
+    return False
 
 
 def _is_variable(name: str, cfg: Config) -> bool:

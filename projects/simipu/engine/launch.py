@@ -2,7 +2,7 @@
 import os
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from mmengine.config import Config, DictAction
@@ -59,13 +59,9 @@ def with_data_root(cfg: Config, data_root: str) -> Config:
     none of its data sets.
 
     Raises:
-        ConfigError: The config has no ``data_root``.
+        ConfigError: The config has no ``data_root``, or its data sets have several others.
     """
-    old = cfg.get('data_root')
-    if not old:
-        raise ConfigError('--data-root: the config has no data_root; set the data_root of each of its '
-                          'data sets with --cfg-options')
-    old_folder, data_root = old.rstrip('/') + '/', data_root.rstrip('/')
+    old_folder, data_root = _common_root(cfg).rstrip('/') + '/', data_root.rstrip('/')
 
     def replaced(value):
         if isinstance(value, dict):
@@ -77,6 +73,33 @@ def with_data_root(cfg: Config, data_root: str) -> Config:
         return value
 
     return Config(replaced(cfg.to_dict()), filename=cfg.filename)
+
+
+def _common_root(cfg: Config) -> str:
+    """The config's ``data_root``, or that of its data sets where a config sets the variable and they do not follow."""
+    root = cfg.get('data_root')
+    if not root:
+        raise ConfigError('--data-root: the config has no data_root; set the data_root of each of its '
+                          'data sets with --cfg-options')
+    of_data_sets = {found.rstrip('/') for name in ('train', 'val', 'test')
+                    for found in _values_of('data_root', cfg.get(f'{name}_dataloader')) if isinstance(found, str)}
+    if not of_data_sets or any(f'{found}/'.startswith(root.rstrip('/') + '/') for found in of_data_sets):
+        return root
+    if len(of_data_sets) > 1:
+        raise ConfigError(f'--data-root: the data sets have {", ".join(sorted(of_data_sets))}; set the data_root of '
+                          'each with --cfg-options')
+    return of_data_sets.pop()
+
+
+def _values_of(key: str, value: object) -> Iterator[object]:
+    if isinstance(value, dict):
+        for name, item in value.items():
+            if name == key:
+                yield item
+            yield from _values_of(key, item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _values_of(key, item)
 
 
 def enable_amp(cfg: Config) -> None:
