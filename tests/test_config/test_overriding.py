@@ -125,10 +125,17 @@ def test_a_variable_of_a_base_that_a_config_sets_to_no_effect_is_told(tmp_path):
     path = tmp_path / 'mine.py'
     path.write_text(f"_base_ = '{SMALL}'\nmax_iters = 40\nnum_points = 512\n"
                     "train_dataloader = dict(batch_size=num_points // 256)\n")
-    problem, = idle_variables(path, read_config(path))
+    problem, = idle_variables(read_config(path))
     assert 'sets max_iters, which none of its lines uses' in problem and 'train_cfg.max_iters' in problem
 
 
 @pytest.mark.parametrize('path', sorted(CONFIGS.glob('*.py')), ids=lambda path: path.stem)
 def test_no_variable_of_our_own_configs_is_without_effect(path):
-    assert not list(idle_variables(path, read_config(path)))
+    assert not list(idle_variables(read_config(path)))
+
+
+def test_a_dict_where_the_base_has_a_list_is_one_message(tmp_path):
+    path = tmp_path / 'mine.py'
+    path.write_text(f"_base_ = '{KITTI}'\nmodel = dict(img_backbone=dict(init_cfg=dict(type='Pretrained')))\n")
+    with pytest.raises(ConfigError, match='mine.py: init_cfg.*_delete_=True'):
+        read_config(path)

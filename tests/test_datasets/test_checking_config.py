@@ -37,7 +37,7 @@ def check(root: Path, **options) -> Report:
 def advice(message: str) -> dict:
     """The overrides that a message gives, as ``--cfg-options`` reads them."""
     return {key: DictAction._parse_iterable(value) for key, value in
-            re.findall(rf'({PIPELINE}\.\d+\.\w+)=(\[[^\]]*\]|\w+)', message)}
+            re.findall(rf'({PIPELINE}\.\d+\.\w+|model\.[\w.]+)=(\[[^\]]*\]|\w+)', message)}
 
 
 def in_another_frame(matrix: np.ndarray) -> dict:
@@ -158,6 +158,15 @@ def test_clouds_of_different_widths_are_told(tmp_path):
     finding, = check(root).findings
     assert '3 values, of others 4' in finding.message
     assert not check(root, **advice(finding.message)).findings
+
+
+def test_another_width_than_the_encoder_takes_is_found_and_mended(tmp_path):
+    root = write_boards(tmp_path)
+    given = {f'{PIPELINE}.0.use_dim': 3}
+    finding, = check(root, **given).findings
+    assert 'the points have 3 values, and the point encoder takes 4' in finding.message
+    assert finding.message.endswith('Set model.point_encoder.in_channels=3')
+    assert check(root, **given, **{'model.point_encoder.in_channels': 3}).passed
 
 
 @pytest.mark.parametrize('arguments, message', [

@@ -43,7 +43,7 @@ def read_with_overrides(path: str | Path, options: Mapping[str, Any]) -> Config:
             or sets a variable that nothing is built from.
     """
     plain = read_config(path)
-    for problem in idle_variables(path, plain):
+    for problem in idle_variables(plain):
         print_log(problem, logger='current', level=logging.WARNING)
     variables = {name: value for name, value in options.items() if _is_variable(name, plain)}
     for name, value in variables.items():
@@ -55,18 +55,18 @@ def read_with_overrides(path: str | Path, options: Mapping[str, Any]) -> Config:
     return cfg
 
 
-def idle_variables(path: str | Path, cfg: Config) -> Iterator[str]:
-    """One sentence for each variable of a base that the config at ``path`` sets anew to no effect.
+def idle_variables(cfg: Config) -> Iterator[str]:
+    """One sentence for each variable of a base that a config sets anew to no effect.
 
     The lines of a base have been evaluated by then, so only the lines of the config itself could use the new value.
 
     Args:
-        path: Config file.
-        cfg: What was read from it.
+        cfg: As it was read from its file.
     """
-    if Path(path).suffix != '.py':
+    path = Path(cfg.filename)
+    if path.suffix != '.py':
         return
-    tree = ast.parse(Path(path).read_text(encoding='utf-8'))
+    tree = ast.parse(path.read_text(encoding='utf-8'))
     names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
     used = {node.id for node in names if isinstance(node.ctx, ast.Load)}
     for name in sorted({node.id for node in names if isinstance(node.ctx, ast.Store)} - used - RUNNER_KEYS):
@@ -76,13 +76,14 @@ def idle_variables(path: str | Path, cfg: Config) -> Iterator[str]:
                    f'{name}=...')
 
 
-def _is_set_by_a_base(path: str | Path, tree: ast.Module, name: str, value: Any) -> bool:
-    """Whether a base has another value of a variable."""
-    bases = next((ast.literal_eval(node.value) for node in tree.body if isinstance(node, ast.Assign)
-                  and any(isinstance(target, ast.Name) and target.id == '_base_' for target in node.targets)), [])
-    for base in [bases] if isinstance(bases, str) else bases:
+def _is_set_by_a_base(path: Path, tree: ast.Module, name: str, value: Any) -> bool:
+    """Whether a base, named by a literal as is usual, has another value of a variable."""
+    assigned = [node.value for node in tree.body if isinstance(node, ast.Assign)
+                and any(isinstance(target, ast.Name) and target.id == '_base_' for target in node.targets)]
+    literals = [node.value for value in assigned for node in ast.walk(value) if isinstance(node, ast.Constant)]
+    for base in literals:
         base_path, _ = Config._get_cfg_path(base, str(path))
-        before = read_config(base_path)
+        before = read_config(base_path) if Path(base_path).is_file() else {}
         if name in before and before[name] != value:
             return True
     return False

@@ -16,7 +16,8 @@ def read_config(path: str | Path, skip_failed_imports: bool = False) -> Config:
         skip_failed_imports: Warn of ``custom_imports`` that fail, in place of an error.
 
     Raises:
-        ConfigError: There is no such file, or it builds on a package or module that cannot be imported.
+        ConfigError: There is no such file, or it builds on a package or module that cannot be imported, or it sets
+            a dict where its base has a list.
     """
     package, _, name = str(path).partition('::')
     file = OWN_CONFIGS / name if package == 'simipu' else Path(path)
@@ -28,6 +29,10 @@ def read_config(path: str | Path, skip_failed_imports: bool = False) -> Config:
         if skip_failed_imports and 'custom_imports' in cfg:
             import_modules_from_strings(cfg.custom_imports.imports, allow_failed_imports=True)
         return cfg
+    except TypeError as error:
+        if 'in child config cannot inherit from base' not in str(error):
+            raise
+        raise ConfigError(f'{path}: {error}') from error
     except ImportError as error:
         message = user_message(error)
         if 'mmsegmentation is not installed' in str(error):  # MMEngine's words, of a base `mmseg::...`

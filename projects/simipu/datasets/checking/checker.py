@@ -79,12 +79,14 @@ def check_config(cfg: Config, split: str = 'train', sample: int | str = 50) -> l
     if not found:
         raise ConfigError(f'the config has no PairedDataset in {place}; give the config of a pre-training, '
                           'or the info file itself')
-    occlusion = (cfg.get('model') or {}).get('occlusion')
+    model = cfg.get('model') or {}
+    occlusion, in_channels = model.get('occlusion'), model.get('point_encoder', {}).get('in_channels')
     reports = []
     for place, settings in found:
         with registry_scope(cfg):
             dataset = DATASETS.build(dict(settings, lazy_init=True))
-        pipeline = Pipeline(place, dataset.pipeline.transforms, occlusion and Occlusion(**occlusion))
+        pipeline = Pipeline(place, dataset.pipeline.transforms, occlusion and Occlusion(**occlusion),
+                            in_channels)
         reports.append(_Check(dataset, sample, pipeline=pipeline).run())
     return reports
 

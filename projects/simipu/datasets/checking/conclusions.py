@@ -103,13 +103,24 @@ def _conclude_pipeline(measured: Measurements, pipeline: Pipeline, report: Repor
         report.cameras[name]['pairs'] = dict(mean=float(np.mean(pairs)), min=min(pairs))
         report.findings += _check_pairs(name, measured.images[name], traces, report)
     features = [trace.features for traces in measured.traces.values() for trace in traces]
-    widths = sorted({3 + columns.shape[1] for columns in features})
+    if features:
+        mistake = _width_mistake(sorted({3 + columns.shape[1] for columns in features}), pipeline)
+        if mistake is None:
+            report.warnings += check_features(np.concatenate(features), _loader_place(pipeline))
+        else:
+            report.findings.append(Finding('pipeline', mistake))
+
+
+def _width_mistake(widths: list[int], pipeline: Pipeline) -> str | None:
+    """What is wrong with the numbers of values per point that frames have, in rising order, if anything."""
+    width = widths[0]
+    encoder = f'model.point_encoder.in_channels={width}' if pipeline.in_channels not in (None, width) else ''
     if len(widths) > 1:
-        report.findings.append(Finding(
-            'pipeline', f'the points of some frames have {widths[0]} values, of others {widths[-1]}, which make no '
-            f'batch. Read as many of all: {_loader_place(pipeline)}.use_dim={widths[0]}'))
-    elif features:
-        report.warnings += check_features(np.concatenate(features), _loader_place(pipeline))
+        return (f'the points of some frames have {width} values, of others {widths[-1]}, which make no batch. Read as '
+                f'many of all: {_loader_place(pipeline)}.use_dim={width} {encoder}'.rstrip())
+    if encoder:
+        return f'the points have {width} values, and the point encoder takes {pipeline.in_channels}. Set {encoder}'
+    return None
 
 
 def _loader_place(pipeline: Pipeline) -> str:

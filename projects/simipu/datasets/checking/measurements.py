@@ -16,13 +16,14 @@ from .range_check import SeenPoints
 class Pipeline(NamedTuple):
     """Of a data set in a config.
 
-    Its ``place`` there, such as ``train_dataloader.dataset``, its ``transforms``, and the ``occlusion`` of the
-    config's model.
+    Its ``place`` there, such as ``train_dataloader.dataset``, its ``transforms``, and of the config's model the
+    ``occlusion`` and ``in_channels``, the values of a point that the encoder takes.
     """
 
     place: str
     transforms: Sequence[BaseTransform]
     occlusion: Occlusion | None = None
+    in_channels: int | None = None
 
     def find(self, kind: type) -> BaseTransform | None:
         """The first transform of a kind."""

@@ -173,8 +173,8 @@ def check_point_file(path: PathLike, num_feats: int | None, named_by: str, dtype
 def require_file(path: PathLike, named_by: str) -> None:
     """Raise a DataError if the file, which ``named_by`` lists, is missing."""
     if not os.path.isfile(path):
-        raise DataError(f'no file {path} for a frame of {named_by}; complete the data set, or take '
-                        'the frame off that list')
+        raise DataError(f'no file {path} for a frame of {named_by}; paths are relative to --root-path. Complete the '
+                        'data set, or take the frame off that list')
 
 
 def field(content: dict, key: str, kind: type | tuple[type, ...], where: str | Path):
