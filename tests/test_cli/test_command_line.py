@@ -27,6 +27,11 @@ def test_help_lists_every_command(capsys):
         assert f' {name} {summary}' in words
 
 
+def test_no_command_shows_the_help_and_the_version_can_be_asked(capsys):
+    assert shown_help(capsys, cli.main, []) == shown_help(capsys, cli.main, ['--help'])
+    assert shown_help(capsys, cli.main, ['--version']) == f'simipu {simipu.__version__}\n'
+
+
 def test_every_module_is_a_command():
     modules = {path.stem for path in Path(cli.__file__).parent.glob('*.py')} - {'__init__'}
     assert modules == {name.replace('-', '_') for name in cli.COMMANDS}

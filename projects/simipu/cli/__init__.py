@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from .. import __doc__ as DESCRIPTION
+from .. import __version__
 from ..engine import launch
 
 COMMANDS = {
@@ -33,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         argv: The name of a command and its arguments; those of the program by default.
     """
     argv = sys.argv[1:] if argv is None else argv
-    name = _parser().parse_args(argv[:1]).command
+    name = _parser().parse_args(argv[:1] or ['--help']).command
     command = import_module(f'.{name.replace("-", "_")}', __package__)  # alone, since some take seconds to import
     parser = ArgumentParser(prog=f'simipu {name}', description=command.__doc__,
                             formatter_class=RawDescriptionHelpFormatter)
@@ -49,5 +50,6 @@ def _parser() -> ArgumentParser:
     parser = ArgumentParser(prog='simipu', usage='simipu COMMAND [arguments]', description=DESCRIPTION,
                             epilog=f'commands:\n{commands}\n\nsimipu COMMAND --help shows the arguments of a command.',
                             formatter_class=RawDescriptionHelpFormatter)
+    parser.add_argument('--version', action='version', version=f'simipu {__version__}')
     parser.add_argument('command', choices=COMMANDS, metavar='COMMAND', help='one of the commands below')
     return parser
