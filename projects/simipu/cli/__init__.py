@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         argv: The name of a command and its arguments; those of the program by default.
     """
     argv = sys.argv[1:] if argv is None else argv
-    name = _parser().parse_args(argv[:1] or ['--help']).command
+    name = _parser().parse_args(argv[:1]).command
     command = import_module(f'.{name.replace("-", "_")}', __package__)  # alone, since some take seconds to import
     parser = ArgumentParser(prog=f'simipu {name}', description=command.__doc__,
                             formatter_class=RawDescriptionHelpFormatter)

@@ -7,9 +7,11 @@ from .report_pretrained_hook import ReportPretrained
 from .resumable_sampler import ResumableSampler
 from .resume_hook import ResumeHook
 from .skip_empty_batch_hook import SkipEmptyBatchHook
+from .stop_hook import StopHook
 from .strict_checkpoint_hook import StrictCheckpointHook
 
 __all__ = [
     'ConvMuon', 'FiniteHook', 'HybridOptimizer', 'HybridOptimWrapperConstructor', 'MixtureSampler', 'ReportPretrained',
-    'ResumableSampler', 'ResumeHook', 'SeededIndex', 'SkipEmptyBatchHook', 'StrictCheckpointHook', 'sample_seed'
+    'ResumableSampler', 'ResumeHook', 'SeededIndex', 'SkipEmptyBatchHook', 'StopHook', 'StrictCheckpointHook',
+    'sample_seed'
 ]
