@@ -1,9 +1,10 @@
 """Overrides from the command line: they reach what is built, or are errors that name what does."""
+from argparse import ArgumentParser
 from pathlib import Path
 
 import pytest
 
-from simipu.config import check_config, read_config, read_with_overrides
+from simipu.config import OverrideAction, check_config, read_config, read_with_overrides
 from simipu.config.overriding import idle_variables
 from simipu.errors import ConfigError
 
@@ -139,3 +140,12 @@ def test_a_dict_where_the_base_has_a_list_is_one_message(tmp_path):
     path.write_text(f"_base_ = '{KITTI}'\nmodel = dict(img_backbone=dict(init_cfg=dict(type='Pretrained')))\n")
     with pytest.raises(ConfigError, match='mine.py: init_cfg.*_delete_=True'):
         read_config(path)
+
+
+@pytest.mark.parametrize('words', [['seed'], ['a=1', 'batch_size'], ['batch_size', '=', '2'], ['a=[1,2']])
+def test_words_that_are_no_overrides_end_with_one_line(words, capsys):
+    parser = ArgumentParser()
+    parser.add_argument('--cfg-options', nargs='+', action=OverrideAction)
+    with pytest.raises(SystemExit) as info:
+        parser.parse_args(['--cfg-options', *words])
+    assert info.value.code == 2 and 'error: --cfg-options ' in capsys.readouterr().err.splitlines()[-1]

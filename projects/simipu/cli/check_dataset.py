@@ -15,8 +15,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from mmengine.config import DictAction
-
+from ..config import OverrideAction
 from ..datasets.checking import Report, check_config, check_dataset
 from ..engine import launch
 from ..errors import ConfigError, SimIPUError
@@ -34,7 +33,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument('--json', type=Path, help='write the whole report there too')
     of_config = parser.add_argument_group('of a config')
     of_config.add_argument('--split', choices=['train', 'val', 'test'], help='(default: train)')
-    of_config.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
+    of_config.add_argument('--cfg-options', nargs='+', action=OverrideAction, metavar='KEY=VALUE',
                            help='override settings of the config')
     of_info = parser.add_argument_group('of an info file')
     of_info.add_argument('--data-prefix', nargs='+', metavar='KEY=FOLDER',

@@ -11,8 +11,7 @@ Examples:
 """
 from argparse import ArgumentParser, Namespace
 
-from mmengine.config import DictAction
-
+from ..config import OverrideAction
 from ..engine import launch
 from ..evaluation import transfer
 
@@ -40,7 +39,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument('--seeds', type=int, default=defaults.num_seeds, help='(default: %(default)s)')
     parser.add_argument('--num-workers', type=int, default=1,
                         help='processes that share the work, one thread each (default: 1, all threads)')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
+    parser.add_argument('--cfg-options', nargs='+', action=OverrideAction, metavar='KEY=VALUE',
                         help='override settings of the config')
     parser.set_defaults(work_dir=None, launcher='none', local_rank=0)
 

@@ -6,6 +6,7 @@ where the file sets it, and the lines below are run with the new value.
 """
 import ast
 import logging
+from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from mmengine.config import Config
+from mmengine.config import Config, DictAction
 from mmengine.logging import print_log
 
 from ..errors import ConfigError
@@ -28,6 +29,21 @@ ALIASES = dict(
     batch_size='train_dataloader.batch_size',
     num_workers='train_dataloader.num_workers')
 """Short names that people type, and what they mean where the config has no variable of that name."""
+
+
+class OverrideAction(DictAction):
+    """MMEngine's action of ``--cfg-options KEY=VALUE ...``, for which other words are a mistake in the command line."""
+
+    def __call__(self, parser: ArgumentParser, namespace: Namespace, values: list[str],
+                 option_string: str | None = None) -> None:
+        for word in values:
+            if not word.partition('=')[1]:
+                parser.error(f'--cfg-options {word}: expected KEY=VALUE, such as train_dataloader.batch_size=2, '
+                             'without spaces around =')
+        try:
+            super().__call__(parser, namespace, values, option_string)
+        except (AssertionError, ValueError, IndexError) as error:
+            parser.error(f'--cfg-options {" ".join(values)}: {error}')
 
 
 def read_with_overrides(path: str | Path, options: Mapping[str, Any]) -> Config:

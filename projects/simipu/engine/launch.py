@@ -5,14 +5,14 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from .. import compat
 from ..checkpoints.reading import check_archive
-from ..config import check_config, read_with_overrides
+from ..config import OverrideAction, check_config, read_with_overrides
 from ..errors import ConfigError, user_message
 from .latest_checkpoint import find_latest_checkpoint
 from .strict_checkpoint_hook import StrictCheckpointHook
@@ -24,7 +24,7 @@ def add_common_arguments(parser: ArgumentParser) -> None:
     parser.add_argument('--work-dir', help='folder of logs and checkpoints (default: work_dir of the '
                         'config, else work_dirs/NAME_OF_CONFIG)')
     parser.add_argument('--data-root', help='folder of the data, in place of the config\'s data_root')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
+    parser.add_argument('--cfg-options', nargs='+', action=OverrideAction, metavar='KEY=VALUE',
                         help='override settings of the config, such as train_dataloader.batch_size=2 or '
                         'model.img_backbone.depth=18; lists as key=[a,b]')
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none',

@@ -1,7 +1,7 @@
 """The flags that the tools which draw frames share."""
 from argparse import ArgumentParser
 
-from mmengine.config import DictAction
+from ..config import OverrideAction
 
 
 def add_frame_arguments(parser: ArgumentParser, split: str) -> None:
@@ -22,6 +22,6 @@ def add_frame_arguments(parser: ArgumentParser, split: str) -> None:
                         help='of augmentation, sampled points and untrained weights (default: 0)')
     parser.add_argument('--data-root',
                         help='folder of the data, in place of the data_root of the config')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
+    parser.add_argument('--cfg-options', nargs='+', action=OverrideAction, metavar='KEY=VALUE',
                         help='override settings of the config')
     parser.set_defaults(work_dir=None, launcher='none', local_rank=0)
