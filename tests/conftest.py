@@ -16,6 +16,17 @@ def _shared_folder(variable: str, default: Path) -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True)
+def no_default_scope_is_left_behind():
+    """Every Runner leaves its ``default_scope`` in a global of MMEngine, where the next test would look its types up."""
+    from mmengine.registry import DefaultScope
+
+    before = DefaultScope._instance_dict.copy()
+    yield
+    DefaultScope._instance_dict.clear()
+    DefaultScope._instance_dict.update(before)
+
+
 @pytest.fixture
 def mmdet3d_scope():
     """Look types up in mmdet3d's registry, as a config's ``default_scope`` does."""
