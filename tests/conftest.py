@@ -18,7 +18,7 @@ def _shared_folder(variable: str, default: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def no_default_scope_is_left_behind():
-    """Every Runner leaves its ``default_scope`` in a global of MMEngine, where the next test would look its types up."""
+    """A Runner leaves its ``default_scope`` in a global of MMEngine, where the next test would look up its types."""
     from mmengine.registry import DefaultScope
 
     before = DefaultScope._instance_dict.copy()
