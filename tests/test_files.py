@@ -1,4 +1,4 @@
-"""Files that are written as a whole or not at all."""
+"""Files that are written as a whole or not at all, and pointers of Git LFS."""
 import errno
 import os
 import subprocess
@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from simipu.errors import OutputError
-from simipu.files import write_whole
+from simipu.files import lfs_pointer, write_whole
 
 
 def test_content_replaces_what_was_there_with_the_usual_permissions(tmp_path):
@@ -54,3 +54,17 @@ def test_a_process_killed_while_it_writes_leaves_the_old_file(tmp_path):
     assert done.returncode == -9 and (tmp_path / 'a.pth').read_bytes() == b'old'
     write_whole(tmp_path / 'a.pth', b'newer')
     assert os.listdir(tmp_path) == ['a.pth'] and (tmp_path / 'a.pth').read_bytes() == b'newer'
+
+
+LFS_POINTER = b"""version https://git-lfs.github.com/spec/v1
+oid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393
+size 102530333
+"""  # as Git LFS 3 writes it
+
+
+@pytest.mark.parametrize('content, expected', [
+    (LFS_POINTER, 'is a pointer of Git LFS, not the file of 102.5 MB that it stands for; in its clone run: git lfs pull'),
+    (LFS_POINTER[:60], 'is a pointer of Git LFS, not the file that it stands for; in its clone run: git lfs pull'),
+    (b'version 2', None), (b'', None)])
+def test_a_pointer_of_git_lfs_is_recognised(content, expected):
+    assert lfs_pointer(content) == expected

@@ -1,6 +1,7 @@
-"""Writing files so that they are there as a whole or not at all."""
+"""Files: written as a whole or not at all, and read only where they are what they seem."""
 import errno
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -43,3 +44,16 @@ def _remedy(path: Path, size: int, error: OSError) -> str:
         return (f'it needs {size / 1e6:.1f} MB, and {free / 1e6:.1f} MB are free in {folder}. Free some space, or '
                 'choose a folder on another disk')
     return f'check that {folder} is a folder that you may write to, or choose another'
+
+
+def lfs_pointer(content: bytes) -> str | None:
+    """What to say of a file that is only the pointer which Git LFS keeps in its place; ``None`` for any other.
+
+    Args:
+        content: Of the file, or its first 200 bytes.
+    """
+    if not content.startswith(b'version https://git-lfs.github.com/spec/'):
+        return None
+    size = re.search(rb'^size (\d+)$', content, re.MULTILINE)
+    wanted = f' of {int(size[1]) / 1e6:.1f} MB' if size else ''
+    return f'is a pointer of Git LFS, not the file{wanted} that it stands for; in its clone run: git lfs pull'
