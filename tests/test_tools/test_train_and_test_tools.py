@@ -111,15 +111,6 @@ randomness = dict(seed=0)
 
 
 @pytest.fixture
-def own_signals():
-    """Handlers of signals that are put back."""
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
-    yield
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
-
-
-@pytest.fixture
 def toy(tmp_path, monkeypatch):
     """A config of a project of its own, in the current folder."""
     (tmp_path / 'toy_project.py').write_text(TOY)
@@ -215,7 +206,7 @@ def test_mistakes_give_one_message(toy, monkeypatch, tool, arguments, options, m
 
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 @pytest.mark.parametrize('loop', ['dict(by_epoch=False, max_iters=6)', 'dict(by_epoch=True, max_epochs=2)'])
-def test_a_signal_loses_nothing_but_the_step_under_way(toy, own_signals, monkeypatch, number, loop):
+def test_a_signal_loses_nothing_but_the_step_under_way(toy, monkeypatch, number, loop):
     with open('toy.py', 'a') as config:
         config.write(f'train_cfg = {loop}\ntrain_dataloader["sampler"]["infinite"] = {"max_iters" in loop}\n')
     call(monkeypatch, 'train.py', 'toy.py', '--work-dir', 'whole')

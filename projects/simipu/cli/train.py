@@ -41,5 +41,9 @@ def _train(cfg: Config, no_val: bool) -> None:
     runner = launch.build_runner(cfg, strict=cfg.get('resume', False))
     if no_val:
         runner.logger.info('Training without validation, because of --no-val: only the losses tell its progress')
-    runner.register_hook(StopHook())
-    runner.train()
+    stop_hook = StopHook()
+    runner.register_hook(stop_hook)
+    try:
+        runner.train()
+    finally:
+        stop_hook.restore()

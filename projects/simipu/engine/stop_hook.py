@@ -38,8 +38,10 @@ class StopHook(Hook):
     def __init__(self) -> None:
         # Not in before_train: workers of data loaders, which have to survive Ctrl-C as well, are forked before it,
         # when the loop is built.
+        self._owner = os.getpid()
         self._first: float | None = None  # when a signal came
-        self._before = {number: signal.signal(number, self._handle) for number in _SIGNALS}
+        self._before = {signal.SIGCHLD: signal.getsignal(signal.SIGCHLD)}
+        self._before |= {number: signal.signal(number, self._handle) for number in _SIGNALS}
 
     def after_train_iter(self, runner: Runner, batch_idx: int,
                          data_batch: Sequence[dict] | None = None,
@@ -55,20 +57,23 @@ class StopHook(Hook):
         runner.logger.info(f'Stopped by a signal after iteration {runner.iter + 1}, saved as {path}; --resume goes on')
         raise SystemExit(EXIT_CODE)
 
-    def after_train(self, runner: Runner) -> None:
-        """Leave signals to whom they were before."""
+    def restore(self) -> None:
+        """Leave signals to whom they were before; for the end of the training, however it ends."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
+        if os.getpid() != self._owner:  # forked from the training, such as the workers of a pool or a loader
+            if number == signal.SIGTERM:
+                _act_by_default(number)
+            return
         now = time.monotonic()
         if self._first is None:
             self._first = now
             # PyTorch's handler would raise for a worker that the same SIGTERM ended; workers always obey that one.
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         elif now - self._first > _ONE_EVENT:
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
+            _act_by_default(number)
 
     def _is_told_to_stop(self) -> bool:
         if get_world_size() == 1:
@@ -76,3 +81,8 @@ class StopHook(Hook):
         told = torch.tensor(int(self._first is not None))
         all_reduce(told, 'max')
         return bool(told)
+
+
+def _act_by_default(number: int) -> None:
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
