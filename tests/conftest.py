@@ -4,6 +4,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+
+DEVICES = ['cpu', 'cuda'] if torch.cuda.is_available() else ['cpu']
+if 'cuda' not in DEVICES:  # Triton kernels then run in its interpreter; read when Triton is imported
+    os.environ['TRITON_INTERPRET'] = '1'
 
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -25,6 +30,12 @@ def no_default_scope_is_left_behind():
     yield
     DefaultScope._instance_dict.clear()
     DefaultScope._instance_dict.update(before)
+
+
+@pytest.fixture(params=DEVICES)
+def device(request) -> str:
+    """Each kind of device of this machine in turn."""
+    return request.param
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
-"""What a point operation runs on: numba (CPU), mmcv (CUDA) or else plain torch (CUDA)."""
+"""What a point operation runs on: numba on CPU; on CUDA mmcv's operator, else Triton, else plain torch."""
+from collections.abc import Callable
 from functools import cache
+from importlib.util import find_spec
 
 import numba
 import numpy as np
@@ -9,6 +11,27 @@ from torch import Tensor
 # Element type of every intermediate (centres, points) block of the plain torch operations: they
 # work through the centres in chunks so that no block holds more elements than this.
 MAX_BLOCK_ELEMENTS = 1 << 26
+
+
+def choose(tensor: Tensor, *, cpu: Callable, triton: Callable, plain: Callable,
+           mmcv: Callable | None = None) -> Callable:
+    """The first of an operation's implementations that can work on ``tensor``."""
+    if _is_gpu(tensor):
+        if mmcv is not None and tensor.dtype == torch.float32 and mmcv_has_cuda_ops():
+            return mmcv
+        return triton if has_triton() else plain
+    on_numba = tensor.device.type == 'cpu' and tensor.dtype in (torch.float32, torch.float64)
+    return cpu if on_numba else plain
+
+
+def _is_gpu(tensor: Tensor) -> bool:
+    return tensor.is_cuda
+
+
+@cache
+def has_triton() -> bool:
+    """Whether Triton is installed, as it is with every CUDA build of torch, and the GPU is one that it knows."""
+    return find_spec('triton') is not None and torch.cuda.get_device_capability() >= (7, 0)
 
 
 @cache

@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from ..jit import njit
-from .backend import MAX_BLOCK_ELEMENTS, to_numpy, use_torch_threads
+from .backend import MAX_BLOCK_ELEMENTS, choose, to_numpy, use_torch_threads
 
 CENTERS_PER_TASK = 128
 
@@ -41,8 +41,8 @@ def gather_max(features: Tensor, rows: Tensor) -> Tensor:
     """Largest feature of each group of rows, channel by channel; differentiable.
 
     The same as ``features[rows].max(1)``, but the grouped (M, K, C) features are never in memory
-    at once. The gradient goes to the first row of a group that attains the maximum (on CUDA: to
-    one of them).
+    at once. The gradient goes to the first row of a group that attains the maximum (in plain torch
+    on CUDA: to one of them).
 
     Args:
         features (Tensor): (R, C).
@@ -58,9 +58,7 @@ class _GatherMax(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, features: Tensor, rows: Tensor) -> Tensor:
-        on_numba = features.device.type == 'cpu' and features.dtype in (torch.float32,
-                                                                        torch.float64)
-        pool = _gather_max_numba if on_numba else gather_max_torch
+        pool = choose(features, cpu=_gather_max_numba, triton=_gather_max_triton, plain=gather_max_torch)
         pooled, winners = pool(features, rows)
         ctx.save_for_backward(winners)
         ctx.num_rows = features.shape[0]
@@ -84,6 +82,11 @@ def gather_max_torch(features: Tensor, rows: Tensor):
         pooled.append(values)
         winners.append(block.gather(1, position))
     return torch.cat(pooled), torch.cat(winners)
+
+
+def _gather_max_triton(features: Tensor, rows: Tensor):
+    from ._triton_kernels import gather_max_triton
+    return gather_max_triton(features, rows)
 
 
 def _gather_max_numba(features: Tensor, rows: Tensor):

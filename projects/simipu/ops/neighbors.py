@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..errors import DataError
 from ..jit import njit
-from .backend import MAX_BLOCK_ELEMENTS, at_least_float32, mmcv_has_cuda_ops, to_numpy, use_torch_threads
+from .backend import MAX_BLOCK_ELEMENTS, at_least_float32, choose, to_numpy, use_torch_threads
 
 # Centres that one numba task works through with the same scratch memory.
 CENTERS_PER_TASK = 128
@@ -64,13 +64,22 @@ def multi_ball_query(shells: Sequence[tuple[float, float]], num_samples: Sequenc
     """
     points = at_least_float32(points).contiguous()
     centers = centers.to(points.dtype).contiguous()
-    if points.device.type == 'cpu':
-        return _multi_ball_query_numba(shells, num_samples, points, centers)
-    if points.is_cuda and mmcv_has_cuda_ops():
-        from mmcv.ops import ball_query as mmcv_ball_query
-        return [mmcv_ball_query(low, high, k, points, centers).long()
-                for (low, high), k in zip(shells, num_samples)]
-    return multi_ball_query_torch(shells, num_samples, points, centers)
+    query = choose(points, cpu=_multi_ball_query_numba, mmcv=_multi_ball_query_mmcv,
+                   triton=_multi_ball_query_triton, plain=multi_ball_query_torch)
+    return query(shells, num_samples, points, centers)
+
+
+def _multi_ball_query_mmcv(shells: Sequence[tuple[float, float]], num_samples: Sequence[int],
+                           points: Tensor, centers: Tensor) -> list[Tensor]:
+    from mmcv.ops import ball_query as mmcv_ball_query
+    return [mmcv_ball_query(low, high, k, points, centers).long()
+            for (low, high), k in zip(shells, num_samples)]
+
+
+def _multi_ball_query_triton(shells: Sequence[tuple[float, float]], num_samples: Sequence[int],
+                             points: Tensor, centers: Tensor) -> list[Tensor]:
+    from ._triton_kernels import multi_ball_query_triton
+    return multi_ball_query_triton(_squared_limits(shells), num_samples, points, centers)
 
 
 def multi_ball_query_torch(shells: Sequence[tuple[float, float]], num_samples: Sequence[int],

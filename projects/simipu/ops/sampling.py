@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..errors import ConfigError
 from ..jit import njit
-from .backend import at_least_float32, mmcv_has_cuda_ops, to_numpy, use_torch_threads
+from .backend import at_least_float32, choose, to_numpy, use_torch_threads
 
 # Points in a bucket of the CPU implementation.
 BUCKET_SIZE = 64
@@ -39,13 +39,24 @@ def furthest_point_sample(points: Tensor, num_points: int) -> Tensor:
         [[0, 2, 3]]
     """
     points = at_least_float32(points).contiguous()
-    if points.device.type == 'cpu':
-        use_torch_threads()
-        return torch.from_numpy(_sample_batch(to_numpy(points), num_points))
-    if points.is_cuda and points.dtype == torch.float32 and mmcv_has_cuda_ops():
-        from mmcv.ops import furthest_point_sample as mmcv_furthest_point_sample
-        return mmcv_furthest_point_sample(points, num_points).long()
-    return furthest_point_sample_torch(points, num_points)
+    sample = choose(points, cpu=_sample_numba, mmcv=_sample_mmcv, triton=_sample_triton,
+                    plain=furthest_point_sample_torch)
+    return sample(points, num_points)
+
+
+def _sample_numba(points: Tensor, num_points: int) -> Tensor:
+    use_torch_threads()
+    return torch.from_numpy(_sample_batch(to_numpy(points), num_points))
+
+
+def _sample_mmcv(points: Tensor, num_points: int) -> Tensor:
+    from mmcv.ops import furthest_point_sample as mmcv_furthest_point_sample
+    return mmcv_furthest_point_sample(points, num_points).long()
+
+
+def _sample_triton(points: Tensor, num_points: int) -> Tensor:
+    from ._triton_kernels import furthest_point_sample_triton
+    return furthest_point_sample_triton(points, num_points)
 
 
 @torch.no_grad()
@@ -60,13 +71,24 @@ def furthest_point_sample_with_dist(distances: Tensor, num_points: int) -> Tenso
         Tensor: (B, M) long, rows of ``distances``.
     """
     distances = at_least_float32(distances).contiguous()
-    if distances.device.type == 'cpu':
-        use_torch_threads()
-        return torch.from_numpy(_sample_batch_with_dist(to_numpy(distances), num_points))
-    if distances.is_cuda and distances.dtype == torch.float32 and mmcv_has_cuda_ops():
-        from mmcv.ops import furthest_point_sample_with_dist as mmcv_sample_with_dist
-        return mmcv_sample_with_dist(distances, num_points).long()
-    return furthest_point_sample_with_dist_torch(distances, num_points)
+    sample = choose(distances, cpu=_sample_with_dist_numba, mmcv=_sample_with_dist_mmcv,
+                    triton=_sample_with_dist_triton, plain=furthest_point_sample_with_dist_torch)
+    return sample(distances, num_points)
+
+
+def _sample_with_dist_numba(distances: Tensor, num_points: int) -> Tensor:
+    use_torch_threads()
+    return torch.from_numpy(_sample_batch_with_dist(to_numpy(distances), num_points))
+
+
+def _sample_with_dist_mmcv(distances: Tensor, num_points: int) -> Tensor:
+    from mmcv.ops import furthest_point_sample_with_dist as mmcv_sample_with_dist
+    return mmcv_sample_with_dist(distances, num_points).long()
+
+
+def _sample_with_dist_triton(distances: Tensor, num_points: int) -> Tensor:
+    from ._triton_kernels import furthest_point_sample_with_dist_triton
+    return furthest_point_sample_with_dist_triton(distances, num_points)
 
 
 @torch.no_grad()
@@ -141,7 +163,7 @@ def _sample_by(mod: str, points: Tensor, features: Tensor | None, count: int) ->
 
 
 def furthest_point_sample_torch(points: Tensor, num_points: int) -> Tensor:
-    """``furthest_point_sample`` in plain torch, for devices without a compiled operation."""
+    """``furthest_point_sample`` in plain torch, for devices on which neither mmcv nor Triton runs."""
     def distances_to(rows: Tensor) -> Tensor:
         chosen = points.gather(1, rows[:, None, None].expand(-1, 1, 3))
         return (points - chosen).square_().sum(-1)
