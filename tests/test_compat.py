@@ -213,20 +213,31 @@ def test_fault_mmengine_does_not_find_our_configs(tmp_path):
     assert done.returncode == 1 and 'please specify the package name' in done.stderr
 
 
-def test_a_full_disk_leaves_the_last_checkpoint_and_its_pointer(tmp_path, monkeypatch):
-    full_at = iter([False, False, True])  # a checkpoint, its pointer, the next checkpoint
+class FailingAt:
+    """``os.fsync`` that meets a full disk at its call of that number."""
 
-    def fsync(descriptor):
-        if next(full_at):
+    def __init__(self, number):
+        self.left = number
+
+    def __call__(self, descriptor):
+        self.left -= 1
+        if not self.left:
             raise OSError(errno.ENOSPC, 'No space left on device')
 
-    monkeypatch.setattr(os, 'fsync', fsync)
-    runner = Runner(
-        ModelOfCompatTest(), str(tmp_path), train_cfg=dict(by_epoch=False, max_iters=2), experiment_name='full_disk',
+
+def toy_runner(work_dir, checkpoint, name):
+    """Three iterations, a checkpoint after each."""
+    return Runner(
+        ModelOfCompatTest(), str(work_dir), train_cfg=dict(by_epoch=False, max_iters=3), experiment_name=name,
         train_dataloader=dict(dataset=[dict(x=torch.ones(1))], batch_size=1, sampler=dict(type='DefaultSampler'),
                               collate_fn=dict(type='default_collate')),
         optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1)), log_level='ERROR',
-        default_hooks=dict(checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=1)))
+        default_hooks=dict(checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=1, **checkpoint)))
+
+
+def test_a_full_disk_leaves_the_last_checkpoint_and_its_pointer(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, 'fsync', FailingAt(3))  # a checkpoint, its pointer, the next checkpoint
+    runner = toy_runner(tmp_path, {}, 'full_disk')
     with pytest.raises(OutputError, match=r'iter_2\.pth cannot be written \(No space left on device\): it needs'):
         runner.train()
     assert [path.name for path in tmp_path.glob('*iter*')] == ['iter_1.pth']
@@ -238,3 +249,18 @@ def test_mmengine_writes_checkpoints_and_their_pointer_in_place():
     """The fault that ``compat.write_checkpoints_whole`` is for."""
     assert "with open(filepath, 'wb') as f:" in inspect.getsource(inspect.getmodule(LocalBackend))
     assert "with open(save_file, 'w') as f:" in inspect.getsource(CheckpointHook)
+
+
+def test_the_last_checkpoint_stays_until_the_next_is_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, 'fsync', FailingAt(5))  # a checkpoint and its pointer twice, then the third
+    runner = toy_runner(tmp_path, dict(max_keep_ckpts=1), 'keep_one')
+    with pytest.raises(OutputError, match=r'iter_3\.pth cannot be written'):
+        runner.train()
+    assert [path.name for path in tmp_path.glob('*.pth')] == ['iter_2.pth']
+
+
+def test_mmengine_removes_checkpoints_before_it_writes_the_next():
+    """The fault that ``compat.remove_checkpoints_afterwards`` is for."""
+    for name in ('_save_checkpoint_with_step', '_save_best_checkpoint'):
+        source = inspect.getsource(getattr(CheckpointHook, name))  # of MMEngine's own, which ours names
+        assert source.index('self.file_backend.remove(') < source.index('runner.save_checkpoint(')

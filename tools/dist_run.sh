@@ -13,6 +13,7 @@ fi
 CONFIG=$2 GPUS=$3
 
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"  # else every process starts as many threads as there are cores
+export TORCH_ELASTIC_SHUTDOWN_TIMEOUT="${TORCH_ELASTIC_SHUTDOWN_TIMEOUT:-120}"  # seconds to finish a step and save
 PYTHON=$(bash "$TOOLS/find_env_python.sh")
 if (( ${NNODES:-1} > 1 )) || [[ -n "${PORT:-}" ]]; then
     RENDEZVOUS=(--nnodes="${NNODES:-1}" --node_rank="${NODE_RANK:-0}"
@@ -25,5 +26,5 @@ socket.create_server(("", int(sys.argv[1]))).close()' "${PORT:-29500}" 2> /dev/n
 else
     RENDEZVOUS=(--standalone)  # finds a free port itself
 fi
-exec "$PYTHON" -m torch.distributed.run "${RENDEZVOUS[@]}" --nproc_per_node="$GPUS" \
+exec "$PYTHON" "$TOOLS/torchrun.py" "${RENDEZVOUS[@]}" --nproc_per_node="$GPUS" \
     "$TOOLS/$NAME.py" "$CONFIG" "${@:4}" --launcher pytorch

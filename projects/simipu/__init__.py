@@ -9,6 +9,7 @@ compat.silence_spconv()
 compat.allow_training_checkpoints()
 compat.find_own_bases()
 compat.write_checkpoints_whole()
+compat.remove_checkpoints_afterwards()
 
 from . import engine  # noqa: F401  (registers its types)
 

@@ -7,6 +7,8 @@ import io
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
+from functools import partial, wraps
 from importlib import import_module
 from pathlib import Path
 from pickle import UnpicklingError
@@ -18,8 +20,8 @@ from mmdet3d import registry as registries
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.dist import is_distributed
-from mmengine.fileio import LocalBackend
-from mmengine.hooks import checkpoint_hook
+from mmengine.fileio import BaseStorageBackend, LocalBackend
+from mmengine.hooks import CheckpointHook, checkpoint_hook
 from mmengine.logging import HistoryBuffer
 from mmengine.optim import OptimWrapper
 from torch import nn
@@ -96,6 +98,44 @@ def _whole_text_file(path: str, mode: str) -> Iterator[io.StringIO]:
     write_whole(path, stream.getvalue().encode())
 
 
+def remove_checkpoints_afterwards() -> None:
+    """Let a training never be without a good checkpoint.
+
+    mmengine 0.10.7 removes the oldest of ``max_keep_ckpts``, and the best so far, before it writes the new one; so
+    with one of them a full disk, or a process that is killed, leaves none. Meanwhile there is one more.
+    """
+    for name in ('_save_checkpoint_with_step', '_save_best_checkpoint'):
+        setattr(CheckpointHook, name, _removing_afterwards(getattr(CheckpointHook, name)))
+
+
+def _removing_afterwards(save: Callable[..., None]) -> Callable[..., None]:
+
+    @wraps(save)
+    def save_and_remove(self: CheckpointHook, *args, **kwargs) -> None:
+        backend, self.file_backend = self.file_backend, _RemovingLater(self.file_backend)
+        try:
+            save(self, *args, **kwargs)
+            for remove in self.file_backend.removals:
+                remove()
+        finally:
+            self.file_backend = backend
+
+    return save_and_remove
+
+
+class _RemovingLater:
+    """A file backend that collects in ``removals`` what it is told to remove."""
+
+    def __init__(self, backend: BaseStorageBackend) -> None:
+        self._backend, self.removals = backend, []
+
+    def remove(self, path: str) -> None:
+        self.removals.append(partial(self._backend.remove, path))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._backend, name)
+
+
 def read_kitti_frames_without_objects() -> None:
     """Let mmdet3d's ``KittiDataset`` read, for image-based detectors, frames that show no object.
 
@@ -142,7 +182,7 @@ def numpy_long() -> Iterator[None]:
         del np.long
 
 
-def init_cpu_process_group(launcher: str) -> None:
+def init_cpu_process_group(launcher: str, timeout: float | None = None) -> None:
     """Create the process group where there is no accelerator; call it before the Runner is built.
 
     mmengine 0.10.7's ``init_dist`` calls ``torch.cuda.set_device`` whatever the backend, and so fails
@@ -150,6 +190,7 @@ def init_cpu_process_group(launcher: str) -> None:
 
     Args:
         launcher: ``'none'``, ``'pytorch'`` (torchrun), ``'slurm'`` or ``'mpi'``.
+        timeout: Seconds after which a process that does not answer is an error; PyTorch's 30 minutes by default.
 
     Raises:
         ConfigError: A launcher other than torchrun on a machine without GPU.
@@ -159,7 +200,7 @@ def init_cpu_process_group(launcher: str) -> None:
     if launcher != 'pytorch':
         raise ConfigError(f'--launcher {launcher} needs GPUs, and none is visible; on CPUs use '
                           'tools/dist_train.sh, which starts processes by torchrun')
-    torch.distributed.init_process_group('gloo')
+    torch.distributed.init_process_group('gloo', timeout=None if timeout is None else timedelta(seconds=timeout))
 
 
 def use_cpu_model_wrapper(cfg: Config) -> None:

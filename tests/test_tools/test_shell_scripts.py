@@ -57,9 +57,9 @@ def test_dist_train_on_several_machines(echo):
     shown = run(PROJECT / 'tools/dist_train.sh', 'a config.py', '4', '--amp', '--work-dir', 'x y',
                 PATH=echo('python'), VIRTUAL_ENV='x', NNODES='2', NODE_RANK='1', MASTER_ADDR='10.0.0.1',
                 PORT='1234')
-    assert shown.stdout.split('tools/')[0].split() == [
-        'python', '-m', 'torch.distributed.run', '--nnodes=2', '--node_rank=1',
-        '--master_addr=10.0.0.1', '--master_port=1234', '--nproc_per_node=4', f'{PROJECT}/']
+    assert shown.stdout.split()[:-8] == [
+        'python', f'{PROJECT}/tools/torchrun.py', '--nnodes=2', '--node_rank=1', '--master_addr=10.0.0.1',
+        '--master_port=1234', '--nproc_per_node=4', f'{PROJECT}/tools/train.py', 'a']
     assert shown.stdout.endswith('tools/train.py a config.py --amp --work-dir x y --launcher pytorch\n')
 
 

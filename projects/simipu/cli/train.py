@@ -3,11 +3,14 @@ from argparse import ArgumentParser, Namespace
 from contextlib import nullcontext
 
 from mmengine.config import Config
+from mmengine.dist import get_dist_info
 
 from ..config import check_device
 from ..engine import launch
+from ..engine.processes import is_lost_connection, keep_workers_through_signals, stop_with_launcher
 from ..engine.stop_hook import StopHook
 from ..engine.work_dir import check_no_training_inside, locked
+from ..errors import TrainingError
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -38,12 +41,22 @@ def main(args: Namespace) -> None:
 
 
 def _train(cfg: Config, no_val: bool) -> None:
+    if cfg.launcher != 'none':
+        stop_with_launcher()
     runner = launch.build_runner(cfg, strict=cfg.get('resume', False))
     if no_val:
         runner.logger.info('Training without validation, because of --no-val: only the losses tell its progress')
     stop_hook = StopHook()
     runner.register_hook(stop_hook)
+    keep_workers_through_signals(runner)
     try:
         runner.train()
+    except RuntimeError as error:
+        rank, world_size = get_dist_info()
+        if world_size == 1 or not is_lost_connection(error):
+            raise
+        raise TrainingError(f'process {rank} of {world_size} waits for the others in vain: one of them failed (then its '
+                            'message is above), was killed, or has not answered for env_cfg.dist_cfg.timeout seconds. '
+                            f'--resume goes on from the last checkpoint ({str(error).splitlines()[0]})') from error
     finally:
         stop_hook.restore()

@@ -73,17 +73,17 @@ def check_config(cfg: Config) -> None:
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmengine')):
         problems += [problem for section in _SECTIONS if section in cfg
                      for entry in _entries(cfg[section], section)
-                     for problem in _problems(entry, _allowed(section))]
+                     for problem in _problems_in_section(entry, section)]
     if problems:
         raise ConfigError('\n'.join(problems))
 
 
-def _allowed(section: str) -> tuple[Registry, ...]:
-    """What a dict with ``type`` may stand for in a section of the config."""
-    if section != 'model':
-        return _SECTIONS[section]
+def _problems_in_section(entry: _Entry, section: str) -> list[str]:
+    problems = _problems(entry, _SECTIONS[section])
+    if not problems or section != 'model':
+        return problems
     from mmdet3d.models.layers.pointnet_modules.builder import SA_MODULES  # here, as importing it takes seconds
-    return *_SECTIONS[section], SA_MODULES
+    return _problems(entry, (*_SECTIONS[section], SA_MODULES))
 
 
 def check_device(cfg: Config, *sections: str) -> None:

@@ -1,5 +1,6 @@
 """From a config file and command line flags to a runner."""
 import os
+import signal
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator
@@ -205,7 +206,7 @@ def build_runner(cfg: Config, strict: bool = False) -> Runner:
     """
     if cfg.launcher != 'none':
         check_launcher(cfg.launcher)
-        compat.init_cpu_process_group(cfg.launcher)
+        compat.init_cpu_process_group(cfg.launcher, cfg.get('env_cfg', {}).get('dist_cfg', {}).get('timeout'))
         compat.use_cpu_model_wrapper(cfg)
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     if strict:
@@ -214,9 +215,14 @@ def build_runner(cfg: Config, strict: bool = False) -> Runner:
 
 
 def run(main: Callable[[], int | None]) -> int | None:
-    """Call ``main`` and return its result; a mistake in config or data ends the program with its message alone."""
+    """Call ``main`` and return its result; a mistake in config or data ends the program with its message alone.
+
+    So does Ctrl-C, without any; while a training runs, ``StopHook`` takes that.
+    """
     try:
         return main()
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
     except Exception as error:
         message = user_message(error)
         if message is None:

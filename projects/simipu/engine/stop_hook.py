@@ -13,11 +13,11 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from ..files import write_whole
+from .processes import SIGNALS
 from .work_dir import INTERRUPTED
 
 EXIT_CODE = os.EX_TEMPFAIL  # 75: to be tried again
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _ONE_EVENT = 1.0  # seconds: torchrun signals processes more than once, and a terminal these and torchrun
 
 
@@ -27,21 +27,17 @@ class StopHook(Hook):
 
     ``--resume`` goes on from that checkpoint; a later interruption replaces it. A second signal, more than a second
     after the first, stops the process at once. Of several processes all stop after the same step, if one of
-    them gets a signal. A validation under way is finished first.
-
-    SIGTERM to a whole group of processes also ends the workers of data loaders, so that the training fails where
-    it awaits a batch; SIGINT does not.
+    them gets a signal. A validation under way is finished first. Workers of data loaders must outlive the signal where
+    all processes get it, see ``keep_workers_through_signals``.
     """
 
     priority = 'LOWEST'  # after all else that belongs to the step
 
     def __init__(self) -> None:
-        # Not in before_train: workers of data loaders, which have to survive Ctrl-C as well, are forked before it,
-        # when the loop is built.
+        # Not in before_train, as loading data and building the loop before it can take minutes.
         self._owner = os.getpid()
         self._first: float | None = None  # when a signal came
-        self._before = {signal.SIGCHLD: signal.getsignal(signal.SIGCHLD)}
-        self._before |= {number: signal.signal(number, self._handle) for number in _SIGNALS}
+        self._before = {number: signal.signal(number, self._handle) for number in SIGNALS}
 
     def after_train_iter(self, runner: Runner, batch_idx: int,
                          data_batch: Sequence[dict] | None = None,
@@ -53,7 +49,10 @@ class StopHook(Hook):
         path = Path(runner.work_dir, INTERRUPTED)
         if is_main_process():
             write_whole(Path(runner.work_dir, 'last_checkpoint'), str(path).encode())
-        barrier()  # torchrun stops the others as soon as one exits
+        if get_world_size() > 1:  # torchrun sends SIGTERM to the others as soon as one exits
+            self._before = dict.fromkeys(SIGNALS, signal.SIG_IGN)
+            self.restore()
+        barrier()
         runner.logger.info(f'Stopped by a signal after iteration {runner.iter + 1}, saved as {path}; --resume goes on')
         raise SystemExit(EXIT_CODE)
 
@@ -70,8 +69,6 @@ class StopHook(Hook):
         now = time.monotonic()
         if self._first is None:
             self._first = now
-            # PyTorch's handler would raise for a worker that the same SIGTERM ended; workers always obey that one.
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         elif now - self._first > _ONE_EVENT:
             _act_by_default(number)
 
