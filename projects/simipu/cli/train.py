@@ -55,8 +55,9 @@ def _train(cfg: Config, no_val: bool) -> None:
         rank, world_size = get_dist_info()
         if world_size == 1 or not is_lost_connection(error):
             raise
-        raise TrainingError(f'process {rank} of {world_size} waits for the others in vain: one of them failed (then its '
-                            'message is above), was killed, or has not answered for env_cfg.dist_cfg.timeout seconds. '
-                            f'--resume goes on from the last checkpoint ({str(error).splitlines()[0]})') from error
+        raise TrainingError(
+            f'process {rank} of {world_size} waits for the others in vain: one of them failed (then its message is above), '
+            'was killed, or has not answered for env_cfg.dist_cfg.timeout seconds. --resume goes on from the last '
+            f'checkpoint ({str(error).splitlines()[0]})') from error
     finally:
         stop_hook.restore()

@@ -1,4 +1,5 @@
 from ..seeding import SeededIndex, sample_seed
+from .dry_run_hook import DryRunHook
 from .finite_hook import FiniteHook
 from .hybrid_optimizer import HybridOptimizer, HybridOptimWrapperConstructor
 from .mixture_sampler import MixtureSampler
@@ -11,7 +12,7 @@ from .stop_hook import StopHook
 from .strict_checkpoint_hook import StrictCheckpointHook
 
 __all__ = [
-    'ConvMuon', 'FiniteHook', 'HybridOptimizer', 'HybridOptimWrapperConstructor', 'MixtureSampler', 'ReportPretrained',
-    'ResumableSampler', 'ResumeHook', 'SeededIndex', 'SkipEmptyBatchHook', 'StopHook', 'StrictCheckpointHook',
-    'sample_seed'
+    'ConvMuon', 'DryRunHook', 'FiniteHook', 'HybridOptimizer', 'HybridOptimWrapperConstructor', 'MixtureSampler',
+    'ReportPretrained', 'ResumableSampler', 'ResumeHook', 'SeededIndex', 'SkipEmptyBatchHook', 'StopHook',
+    'StrictCheckpointHook', 'sample_seed'
 ]

@@ -1,18 +1,19 @@
-"""A model of 61 weights with all that a resumed training has to restore, whose steps take as long as the config says."""
+"""A small model with all that a resumed training has to restore, whose steps take as long as the config says."""
 import time
 
 import torch
-from mmengine.registry import DATA_SAMPLERS, DATASETS, HOOKS, METRICS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS
 from mmengine.evaluator import BaseMetric
 from mmengine.hooks import Hook
 from mmengine.model import BaseModel
+from mmengine.registry import DATA_SAMPLERS, DATASETS, HOOKS, METRICS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS
 from torch import nn
 from torch.utils.data import Dataset
 
 from simipu import engine
 
 for registry, names in [
-        (HOOKS, ['ResumeHook', 'SkipEmptyBatchHook', 'FiniteHook']), (DATA_SAMPLERS, ['ResumableSampler']),
+        (HOOKS, ['DryRunHook', 'FiniteHook', 'ResumeHook', 'SkipEmptyBatchHook']),
+        (DATA_SAMPLERS, ['ResumableSampler']),
         (OPTIM_WRAPPER_CONSTRUCTORS, ['HybridOptimWrapperConstructor'])]:
     for name in names:
         registry.register_module(module=getattr(engine, name))

@@ -1,0 +1,151 @@
+"""What can fail in a training is tried before its first step."""
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import chain
+from pathlib import Path
+from shutil import disk_usage
+
+import numpy as np
+import torch
+from mmdet3d.registry import HOOKS
+from mmengine.device import get_device
+from mmengine.dist import all_reduce, get_rank, get_world_size, is_main_process
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.optim import OptimWrapper
+from mmengine.runner import Runner
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from ..errors import OutputError, TrainingError
+from ..seeding import SeededIndex
+
+_FILE = '.dry_run.pth'
+
+
+@HOOKS.register_module()
+class DryRunHook(Hook):
+    """Tries one batch of training, validation on two frames, and saving, before the first step.
+
+    So a validation set of one frame, a metric that does not fit the model, or a disk that is too small is reported
+    at once and not after the first epoch. Weights, buffers and random numbers are afterwards what they were, so that
+    results are the same to the last bit. It takes the time of one step, of two frames of validation and of one
+    checkpoint. Metrics that take any number of frames (``takes_part_of_a_set``) also compute their result.
+
+    Several processes go on only where it worked in all of them.
+
+    Args:
+        enabled: ``--cfg-options default_hooks.dry_run.enabled=False`` leaves it out.
+
+    Raises:
+        OutputError: The work dir cannot be written to, or its disk has no room for a checkpoint.
+        TrainingError: It failed in another process.
+    """
+    priority = 'LOW'  # after hooks that check what they find when the training begins
+
+    def __init__(self, enabled: bool = True) -> None:
+        self.enabled = enabled
+
+    def before_train(self, runner: Runner) -> None:
+        """Called after the checkpoint to go on from is loaded."""
+        if not self.enabled:
+            return
+        with _restored(_without_wrapper(runner)):
+            for name, attempt in (('training', _train), ('validation', _validate), ('saving', _save)):
+                _agree(runner, name, attempt)
+        runner.logger.info('Dry run: a batch of training, a validation and saving work')
+
+
+def _train(runner: Runner) -> None:
+    """Forward and backward, without the exchange of gradients."""
+    model = _without_wrapper(runner)
+    model.train()
+    model.train_step(_first_batch(runner.train_dataloader, runner.train_dataloader.batch_size),
+                     optim_wrapper=_WithoutStep(runner.optim_wrapper))
+
+
+def _validate(runner: Runner) -> None:
+    if runner.val_loop is None:
+        return
+    loader, evaluator = runner.val_loop.dataloader, runner.val_loop.evaluator
+    num_frames = min(2, len(loader.dataset))
+    model = _without_wrapper(runner)
+    model.eval()
+    with torch.no_grad(), torch.autocast(get_device(), enabled=runner.val_loop.fp16):
+        batch = _first_batch(loader, num_frames)
+        evaluator.process(data_samples=model.val_step(batch), data_batch=batch)
+    for metric in evaluator.metrics:
+        if getattr(metric, 'takes_part_of_a_set', False):
+            metric.evaluate(num_frames * get_world_size())
+        metric.results.clear()
+
+
+def _save(runner: Runner) -> None:
+    """The optimizer has no state yet; none that is usual keeps more than two numbers for each weight."""
+    runner.save_checkpoint(runner.work_dir, _FILE, by_epoch=False)
+    if not is_main_process():
+        return
+    path = Path(runner.work_dir, _FILE)
+    try:
+        size = path.stat().st_size
+    finally:
+        path.unlink(missing_ok=True)
+    size += 2 * sum(weight.nbytes for weight in runner.model.parameters() if weight.requires_grad)
+    free = disk_usage(runner.work_dir).free
+    if free < size:
+        raise OutputError(f'{runner.work_dir}: a checkpoint takes up to {size / 1e6:.1f} MB, and {free / 1e6:.1f} MB '
+                          'are free. Free some space, or choose a folder on another disk with --work-dir')
+
+
+class _WithoutStep:
+    """An optimizer wrapper to ``train_step``, which gets its gradients and does nothing with them."""
+
+    def __init__(self, wrapper: OptimWrapper) -> None:
+        self.optim_context = wrapper.optim_context
+
+    def update_params(self, loss: Tensor) -> None:
+        loss.backward()
+
+
+def _without_wrapper(runner: Runner) -> nn.Module:
+    return runner.model.module if is_model_wrapper(runner.model) else runner.model
+
+
+def _first_batch(loader: DataLoader, size: int) -> object:
+    """Frames from the start of the data set, other ones in each process, augmented by seeds of their own."""
+    first, total = get_rank() * size, len(loader.dataset)
+    return loader.collate_fn([loader.dataset[SeededIndex(index % total, seed=index)]
+                              for index in range(first, first + size)])
+
+
+def _agree(runner: Runner, name: str, attempt: Callable[[Runner], None]) -> None:
+    """Raise what the attempt raises, and an error in all other processes."""
+    error = None
+    try:
+        attempt(runner)
+    except Exception as raised:
+        error = raised
+    failed = torch.tensor(int(error is not None))
+    all_reduce(failed, 'max')
+    if error is not None:
+        runner.logger.error(f'Dry run: {name} failed, before the first step')
+        raise error
+    if failed:
+        raise TrainingError(f'dry run: {name} failed in another process, whose message says why')
+
+
+@contextmanager
+def _restored(model: nn.Module) -> Iterator[None]:
+    """Weights, buffers, gradients, random numbers and the mode of the model are afterwards as before."""
+    tensors = [(tensor, tensor.detach().clone()) for tensor in chain(model.parameters(), model.buffers())]
+    training, states = model.training, (random.getstate(), np.random.get_state())
+    with torch.random.fork_rng([torch.cuda.current_device()] if torch.cuda.is_available() else []):
+        yield
+    random.setstate(states[0])
+    np.random.set_state(states[1])
+    with torch.no_grad():
+        for tensor, before in tensors:
+            tensor.copy_(before)
+    model.zero_grad(set_to_none=True)
+    model.train(training)
