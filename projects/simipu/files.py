@@ -33,17 +33,23 @@ def write_whole(path: str | os.PathLike, content: bytes) -> None:
             part.unlink(missing_ok=True)
             raise
     except OSError as error:
-        remedy = _remedy(path, len(content), error)
+        folder = path.parent.absolute()
+        if is_disk_full(error):
+            remedy = f'it needs {len(content) / 1e6:.1f} MB, and {space_left(folder)}'
+        else:
+            remedy = f'check that {folder} is a folder that you may write to, or choose another'
         raise OutputError(f'{path} cannot be written ({error.strerror}): {remedy}') from error
 
 
-def _remedy(path: Path, size: int, error: OSError) -> str:
-    folder = path.parent.absolute()
-    if error.errno in _DISK_FULL:
-        free = shutil.disk_usage(folder).free
-        return (f'it needs {size / 1e6:.1f} MB, and {free / 1e6:.1f} MB are free in {folder}. Free some space, or '
-                'choose a folder on another disk')
-    return f'check that {folder} is a folder that you may write to, or choose another'
+def is_disk_full(error: OSError) -> bool:
+    """Whether a disk or a quota is full."""
+    return error.errno in _DISK_FULL
+
+
+def space_left(folder: str | os.PathLike) -> str:
+    """The end of a message about a disk that is full."""
+    return (f'{shutil.disk_usage(folder).free / 1e6:.1f} MB are free in {folder}. Free some space, or choose a folder '
+            'on another disk')
 
 
 def lfs_pointer(content: bytes) -> str | None:

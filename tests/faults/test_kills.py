@@ -5,7 +5,7 @@ import signal
 import time
 
 import pytest
-from trainings import ALL, assert_equal, group_members, launch, start_ranks, trained, wait_until_gone
+from trainings import ALL, Undisturbed, group_members, launch, start_ranks, wait_until_gone
 
 ITERATIONS = 16
 OPTIONS = ['model.seconds=0.03', f'train_cfg.max_iters={ITERATIONS}', 'train_dataloader.num_workers=1']
@@ -13,18 +13,8 @@ KILLED = -signal.SIGKILL
 
 
 @pytest.fixture(scope='module')
-def whole(tmp_path_factory):
-    """What the undisturbed training with so many processes trains."""
-    folder, results = tmp_path_factory.mktemp('whole'), {}
-
-    def get(number):
-        if number not in results:
-            with start_ranks(folder / str(number), number=number, options=OPTIONS) as ranks:
-                assert [rank.wait() for rank in ranks] == [0] * number, ranks[0].output
-            results[number] = trained(folder / str(number), ITERATIONS)
-        return results[number]
-
-    return get
+def undisturbed(tmp_path_factory):
+    return Undisturbed(tmp_path_factory.mktemp('undisturbed'), OPTIONS, ITERATIONS)
 
 
 def moments(number, seed):
@@ -39,46 +29,39 @@ def wait_until(training, moment):
     time.sleep(seconds)
 
 
-def resume(work_dir, number, expected):
-    """Checkpoints were saved every second iteration."""
-    with start_ranks(work_dir, '--resume', number=number, options=OPTIONS) as ranks:
-        assert [rank.wait() for rank in ranks] == [0] * number, ranks[0].output
-    assert_equal(trained(work_dir, ITERATIONS), expected)
-
-
 @pytest.mark.parametrize('moment', moments(13 if ALL else 1, seed=1))
-def test_main_process(tmp_path, whole, moment):
+def test_main_process(tmp_path, undisturbed, moment):
     with start_ranks(tmp_path / 'w', number=1, options=OPTIONS) as (training, ):
         wait_until(training, moment)
         os.kill(training.pid, signal.SIGKILL)
         assert training.wait() == KILLED
-        resume(tmp_path / 'w', 1, whole(1))
+        undisturbed.check_resumed(tmp_path / 'w', 1)
         wait_until_gone(group_members(training.pid), timeout=20)  # workers of the loader notice within 5 s
 
 
 @pytest.mark.parametrize('moment', moments(12 if ALL else 1, seed=2))
-def test_process_group(tmp_path, whole, moment):
+def test_process_group(tmp_path, undisturbed, moment):
     with start_ranks(tmp_path / 'w', number=1, options=OPTIONS) as (training, ):
         wait_until(training, moment)
         os.killpg(training.pid, signal.SIGKILL)
         assert training.wait() == KILLED
-    resume(tmp_path / 'w', 1, whole(1))
+    undisturbed.check_resumed(tmp_path / 'w', 1)
 
 
 @pytest.mark.parametrize('rank, moment', [(index % 2, moment) for index, moment in enumerate(
     moments(13 if ALL else 1, seed=3))])
-def test_one_of_two_processes(tmp_path, whole, rank, moment):
+def test_one_of_two_processes(tmp_path, undisturbed, rank, moment):
     with start_ranks(tmp_path / 'w', options=OPTIONS) as ranks:
         wait_until(ranks[0], moment)
         os.kill(ranks[rank].pid, signal.SIGKILL)
         assert ranks[rank].wait() == KILLED
         assert ranks[1 - rank].wait() == 1
         assert 'error: process' in ranks[1 - rank].output and 'in vain' in ranks[1 - rank].output
-    resume(tmp_path / 'w', 2, whole(2))
+    undisturbed.check_resumed(tmp_path / 'w', 2)
 
 
 @pytest.mark.parametrize('moment', moments(12 if ALL else 1, seed=4))
-def test_launcher(tmp_path, whole, moment):
+def test_launcher(tmp_path, undisturbed, moment):
     """Its processes finish their step and save, where they have begun to train."""
     with launch(tmp_path / 'w', options=OPTIONS) as launcher:
         wait_until(launcher, moment)
@@ -88,4 +71,4 @@ def test_launcher(tmp_path, whole, moment):
         assert launcher.wait() == KILLED
         wait_until_gone(ranks)
         assert 'Traceback' not in launcher.output
-    resume(tmp_path / 'w', 2, whole(2))
+    undisturbed.check_resumed(tmp_path / 'w', 2)

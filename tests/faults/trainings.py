@@ -64,9 +64,9 @@ class Training:
 
 
 @contextlib.contextmanager
-def start(work_dir, *arguments, options=(), **variables):
-    """Train the toy in one process; ``variables`` are those of the environment."""
-    output = Path(f'{work_dir}.{time.monotonic_ns()}.log')
+def start(work_dir, *arguments, options=(), log=None, **variables):
+    """Train the toy in one process, its output in the folder ``log``; ``variables`` are those of the environment."""
+    output = Path(log or Path(work_dir).parent, f'{time.monotonic_ns()}.log')
     output.touch()
     process = _SERVER.Process(target=_train, args=(
         str(output), ['train', str(TOY / 'toy.py'), '--work-dir', str(work_dir), *arguments, *_as_options(options)],
@@ -100,13 +100,11 @@ def start_ranks(work_dir, *arguments, number=2, options=()):
 def launch(work_dir, *arguments, number=2, options=()):
     """``tools/dist_train.sh``: torchrun and its ranks."""
     output = Path(f'{work_dir}.{time.monotonic_ns()}.log')
-    environment = dict(os.environ, PYTHONPATH=os.pathsep.join([str(TOY), str(PROJECT / 'projects')]),
-                       VIRTUAL_ENV=sys.prefix, PATH=f'{sys.prefix}/bin:{os.environ["PATH"]}', PYTHONWARNINGS='ignore')
     with open(output, 'wb') as stream:
         process = subprocess.Popen(
             ['bash', str(PROJECT / 'tools' / 'dist_train.sh'), str(TOY / 'toy.py'), str(number), '--work-dir',
              str(work_dir), *arguments, *_as_options(options)],
-            env=environment, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, start_new_session=True)
+            env=environment(), stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, start_new_session=True)
 
     def wait(timeout):
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -122,6 +120,33 @@ def launch(work_dir, *arguments, number=2, options=()):
         for pid in ranks:  # torchrun puts them in groups of their own
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+
+
+def environment():
+    """Of programs that import the toy and this checkout."""
+    return dict(os.environ, PYTHONPATH=os.pathsep.join([str(TOY), str(PROJECT / 'projects')]), VIRTUAL_ENV=sys.prefix,
+                PATH=f'{sys.prefix}/bin:{os.environ["PATH"]}', PYTHONWARNINGS='ignore')
+
+
+class Undisturbed:
+    """Trainings that nothing disturbs, one for each number of processes, to compare others with."""
+
+    def __init__(self, folder, options, iterations):
+        self.folder, self.options, self.iterations = folder, options, iterations
+
+    def check_resumed(self, work_dir, number):
+        """Resume to the end; all must be equal to the last bit. Returns the log."""
+        output = self._train(work_dir, number, '--resume')
+        expected = self.folder / str(number)
+        if not expected.exists():
+            self._train(expected, number)
+        assert_equal(trained(work_dir, self.iterations), trained(expected, self.iterations))
+        return output
+
+    def _train(self, work_dir, number, *arguments):
+        with start_ranks(work_dir, *arguments, number=number, options=self.options) as ranks:
+            assert [rank.wait() for rank in ranks] == [0] * number, ranks[0].output
+            return ranks[0].output
 
 
 def is_alive(pid):

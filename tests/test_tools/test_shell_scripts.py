@@ -59,7 +59,7 @@ def test_dist_train_on_several_machines(echo):
                 PORT='1234')
     assert shown.stdout.split()[:-8] == [
         'python', f'{PROJECT}/tools/torchrun.py', '--nnodes=2', '--node_rank=1', '--master_addr=10.0.0.1',
-        '--master_port=1234', '--nproc_per_node=4', f'{PROJECT}/tools/train.py', 'a']
+        '--master_port=1234', '--nproc_per_node=4', f'{PROJECT}/tools/train.py']
     assert shown.stdout.endswith('tools/train.py a config.py --amp --work-dir x y --launcher pytorch\n')
 
 

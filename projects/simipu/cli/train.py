@@ -1,6 +1,7 @@
 """Train what a config describes: SimIPU, or any model of OpenMMLab."""
 from argparse import ArgumentParser, Namespace
 from contextlib import nullcontext
+from logging import LogRecord
 
 from mmengine.config import Config
 from mmengine.dist import get_dist_info
@@ -10,7 +11,8 @@ from ..engine import launch
 from ..engine.processes import is_lost_connection, keep_workers_through_signals, stop_with_launcher
 from ..engine.stop_hook import StopHook
 from ..engine.work_dir import check_no_training_inside, locked
-from ..errors import TrainingError
+from ..errors import OutputError, TrainingError
+from ..files import is_disk_full, space_left
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -49,6 +51,8 @@ def _train(cfg: Config, no_val: bool) -> None:
     stop_hook = StopHook()
     runner.register_hook(stop_hook)
     keep_workers_through_signals(runner)
+    for handler in runner.logger.handlers:
+        handler.handleError = _raise_again  # in the place of a traceback for each line that cannot be written
     try:
         runner.train()
     except RuntimeError as error:
@@ -56,8 +60,17 @@ def _train(cfg: Config, no_val: bool) -> None:
         if world_size == 1 or not is_lost_connection(error):
             raise
         raise TrainingError(
-            f'process {rank} of {world_size} waits for the others in vain: one of them failed (then its message is above), '
-            'was killed, or has not answered for env_cfg.dist_cfg.timeout seconds. --resume goes on from the last '
-            f'checkpoint ({str(error).splitlines()[0]})') from error
+            f'process {rank} of {world_size} waits for the others in vain: one of them failed (then its message is '
+            'above), was killed, or has not answered for env_cfg.dist_cfg.timeout seconds. --resume goes on from the '
+            f'last checkpoint ({str(error).splitlines()[0]})') from error
+    except OSError as error:
+        if not is_disk_full(error):
+            raise
+        raise OutputError(f'logs cannot be written ({error.strerror}): {space_left(cfg.work_dir)}; --resume goes on '
+                          'from the last checkpoint') from error
     finally:
         stop_hook.restore()
+
+
+def _raise_again(record: LogRecord) -> None:
+    raise  # a handler calls this where it has caught an error

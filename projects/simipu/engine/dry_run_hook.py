@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from ..errors import OutputError, TrainingError
+from ..files import space_left
 from ..seeding import SeededIndex
 
 _FILE = '.dry_run.pth'
@@ -92,10 +93,9 @@ def _save(runner: Runner) -> None:
     finally:
         path.unlink(missing_ok=True)
     size += 2 * sum(weight.nbytes for weight in runner.model.parameters() if weight.requires_grad)
-    free = disk_usage(runner.work_dir).free
-    if free < size:
-        raise OutputError(f'{runner.work_dir}: a checkpoint takes up to {size / 1e6:.1f} MB, and {free / 1e6:.1f} MB '
-                          'are free. Free some space, or choose a folder on another disk with --work-dir')
+    if disk_usage(runner.work_dir).free < size:
+        raise OutputError(f'a checkpoint takes up to {size / 1e6:.1f} MB, and {space_left(runner.work_dir)} with '
+                          '--work-dir')
 
 
 class _WithoutStep:

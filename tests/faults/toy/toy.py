@@ -28,3 +28,4 @@ log_processor = dict(by_epoch=False)
 visualizer = dict(type='Visualizer', vis_backends=[dict(type='LocalVisBackend')], name='visualizer')
 randomness = dict(seed=0)
 custom_hooks = [dict(hook, type=f'{hook["type"]}') for hook in _base_.custom_hooks]
+custom_hooks = [*_base_.custom_hooks, dict(type='Spoil'), dict(type='RecordLosses'), dict(type='RecordResources')]
