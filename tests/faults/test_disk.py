@@ -55,7 +55,7 @@ def whole_checkpoints(folder):
     return sorted(path.name for path in paths)
 
 
-@pytest.mark.parametrize('size, keep, left', [(750, 2, ['iter_2.pth', 'iter_4.pth']), (500, 1, ['iter_2.pth'])])
+@pytest.mark.parametrize('size, keep, left', [(620, 2, ['iter_2.pth', 'iter_4.pth']), (400, 1, ['iter_2.pth'])])
 def test_no_room_for_another_checkpoint(small_disk, size, keep, left):
     folder = small_disk(size)
     with start(f'{folder}/w', options=[*LARGE, f'default_hooks.checkpoint.max_keep_ckpts={keep}'],

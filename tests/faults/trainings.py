@@ -136,14 +136,14 @@ class Undisturbed:
 
     def check_resumed(self, work_dir, number):
         """Resume to the end; all must be equal to the last bit. Returns the log."""
-        output = self._train(work_dir, number, '--resume')
+        output = self.train(work_dir, number, '--resume')
         expected = self.folder / str(number)
         if not expected.exists():
-            self._train(expected, number)
+            self.train(expected, number)
         assert_equal(trained(work_dir, self.iterations), trained(expected, self.iterations))
         return output
 
-    def _train(self, work_dir, number, *arguments):
+    def train(self, work_dir, number, *arguments):
         with start_ranks(work_dir, *arguments, number=number, options=self.options) as ranks:
             assert [rank.wait() for rank in ranks] == [0] * number, ranks[0].output
             return ranks[0].output

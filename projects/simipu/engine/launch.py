@@ -12,7 +12,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from .. import compat
-from ..checkpoints.reading import check_archive
+from ..checkpoints.reading import check_archive, read_training_checkpoint
 from ..config import OverrideAction, check_config, read_with_overrides
 from ..errors import ConfigError, user_message
 from .latest_checkpoint import find_latest_checkpoint
@@ -144,11 +144,13 @@ def set_resume(cfg: Config, checkpoint: str) -> None:
 
     Raises:
         ConfigError: There is no such file.
-        CheckpointError: The work dir has checkpoints, and none can be read.
+        CheckpointError: It holds weights alone; or the work dir has checkpoints, and none can be read.
     """
     cfg.resume = True
     if checkpoint != 'auto':
         set_checkpoint(cfg, checkpoint)
+        if '://' not in checkpoint:
+            read_training_checkpoint(checkpoint)
         return
     latest = find_latest_checkpoint(cfg.work_dir)
     if latest.path is None:
