@@ -36,7 +36,6 @@ BROKEN = dict(
     zeroed=lambda path: path.write_bytes(bytes(path.stat().st_size)),
     flipped=lambda path: path.write_bytes(path.read_bytes().replace(b'momentum_buffer', b'momentum_Buffer')),
     text=lambda path: path.write_text('<html>503 Service Unavailable</html>'),
-    folder=lambda path: (path.unlink(), path.mkdir()),
     weights_only=without_optimizer)
 
 

@@ -52,8 +52,8 @@ class DryRunHook(Hook):
         """Called after the checkpoint to go on from is loaded."""
         if not self.enabled:
             return
-        with _restored(_without_wrapper(runner)):
-            for name, attempt in (('training', _train), ('validation', _validate), ('saving', _save)):
+        for name, attempt in (('training', _train), ('validation', _validate), ('saving', _save)):
+            with _restored(_without_wrapper(runner)):
                 _agree(runner, name, attempt)
         runner.logger.info('Dry run: a batch of training, a validation and saving work')
 

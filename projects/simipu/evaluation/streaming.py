@@ -17,6 +17,7 @@ class StreamingMetric(BaseMetric):
     MMEngine and this project distribute them. They fill up the last round with frames that were there
     already, which must not count; so the newest frame waits until the next comes, or is left out.
     """
+    takes_part_of_a_set = True  # for DryRunHook
 
     def __init__(self, prefix: str | None = None) -> None:
         super().__init__(collect_device='cpu', prefix=prefix)
