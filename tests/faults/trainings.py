@@ -55,6 +55,7 @@ class Training:
         """Until ``text`` is in the output."""
         end = time.monotonic() + PATIENCE
         while text not in self.output:
+            assert is_alive(self.pid), f'it ended without {text!r}:\n{self.output}'
             assert time.monotonic() < end, f'{PATIENCE} s are over and there is no {text!r} in:\n{self.output}'
             time.sleep(0.01)
 

@@ -29,8 +29,10 @@ def keep_workers_through_signals(runner: Runner) -> None:
     """Let the loaders' workers go on where a signal is sent to all processes, as schedulers and terminals do.
 
     The training itself then finishes its step, for which it may need another batch. Call it before the
-    training begins.
+    training begins. On Linux only.
     """
+    if sys.platform != 'linux':
+        return
     build = runner.build_dataloader
 
     def build_dataloader(*args, **kwargs) -> DataLoader:

@@ -20,7 +20,7 @@ optim_wrapper = dict(
     type='OptimWrapper',
     constructor='HybridOptimWrapperConstructor',
     optimizer=dict(point_encoder=dict(type='AdamW', lr=1e-3), default=dict(type='SGD', lr=1e-3, momentum=0.9)))
-param_scheduler = dict(type='CosineAnnealingLR', by_epoch=False, T_max=1000)
+param_scheduler = dict(type='CosineAnnealingLR', by_epoch=False, T_max=1000, end=10**9)
 default_hooks = dict(
     checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=2, max_keep_ckpts=2),
     logger=dict(type='LoggerHook', interval=1))
