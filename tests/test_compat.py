@@ -23,6 +23,7 @@ from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from mmengine.runner import Runner
 from torch import nn
 
+import simipu.datasets  # noqa: F401  (applies what is about data sets)
 from simipu import compat
 from simipu.engine.launch import build_runner
 from simipu.errors import OutputError

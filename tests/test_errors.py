@@ -1,4 +1,6 @@
 """Which errors are shown as a message alone."""
+import os
+
 import mmengine
 import numpy as np
 import pytest
@@ -80,6 +82,15 @@ def test_a_bad_frame_is_one_message_though_raised_from_another_error(tmp_path, w
     message = errors.user_message(caught(list, DataLoader(dataset, num_workers=workers)))
     assert message.startswith('frame 0 of ') and 'gone.bin' in message
     assert 'Traceback' not in message and len(message.splitlines()) == 1
+
+
+@pytest.mark.parametrize('function, args, expected', [
+    (open, ('/no/such/folder/a.txt', ), '/no/such/folder/a.txt: No such file or directory; check the path'),
+    (open, ('/', ), '/: Is a directory; check the path'),
+    (mmengine.check_file_exist, ('a.pkl', ), 'file "a.pkl" does not exist; check the path'),
+    (os.mkdir, ('/dev/null/a', ), '/dev/null/a: Not a directory; check the path')])
+def test_files_that_cannot_be_read_or_written_are_one_line(function, args, expected):
+    assert errors.user_message(caught(function, *args)).startswith(expected)
 
 
 @pytest.mark.parametrize('function, args', [

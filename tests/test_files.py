@@ -63,7 +63,8 @@ size 102530333
 
 
 @pytest.mark.parametrize('content, expected', [
-    (LFS_POINTER, 'is a pointer of Git LFS, not the file of 102.5 MB that it stands for; in its clone run: git lfs pull'),
+    (LFS_POINTER, 'is a pointer of Git LFS, not the file of 102.5 MB that it stands for; in its clone run: git lfs '
+     'pull'),
     (LFS_POINTER[:60], 'is a pointer of Git LFS, not the file that it stands for; in its clone run: git lfs pull'),
     (b'version 2', None), (b'', None)])
 def test_a_pointer_of_git_lfs_is_recognised(content, expected):

@@ -10,6 +10,7 @@ compat.allow_training_checkpoints()
 compat.find_own_bases()
 compat.write_checkpoints_whole()
 compat.remove_checkpoints_afterwards()
+compat.read_yaml_safely()
 
 from . import engine  # noqa: F401  (registers its types)
 

@@ -9,6 +9,7 @@ from mmengine.logging import MMLogger
 from mmengine.model import BaseModule
 from mmengine.registry import DefaultScope
 
+from .config import construction_errors_named
 from .errors import ConfigError
 
 
@@ -26,7 +27,7 @@ def build_split(cfg: Config, split: str) -> BaseDataset:
     loader = cfg.get(f'{split}_dataloader')
     if loader is None:
         raise ConfigError(f'the config has no {split}_dataloader; add one, or choose another split')
-    with registry_scope(cfg):
+    with construction_errors_named(cfg), registry_scope(cfg):
         return DATASETS.build(loader['dataset'])
 
 

@@ -12,15 +12,16 @@ from functools import partial, wraps
 from importlib import import_module
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import torch
+import yaml
 from mmdet3d import registry as registries
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.dist import is_distributed
-from mmengine.fileio import BaseStorageBackend, LocalBackend
+from mmengine.fileio import BaseStorageBackend, LocalBackend, YamlHandler, register_handler
 from mmengine.hooks import CheckpointHook, checkpoint_hook
 from mmengine.logging import HistoryBuffer
 from mmengine.optim import OptimWrapper
@@ -167,6 +168,42 @@ def find_own_bases() -> None:
         return (str(OWN_CONFIGS / name), None) if package == 'simipu' else find(cfg_path, filename)
 
     Config._get_cfg_path = staticmethod(_get_cfg_path)
+
+
+@contextmanager
+def config_files_changed(change: Callable[[str], str]) -> Iterator[None]:
+    """Within, MMEngine reads each Python config of a chain as ``change`` leaves its text.
+
+    mmengine 0.10.7 evaluates the files of a chain one after another and has no way to set a variable in between. It
+    copies each first, by a function of a private name.
+    """
+    copy = Config._substitute_predefined_vars
+
+    def copy_and_change(filename: str, temporary: str) -> None:
+        copy(filename, temporary)
+        if filename.endswith('.py'):
+            text = Path(temporary).read_text(encoding='utf-8')
+            Path(temporary).write_text(change(text), encoding='utf-8')
+
+    Config._substitute_predefined_vars = staticmethod(copy_and_change)
+    try:
+        yield
+    finally:
+        Config._substitute_predefined_vars = staticmethod(copy)
+
+
+class _SafeYamlHandler(YamlHandler):
+
+    def load_from_fileobj(self, file: IO, **kwargs) -> Any:
+        return super().load_from_fileobj(file, **dict(kwargs, Loader=yaml.SafeLoader))
+
+
+def read_yaml_safely() -> None:
+    """Let a YAML file hold data only: mmengine 0.10.7 makes the Python calls that one may name.
+
+    Configs and their bases, and all that ``mmengine.load`` is given, are read by this handler.
+    """
+    register_handler(['yaml', 'yml'])(_SafeYamlHandler)
 
 
 @contextmanager

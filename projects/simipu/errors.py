@@ -1,6 +1,8 @@
 """Errors that a user can mend, each one message, apart from faults of the program."""
+import errno
 import re
 
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _WORKER_TRACE = 'Original Traceback (most recent call last):'
 
 
@@ -37,15 +39,32 @@ class DependencyError(SimIPUError, ImportError):
 
 
 def user_message(error: BaseException) -> str | None:
-    """The message of the ``SimIPUError`` that ``error`` is or was raised from, else ``None``.
+    """The message of the ``SimIPUError`` that ``error`` is or was raised from, or of a file; else ``None``.
 
+    Errors of the operating system about a file are the user's to mend wherever they arise, be it in a library.
     PyTorch's data loader raises what a worker process raised anew, with the worker's traceback as its
     message; the message at the end of that is returned then. MMEngine raises a failed import of a config's
     ``custom_imports`` anew without naming its cause.
     """
+    first = error
     while error is not None and not isinstance(error, SimIPUError):
         error = error.__cause__ or (error.__context__ if isinstance(error, ImportError) else None)
-    if error is None or _WORKER_TRACE not in str(error):
-        return None if error is None else str(error)
+    if error is None:
+        return _of_file(first)
+    if _WORKER_TRACE not in str(error):
+        return str(error)
     # The last of several, where one error was raised from another.
     return re.split(rf'^[\w.]*{type(error).__name__}: ', str(error), flags=re.MULTILINE)[-1].strip()
+
+
+def _of_file(error: BaseException) -> str | None:
+    """What the operating system, or a library in its name, says of a file that cannot be read or written."""
+    if not isinstance(error, OSError):
+        return None
+    if error.errno in _DISK_FULL:
+        return f'{error.filename or "a file"} cannot be written ({error.strerror}); free some space'
+    if error.filename is not None and error.strerror:
+        return f'{error.filename}: {error.strerror}; check the path, and that you may read or write there'
+    if isinstance(error, (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError)):
+        return f'{error}; check the path, and that you may read or write there'
+    return None

@@ -52,6 +52,22 @@ def space_left(folder: str | os.PathLike) -> str:
             'on another disk')
 
 
+def check_target(path: str | os.PathLike, folder: bool = False) -> None:
+    """Find out whether a file, or a folder, could be written, before the work that fills it.
+
+    Raises:
+        OutputError: Something of the other kind is there, or it lies in no folder that can be written to.
+    """
+    path = Path(path).absolute()
+    if path.exists() and path.is_dir() != folder:
+        found, wanted = ('file', 'folder') if folder else ('folder', 'file')
+        raise OutputError(f'{path} is a {found}; choose another name for the {wanted} to write')
+    nearest = path if path.is_dir() else next(parent for parent in path.parents if parent.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+        raise OutputError(f'{path} cannot be written: check that {nearest} is a folder that you may write to, or '
+                          'choose another')
+
+
 def lfs_pointer(content: bytes) -> str | None:
     """What to say of a file that is only the pointer which Git LFS keeps in its place; ``None`` for any other.
 

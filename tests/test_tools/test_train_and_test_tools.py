@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import simipu
+from simipu.errors import ConfigError
 
 TOOLS = Path(__file__).resolve().parents[2] / 'tools'
 
@@ -242,9 +243,20 @@ def test_a_work_dir_is_locked_while_it_is_trained_in(toy, monkeypatch):
     assert not lock.exists()
 
 
-def test_faults_of_the_program_keep_their_traceback(toy, monkeypatch):
-    with pytest.raises(TypeError):
+def test_what_a_constructor_refuses_is_one_line_with_its_place(toy, monkeypatch):
+    with pytest.raises(SystemExit, match='^error: model, ToyModel: cannot be built from these settings .TypeError: '):
         call(monkeypatch, 'train.py', 'toy.py', options=['model.width=x'])  # which its class does not annotate
+    monkeypatch.setenv('SIMIPU_TRACEBACK', '1')
+    with pytest.raises(ConfigError) as info:
+        call(monkeypatch, 'train.py', 'toy.py', options=['model.width=x'])
+    assert isinstance(info.value.__cause__, TypeError)
+
+
+def test_faults_of_the_program_keep_their_traceback(toy, monkeypatch):
+    toy_project = Path('toy_project.py')
+    toy_project.write_text(toy_project.read_text().replace('y.square().mean()', 'y.no_such_method()'))
+    with pytest.raises(AttributeError):
+        call(monkeypatch, 'train.py', 'toy.py')
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason='about processes on CPU')

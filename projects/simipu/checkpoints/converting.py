@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import CheckpointError
-from .exporting import BACKBONE_PREFIX, own_tensors, save_whole, take_prefix, write_weights
+from .exporting import BACKBONE_PREFIX, check_other_file, own_tensors, save_whole, take_prefix, write_weights
 from .metadata import pretraining_facts
 from .reading import PathLike, StateDict, check_finite, read_checkpoint, summarize_keys
 
@@ -54,7 +54,9 @@ def convert_checkpoint(checkpoint: PathLike, to: str, out: PathLike) -> Conversi
 
     Raises:
         CheckpointError: See ``read_checkpoint`` and ``convert``; also for weights that are NaN or infinite.
+        OutputError: ``out`` cannot be written, or is the checkpoint itself.
     """
+    check_other_file(checkpoint, out)
     state_dict, meta, *_ = read_checkpoint(checkpoint)
     check_finite(state_dict, checkpoint)
     facts = pretraining_facts(meta)

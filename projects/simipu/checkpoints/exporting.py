@@ -4,8 +4,8 @@ from pathlib import Path
 
 import torch
 
-from ..errors import CheckpointError
-from ..files import write_whole
+from ..errors import CheckpointError, OutputError
+from ..files import check_target, write_whole
 from .metadata import pretraining_facts
 from .reading import PathLike, StateDict, check_finite, read_checkpoint, summarize_keys
 
@@ -31,6 +31,7 @@ def export_backbone(checkpoint: PathLike, out: PathLike) -> StateDict:
             of a model without ``img_backbone``, or that holds NaN or infinity.
         OutputError: ``out`` cannot be written.
     """
+    check_other_file(checkpoint, out)
     state_dict, meta, *_ = read_checkpoint(checkpoint)
     backbone = take_prefix(state_dict, BACKBONE_PREFIX)
     if not backbone:
@@ -41,6 +42,17 @@ def export_backbone(checkpoint: PathLike, out: PathLike) -> StateDict:
     check_finite(backbone, checkpoint)
     write_weights(backbone, out, dict(source=Path(checkpoint).name, **pretraining_facts(meta)))
     return backbone
+
+
+def check_other_file(checkpoint: PathLike, out: PathLike) -> None:
+    """Keep a checkpoint from being replaced by what is made of it.
+
+    Raises:
+        OutputError: ``out`` is the checkpoint itself, or a folder.
+    """
+    check_target(out)
+    if Path(out).resolve() == Path(checkpoint).expanduser().resolve():
+        raise OutputError(f'{out} is the checkpoint itself, which would be replaced; choose another name')
 
 
 def backbone_prefix(state_dict: StateDict) -> str:

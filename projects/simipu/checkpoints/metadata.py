@@ -22,7 +22,7 @@ def pretraining_facts(meta: dict) -> dict:
         what is not known.
     """
     if 'backbone' in meta or 'data_preprocessor' in meta:
-        return {name: meta[name] for name in ('backbone', 'data_preprocessor') if name in meta}
+        return {name: meta[name] for name in ('backbone', 'data_preprocessor') if isinstance(meta.get(name), dict)}
     model = _model_config(meta.get('cfg'))
     backbone = _chosen(model.get('img_backbone'), _BACKBONE_FIELDS)
     image = _chosen(model.get('data_preprocessor'), _IMAGE_FIELDS)
@@ -41,13 +41,12 @@ def _model_config(text: Any) -> dict:
     if not isinstance(text, str):
         return {}
     try:
-        statements = ast.parse(text).body
-    except SyntaxError:
-        return {}
-    for statement in statements:
-        if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == 'model':
-            model = _literal(statement.value)
-            return model if isinstance(model, dict) else {}
+        for statement in ast.parse(text).body:
+            if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == 'model':
+                model = _literal(statement.value)
+                return model if isinstance(model, dict) else {}
+    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):  # no text of a config
+        pass
     return {}
 
 

@@ -12,6 +12,8 @@ from mmengine.runner import CheckpointLoader
 from torch import Tensor
 
 from ..errors import CheckpointError, DependencyError
+from ..files import lfs_pointer
+from .contents import check_tensors, check_training
 
 PathLike = str | os.PathLike
 StateDict = dict[str, Tensor]
@@ -52,6 +54,7 @@ def read_checkpoint(path: PathLike) -> Checkpoint:
     path = _existing_file(path)
     content = load_from_safetensors(str(path)) if path.suffix == '.safetensors' else _unpickled(path)
     container, state_dict = _state_dict_of(content, path)
+    check_tensors(state_dict, path)
     wrapper = _WRAPPER if any(key.startswith(_WRAPPER) for key in state_dict) else ''
     return Checkpoint(_without_wrapper(state_dict), _meta_of(content), container, wrapper)
 
@@ -64,11 +67,25 @@ def read_training_checkpoint(path: PathLike) -> dict:
     """
     path = _existing_file(path)
     content = _unpickled(path)
-    _state_dict_of(content, path)
-    missing = [key for key in ('meta', 'optimizer', 'message_hub') if key not in content]
-    if missing:
-        raise CheckpointError(f'{path}: found no {" or ".join(missing)}; a training can only be resumed from a '
-                              'checkpoint of a training. To start from its weights, set load_from in the config')
+    check_tensors(_state_dict_of(content, path)[1], path)
+    check_training(content, path)
+    return content
+
+
+@CheckpointLoader.register_scheme(prefixes='', force=True)
+def load_from_local(filename: str, map_location: str | torch.device | None = None) -> dict:
+    """Open a checkpoint file; MMEngine calls this for every ``init_cfg``, ``load_from`` and ``resume`` that names one.
+
+    Its own function compares no checksums, and while resuming it would run the program text that checkpoints of
+    MMEngine before 0.4 hold as ``meta['config']``, which is left out here.
+
+    Raises:
+        CheckpointError: See ``read_checkpoint``.
+    """
+    path = _existing_file(filename)
+    content = _unpickled(path, map_location)
+    check_tensors(_state_dict_of(content, path)[1], path)
+    _meta_of(content).pop('config', None)
     return content
 
 
@@ -77,7 +94,7 @@ def load_from_safetensors(filename: str, map_location: str | torch.device | None
     """Open a ``.safetensors`` file; MMEngine calls this for an ``init_cfg`` or ``load_from`` that names one.
 
     Raises:
-        CheckpointError: The file is broken.
+        CheckpointError: There is no such file, or it is broken.
         DependencyError: safetensors is not installed.
     """
     try:
@@ -85,46 +102,53 @@ def load_from_safetensors(filename: str, map_location: str | torch.device | None
         from safetensors.torch import load_file
     except ImportError as error:
         raise DependencyError(f'{filename} needs safetensors; run: pip install safetensors') from error
+    path = _existing_file(filename)
     try:
-        return load_file(filename, device=str(map_location or 'cpu'))
-    except SafetensorError as error:
+        tensors = load_file(path, device=str(map_location or 'cpu'))
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise CheckpointError(f'{filename} is not a readable safetensors file ({_first_line(error)}). Was its '
                               'download or copy cut short?') from error
+    check_tensors(tensors, path)
+    return tensors
 
 
 def iterations_done(path: Path) -> float:
     """Of a training when it wrote this checkpoint, without reading its tensors; infinity where that cannot be told."""
     try:
-        return torch.load(path, map_location='cpu', weights_only=True, mmap=True)['meta']['iter']
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, TypeError, OSError):
+        iterations = torch.load(path, map_location='cpu', weights_only=True, mmap=True)['meta']['iter']
+    except Exception:  # whatever a damaged file leads to; who reads it all is told
         return float('inf')
+    return iterations if isinstance(iterations, int) else float('inf')
 
 
 def check_archive(path: Path) -> None:
     """Compare every part of a checkpoint with its checksum, which ``torch.load`` does not.
 
     Raises:
-        CheckpointError: Bits have changed since the file was written.
+        CheckpointError: Bits have changed since the file was written, or it is packed, as PyTorch never does.
     """
     if not zipfile.is_zipfile(path):  # of before PyTorch 1.6, without checksums, or cut short
         return
     try:
         with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-    except zipfile.BadZipFile as error:
-        damaged = str(error)
+            packed = any(part.compress_type != zipfile.ZIP_STORED for part in archive.infolist())
+            damaged = None if packed else archive.testzip()
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, OSError, EOFError) as error:
+        packed, damaged = False, str(error) or type(error).__name__
+    if packed:
+        raise CheckpointError(f'{path} is a packed archive, no checkpoint; unpack it and give the file inside')
     if damaged:
         raise CheckpointError(f'{path} is damaged: the checksum of {damaged} is wrong. Copy or download it again, or '
                               'use another checkpoint')
 
 
-def _unpickled(path: Path) -> object:
+def _unpickled(path: Path, map_location: str | torch.device | None = 'cpu') -> object:
     check_archive(path)
     try:
-        return torch.load(path, map_location='cpu', weights_only=True)
+        return torch.load(path, map_location=map_location, weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(_refusal(path, error)) from error
-    except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+    except Exception as error:  # anything can come of bytes at random
         raise CheckpointError(
             f'{path} is not a readable PyTorch checkpoint ({_first_line(error)}); expected a file '
             'written by torch.save. Was its download or copy cut short?') from error
@@ -136,9 +160,9 @@ def read_state_dict(path: PathLike) -> StateDict:
 
 
 def non_finite_tensors(state_dict: StateDict) -> list[str]:
-    """Names of the tensors that hold NaN or infinity."""
+    """Names of the tensors that hold NaN or infinity, also where those come of conversion to float32."""
     return [name for name, value in state_dict.items()
-            if value.is_floating_point() and not value.isfinite().all()]
+            if value.is_floating_point() and not value.float().isfinite().all()]
 
 
 def check_finite(state_dict: StateDict, path: PathLike) -> None:
@@ -170,11 +194,17 @@ def _existing_file(path: PathLike) -> Path:
     if path.is_dir():
         raise CheckpointError(
             f'{path} is a folder; give the checkpoint file in it, e.g. iter_1000.pth')
-    if not path.is_file():
+    if not path.exists():
         raise CheckpointError(f'no checkpoint {path.absolute()}; check the path')
+    if not path.is_file():
+        raise CheckpointError(f'{path} is a pipe or a device; give a checkpoint file')
     if path.stat().st_size == 0:
         raise CheckpointError(f'{path} is empty (0 bytes); expected a checkpoint written by '
                               'torch.save. Write or download it again')
+    with path.open('rb') as stream:
+        pointer = lfs_pointer(stream.read(200))
+    if pointer:
+        raise CheckpointError(f'{path} {pointer}')
     return path
 
 

@@ -14,11 +14,11 @@ from mmengine.config import Config, ConfigDict
 from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
-from ..config import read_config
+from ..config import construction_errors_named, read_config
 from ..errors import CheckpointError
 from .exporting import backbone_prefix, take_prefix
 from .metadata import pretraining_facts
-from .reading import PathLike, StateDict, read_checkpoint, summarize_keys
+from .reading import PathLike, StateDict, check_finite, read_checkpoint, summarize_keys
 
 _BACKBONE_NAMES = ('img_backbone', 'backbone')
 
@@ -102,7 +102,7 @@ def verify_pretrained(detector_config: PathLike, weights: PathLike,
             detectors whose other parts cannot be built here, such as GPU operators that are not compiled.
 
     Raises:
-        CheckpointError: See ``read_checkpoint``; also where the config has
+        CheckpointError: See ``read_checkpoint``; also where it holds NaN or infinity, where the config has
             no image backbone, or where MMEngine does not look for the weights in their file.
         ConfigError: There is no such config, or it builds on a package or module that cannot be imported.
     """
@@ -111,6 +111,7 @@ def verify_pretrained(detector_config: PathLike, weights: PathLike,
         raise CheckpointError(f'{weights} holds its weights in {checkpoint.container!r}, where MMEngine does not look '
                               'for them. Write them where it does, and name that file: simipu convert '
                               f'{weights} backbone.pth --to mmdet')
+    check_finite(checkpoint.state_dict, weights)
     cfg = read_config(detector_config, skip_failed_imports=backbone_only)
     place = _backbone_place(cfg, detector_config)
     settings = _config_at(cfg.model, place)
@@ -120,7 +121,8 @@ def verify_pretrained(detector_config: PathLike, weights: PathLike,
         settings.init_cfg['prefix'] = checkpoint.wrapper + prefix
     settings.pop('pretrained', None)
 
-    with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmdet3d')), _quiet():
+    with construction_errors_named(cfg), _quiet(), \
+            DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmdet3d')):
         built = MODELS.build(settings if backbone_only else cfg.model)
         backbone = built if backbone_only else built.get_submodule(place)
         before = {key: value.clone() for key, value in backbone.state_dict().items()}
@@ -136,7 +138,8 @@ def verify_pretrained(detector_config: PathLike, weights: PathLike,
 
 def _backbone_place(cfg: Config, path: PathLike) -> str:
     """Dotted place of the image backbone in the model, the outermost one: ``img_backbone``, ``detector.backbone``."""
-    model = cfg.get('model') or {}
+    model = cfg.get('model')
+    model = model if isinstance(model, dict) else {}
     places = sorted(_places(model), key=lambda place: place.count('.'))
     for name in _BACKBONE_NAMES:
         for place in places:

@@ -9,6 +9,7 @@ from pathlib import Path
 from mmengine.runner import set_random_seed
 
 from ..engine import launch
+from ..files import check_target
 from ..geometry import forward_axis
 from ..visualization import (
     add_frame_arguments,
@@ -34,6 +35,7 @@ def main(args: Namespace) -> None:
     matcher = build_matcher(cfg)
     out = Path(args.out or Path(cfg.work_dir, f'browse_{args.split}.png'))
     as_sheet = out.suffix == '.png'
+    check_target(out, folder=not as_sheet)
     pictures = []
     for index in choose_frames(len(dataset), args.num_frames, args.frame_index):
         set_random_seed(args.seed)  # for each frame, whose picture then depends on no other

@@ -16,9 +16,11 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from ..config import OverrideAction
+from ..config.options import whole_number
 from ..datasets.checking import Report, check_config, check_dataset
 from ..engine import launch
 from ..errors import ConfigError, SimIPUError
+from ..files import check_target, write_whole
 
 # Options that only one of config and info file has use for, and what they are when not given.
 OF_CONFIG = dict(split='train', cfg_options={})
@@ -39,7 +41,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     of_info.add_argument('--data-prefix', nargs='+', metavar='KEY=FOLDER',
                          help='as data_prefix in a config: pts=..., img=..., or a camera\'s name')
     of_info.add_argument('--cameras', nargs='+', help='which cameras (default: all)')
-    of_info.add_argument('--load-dim', type=int,
+    of_info.add_argument('--load-dim', type=whole_number(3, 64),
                          help='values per point, if the info file does not say (default: 4)')
     parser.set_defaults(work_dir=None, launcher='none', local_rank=0, **OF_CONFIG, **OF_INFO)
 
@@ -52,9 +54,7 @@ def parse_prefix(items: list[str]) -> dict[str, str]:
 
 
 def count_or_all(text: str) -> int | str:
-    if text != 'all' and int(text) < 1:
-        raise ValueError
-    return text if text == 'all' else int(text)
+    return text if text == 'all' else whole_number(1)(text)
 
 
 def main(args: Namespace) -> int:
@@ -67,13 +67,14 @@ def main(args: Namespace) -> int:
         print('\n' + report.to_text())
     if args.json:
         content = [report.to_dict() for report in reports]
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(content if len(content) > 1 else content[0], indent=2) + '\n')
+        write_whole(args.json, (json.dumps(content if len(content) > 1 else content[0], indent=2) + '\n').encode())
     return 0 if all(report.passed for report in reports) else 1
 
 
 def check(args: Namespace) -> list[Report]:
     """The reports of what ``args.config`` names."""
+    if args.json:
+        check_target(args.json)
     is_info = Path(args.config).suffix in ('.pkl', '.pickle')
     useless = OF_CONFIG if is_info else OF_INFO
     given = [f'--{name.replace("_", "-")}' for name, default in useless.items() if getattr(args, name) != default]

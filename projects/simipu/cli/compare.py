@@ -1,9 +1,7 @@
 """Print the metrics of two evaluations (files of simipu test --out) side by side."""
 from argparse import ArgumentParser, Namespace
 
-import mmengine
-
-from ..evaluation import compare_metrics
+from ..evaluation import compare_metrics, read_metrics
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -12,4 +10,4 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def main(args: Namespace) -> None:
-    print(compare_metrics(mmengine.load(args.before), mmengine.load(args.after)))
+    print(compare_metrics(read_metrics(args.before), read_metrics(args.after)))

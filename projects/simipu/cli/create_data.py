@@ -1,6 +1,7 @@
 """Write the info files that PairedDataset reads, from a data set on disk or a generated one."""
 from argparse import ArgumentParser, Namespace
 
+from ..config.options import PROCESSES, SEED, share, whole_number
 from ..datasets import converters
 from ..datasets.converters.own_calibration import CLOUD_FRAMES, UNITS
 from ..datasets.converters.splitting import parse_val_scenes
@@ -57,7 +58,7 @@ def add_nuscenes(commands) -> None:
                         help='v1.0-mini, v1.0-trainval or v1.0-test')
     parser.add_argument('--cameras', nargs='+', default=converters.nuscenes.CAMERAS,
                         help='which cameras (default: all six)')
-    parser.add_argument('--sweeps', type=int, default=0, help='take up to so many sweeps between '
+    parser.add_argument('--sweeps', type=whole_number(0), default=0, help='take up to so many sweeps between '
                         'two key frames as frames too, with the images nearest in time')
     add_subset(parser)
     parser.set_defaults(run=lambda args: converters.create_nuscenes_infos(
@@ -80,7 +81,7 @@ def add_jsonl(commands) -> None:
                                  'docs/data_format.md')
     parser.add_argument('--frames', required=True, help='file with one frame per line')
     parser.add_argument('--root-path', required=True, help='folder that paths are relative to')
-    parser.add_argument('--val-share', type=float, metavar='SHARE', help='share of the frames kept for validation: '
+    parser.add_argument('--val-share', type=share, metavar='SHARE', help='share of the frames kept for validation: '
                         'whole sequences where there are several, otherwise the end of the drive')
     parser.add_argument('--val-scenes', nargs='+', default=[], help='sequences kept for validation: their names, or a '
                         'share of them, as 0.1')
@@ -101,28 +102,28 @@ def add_synthetic(commands) -> None:
                                  'nuScenes')
     parser.add_argument('--layout', choices=['kitti', 'nuscenes'], default='kitti',
                         help='one camera, or six cameras on a moving vehicle')
-    parser.add_argument('--num-frames', type=int, required=True)
-    parser.add_argument('--seed', type=int, default=0, help='the same seed gives the same files')
-    parser.add_argument('--image-size', type=int, nargs=2, metavar=('W', 'H'),
+    parser.add_argument('--num-frames', type=whole_number(1), required=True)
+    parser.add_argument('--seed', type=SEED, default=0, help='the same seed gives the same files')
+    parser.add_argument('--image-size', type=whole_number(16, 8192), nargs=2, metavar=('W', 'H'),
                         help='default: 384 128 for kitti, 384 216 for nuscenes')
     add_common_arguments(parser)
     parser.set_defaults(run=create_synthetic)
 
 
 def add_subset(parser: ArgumentParser) -> None:
-    parser.add_argument('--scenes', type=float, default=1.0,
+    parser.add_argument('--scenes', type=share, default=1.0,
                         help='share of the scenes to take, evenly spread, such as 0.1')
     add_every(parser)
     add_common_arguments(parser)
 
 
 def add_every(parser: ArgumentParser) -> None:
-    parser.add_argument('--every', type=int, default=1, help='take every n-th frame of a scene')
+    parser.add_argument('--every', type=whole_number(1), default=1, help='take every n-th frame of a scene')
 
 
 def add_common_arguments(parser: ArgumentParser) -> None:
     parser.add_argument('--out-dir', required=True, help='folder to write to, created if missing')
-    parser.add_argument('--num-workers', type=int,
+    parser.add_argument('--num-workers', type=PROCESSES,
                         help='number of processes (default: one for each available core)')
 
 

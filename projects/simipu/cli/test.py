@@ -3,8 +3,9 @@ from argparse import ArgumentParser, Namespace
 
 import mmengine
 
-from ..config import check_device
+from ..config import check_device, check_parts, construction_errors_named
 from ..engine import launch
+from ..files import check_target, write_whole
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -15,10 +16,14 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def main(args: Namespace) -> None:
+    if args.out:
+        check_target(args.out)
     cfg = launch.load_config(args)
+    check_parts(cfg, 'test_dataloader', 'test_cfg', 'test_evaluator')
     check_device(cfg, 'model', 'test_evaluator')
     if args.checkpoint:
         launch.set_checkpoint(cfg, args.checkpoint)
-    metrics = launch.build_runner(cfg, strict=args.checkpoint is not None).test()
-    if args.out:
-        mmengine.dump(metrics, args.out, indent=2)
+    with construction_errors_named(cfg):
+        metrics = launch.build_runner(cfg, strict=args.checkpoint is not None).test()
+    if args.out and launch.is_first_process(cfg.launcher):
+        write_whole(args.out, mmengine.dump(metrics, file_format='json', indent=2).encode())

@@ -6,7 +6,7 @@ from logging import LogRecord
 from mmengine.config import Config
 from mmengine.dist import get_dist_info
 
-from ..config import check_device
+from ..config import check_device, check_parts, construction_errors_named
 from ..engine import launch
 from ..engine.processes import is_lost_connection, keep_workers_through_signals, stop_with_launcher
 from ..engine.stop_hook import StopHook
@@ -27,18 +27,22 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def main(args: Namespace) -> None:
     cfg = launch.load_config(args)
+    if args.no_val:
+        launch.disable_validation(cfg)
+    check_parts(cfg, 'train_dataloader', 'train_cfg', 'optim_wrapper')
     check_device(cfg, 'model', 'val_evaluator')
     if args.amp:
         launch.enable_amp(cfg)
     if args.auto_scale_lr:
         launch.enable_auto_scale_lr(cfg)
-    if args.resume:
-        launch.set_resume(cfg, args.resume)
-    elif not cfg.get('resume'):
+    if args.resume or cfg.get('resume'):
+        launch.set_resume(cfg, args.resume or cfg.get('load_from') or 'auto')
+    else:
         check_no_training_inside(cfg.work_dir)
-    if args.no_val:
-        launch.disable_validation(cfg)
-    with locked(cfg.work_dir) if launch.is_first_process(cfg.launcher) else nullcontext():
+        if cfg.get('load_from'):
+            launch.set_checkpoint(cfg, cfg.load_from)
+    with locked(cfg.work_dir) if launch.is_first_process(cfg.launcher) else nullcontext(), \
+            construction_errors_named(cfg):
         _train(cfg, args.no_val)
 
 

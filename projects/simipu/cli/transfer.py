@@ -11,9 +11,12 @@ Examples:
 """
 from argparse import ArgumentParser, Namespace
 
-from ..config import OverrideAction
+from ..config import OverrideAction, check_parts
+from ..config.options import PROCESSES, whole_number
 from ..engine import launch
+from ..errors import ConfigError
 from ..evaluation import transfer
+from ..files import check_target
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -27,17 +30,17 @@ def add_arguments(parser: ArgumentParser) -> None:
                         'validation (that for training if there is no other); no backbone may have been '
                         'pre-trained on them')
     defaults = transfer.Settings()
-    parser.add_argument('--probe-frames', type=int, default=defaults.probe_frames,
+    parser.add_argument('--probe-frames', type=whole_number(1), default=defaults.probe_frames,
                         help='labelled frames of the frozen probe (default: %(default)s)')
-    parser.add_argument('--finetune-frames', type=int, default=defaults.finetune_frames,
+    parser.add_argument('--finetune-frames', type=whole_number(1), default=defaults.finetune_frames,
                         help='labelled frames of fine-tuning (default: %(default)s)')
-    parser.add_argument('--scored-frames', type=int, default=defaults.scored_frames,
+    parser.add_argument('--scored-frames', type=whole_number(1), default=defaults.scored_frames,
                         help='frames to measure on, at most half of the set (default: %(default)s)')
-    parser.add_argument('--steps', type=int, default=defaults.steps,
+    parser.add_argument('--steps', type=whole_number(1), default=defaults.steps,
                         help='of fine-tuning (default: %(default)s)')
     parser.add_argument('--long', action='store_true', help='fine-tune four times as long, too')
-    parser.add_argument('--seeds', type=int, default=defaults.num_seeds, help='(default: %(default)s)')
-    parser.add_argument('--num-workers', type=int, default=1,
+    parser.add_argument('--seeds', type=whole_number(1), default=defaults.num_seeds, help='(default: %(default)s)')
+    parser.add_argument('--num-workers', type=PROCESSES, default=1,
                         help='processes that share the work, one thread each (default: 1, all threads)')
     parser.add_argument('--cfg-options', nargs='+', action=OverrideAction, metavar='KEY=VALUE',
                         help='override settings of the config')
@@ -45,8 +48,12 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def main(args: Namespace) -> None:
+    check_target(args.out, folder=True)
     backbones = transfer.parse_backbones(args.backbone)
     cfg = launch.load_config(args)
+    check_parts(cfg, 'train_dataloader', 'val_dataloader')
+    if 'img_backbone' not in cfg.model:
+        raise ConfigError(f'{args.config}: its model has no img_backbone; give the config of a pre-training')
     if args.ann_file:
         cfg.val_dataloader.dataset.ann_file = args.ann_file
     elif transfer.take_training_frames_if_alone(cfg):

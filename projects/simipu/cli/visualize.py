@@ -15,8 +15,10 @@ from mmengine.config import Config
 from mmengine.runner import set_random_seed
 
 from .. import visualization as vis
+from ..config.options import whole_number
 from ..engine import launch
 from ..errors import ConfigError
+from ..files import check_target
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -31,9 +33,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument('--camera', help='name of the camera that is asked (default: the first)')
     parser.add_argument('--pixel', type=float, nargs=2, metavar=('U', 'V'),
                         help='pixel of the input image (default: that of the point)')
-    parser.add_argument('--point', type=int, metavar='I',
+    parser.add_argument('--point', type=whole_number(0), metavar='I',
                         help='number of a sampled point (default: the one next to the pixel)')
-    parser.add_argument('--probe-frames', type=int, default=32,
+    parser.add_argument('--probe-frames', type=whole_number(0), default=32,
                         help='at most how many other frames the depth probe is fitted to '
                         '(default: 32)')
 
@@ -61,6 +63,7 @@ def draw_frames(cfg: Config, args: Namespace) -> None:
 def main(args: Namespace) -> None:
     if not args.config and not args.log:
         raise ConfigError('found neither a config nor --log; give a config, --log WORK_DIR, or both')
+    check_target(args.out_dir, folder=True)
     if args.log:
         curves = vis.draw_training_curves(vis.read_scalars(args.log))
         print(vis.write_png(curves, Path(args.out_dir, 'curves.png')))

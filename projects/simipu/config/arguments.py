@@ -2,6 +2,7 @@
 import ast
 import inspect
 import textwrap
+from collections.abc import Mapping
 from typing import Any
 
 from torch import nn
@@ -18,11 +19,19 @@ def accepted_arguments(kind: Any) -> list[str] | None:
 
 def argument_types(kind: Any) -> dict[str, Any]:
     """Annotations of the keyword arguments of a class (or function), as far as they can be evaluated."""
-    parameters = _parameters(kind)
-    if parameters is None:  # of a class that takes any further ones
-        parameters = inspect.signature(kind).parameters
-    return {name: item.annotation for name, item in parameters.items()
+    return {name: item.annotation for name, item in _known_parameters(kind).items()
             if item.annotation is not item.empty and not isinstance(item.annotation, str)}
+
+
+def default_values(kind: Any) -> dict[str, Any]:
+    """Of those keyword arguments of a class (or function) that can be left out."""
+    return {name: item.default for name, item in _known_parameters(kind).items() if item.default is not item.empty}
+
+
+def _known_parameters(kind: Any) -> Mapping[str, inspect.Parameter]:
+    """Those that are named, also of a class that takes any further ones."""
+    parameters = _parameters(kind)
+    return inspect.signature(kind).parameters if parameters is None else parameters
 
 
 def _parameters(kind: Any) -> dict[str, inspect.Parameter] | None:

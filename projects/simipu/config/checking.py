@@ -3,19 +3,23 @@
 OpenMMLab builds objects from dicts, so a wrong key surfaces late, as the ``TypeError`` of some
 constructor, without its place in the config; and a class that takes ``**kwargs`` may swallow it.
 """
+import logging
 import re
 from collections.abc import Iterator
 from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 from mmdet3d import registry as registries
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.device import get_device
+from mmengine.logging import print_log
 from mmengine.registry import FUNCTIONS, DefaultScope, Registry
 
 from ..errors import ConfigError
 from .arguments import accepted_arguments
+from .ranges import not_a_number
 from .runner_keys import misspelt_keys
+from .sections import untyped_parts, wrong_kinds, wrong_priorities, wrong_words
 from .values import wrong_settings, wrong_types
 
 # What a dict with ``type`` may stand for, by its place in the config.
@@ -69,13 +73,44 @@ def check_config(cfg: Config) -> None:
         ConfigError: Lists every type that no registry knows, every key that its class does not take, every
             value that is of the wrong type, and top-level keys that are misspelt.
     """
-    problems = misspelt_keys(list(cfg)) + list(wrong_settings(cfg))
-    with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmengine')):
-        problems += [problem for section in _SECTIONS if section in cfg
-                     for entry in _entries(cfg[section], section)
-                     for problem in _problems_in_section(entry, section)]
+    of_wrong_kind = wrong_kinds(cfg)
+    rest = ConfigDict({key: value for key, value in cfg.items() if key not in of_wrong_kind})
+    problems = [*_misspelt(cfg), *of_wrong_kind.values(), *wrong_words(rest), *wrong_settings(rest),
+                *untyped_parts(rest), *wrong_priorities(rest), *_wrong_objects(rest)]
     if problems:
         raise ConfigError('\n'.join(problems))
+
+
+def _misspelt(cfg: Config) -> Iterator[str]:
+    """Top-level keys that are certainly misspelt; of others that may be, a warning is logged."""
+    for key in misspelt_keys(cfg):
+        if key.certain:
+            yield key.message
+        else:
+            print_log(key.message, logger='current', level=logging.WARNING)
+
+
+def _wrong_objects(cfg: ConfigDict) -> Iterator[str]:
+    """One sentence for each mistake in the dicts with ``type``, in sections of the right kind."""
+    sections = [section for section in _SECTIONS if section in cfg]
+    for section in sections:
+        yield from not_a_number(cfg[section], section)
+    with DefaultScope.overwrite_default_scope(cfg.get('default_scope') or 'mmengine'):
+        for section in sections:
+            for entry in _entries(_with_default_type(section, cfg[section]), section):
+                yield from _problems_in_section(entry, section)
+
+
+def _with_default_type(section: str, value: Any) -> Any:
+    """A part of the config with the ``type`` that the Runner gives it where it has none."""
+    if not isinstance(value, dict) or 'type' in value:
+        return value
+    loop = 'EpochBasedTrainLoop' if value.get('by_epoch') else 'IterBasedTrainLoop'
+    kind = dict(train_cfg=loop, val_cfg='ValLoop', test_cfg='TestLoop', optim_wrapper='OptimWrapper',
+                log_processor='LogProcessor').get(section)
+    if section in ('val_evaluator', 'test_evaluator') and 'metrics' in value:
+        kind = 'Evaluator'
+    return value if kind is None else dict(value, type=f'mmengine.{kind}')
 
 
 def _problems_in_section(entry: _Entry, section: str) -> list[str]:
@@ -147,11 +182,11 @@ def _problems(entry: _Entry, allowed: tuple[Registry, ...]) -> list[str]:
     if name in _PARTIAL:
         return []
     if names is None:
-        return wrong_types(kind, entry.value, entry.path)
+        return list(wrong_types(kind, entry.value, entry.path))
     known = _REGISTRY_KEYS.union(names, _RUNNER_TAKES.get(re.split(r'[.[]', entry.path)[0], ()))
     unknown = [f'{entry.path}.{key}: unknown key; {kind.__name__} takes {", ".join(names)}'
                f'{_suggestion(key, names)}' for key in entry.value if key not in known]
-    return unknown + wrong_types(kind, entry.value, entry.path)
+    return [*unknown, *wrong_types(kind, entry.value, entry.path)]
 
 
 def _registered(name: str, registry: Registry, scope: str | None) -> Any:

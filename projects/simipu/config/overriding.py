@@ -8,15 +8,14 @@ import ast
 import logging
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 from mmengine.config import Config, DictAction
 from mmengine.logging import print_log
 
+from ..compat import config_files_changed
 from ..errors import ConfigError
 from .reading import read_config
 from .runner_keys import RUNNER_KEYS
@@ -37,12 +36,13 @@ class OverrideAction(DictAction):
     def __call__(self, parser: ArgumentParser, namespace: Namespace, values: list[str],
                  option_string: str | None = None) -> None:
         for word in values:
-            if not word.partition('=')[1]:
+            name, sign, _ = word.partition('=')
+            if not sign or '' in name.split('.'):
                 parser.error(f'--cfg-options {word}: expected KEY=VALUE, such as train_dataloader.batch_size=2, '
                              'without spaces around =')
         try:
             super().__call__(parser, namespace, values, option_string)
-        except (AssertionError, ValueError, IndexError) as error:
+        except (AssertionError, ValueError, IndexError, RecursionError) as error:
             parser.error(f'--cfg-options {" ".join(values)}: {error}')
 
 
@@ -119,7 +119,7 @@ def _override(cfg: Config, name: str, value: Any) -> None:
                           f'{target.partition(".")[0]}')
     try:
         cfg.merge_from_dict({target: value})
-    except (TypeError, KeyError, IndexError, AssertionError) as error:
+    except (TypeError, KeyError, IndexError, AssertionError, ValueError, AttributeError) as error:
         raise ConfigError(f'--cfg-options {name}: {error}. Where a part of the name is a list in the config, '
                           'the number of the element follows it, as in model.inter_head.0.detach_key') from error
 
@@ -127,9 +127,9 @@ def _override(cfg: Config, name: str, value: Any) -> None:
 def _check_that_it_reaches_something(path: str | Path, plain: Config, name: str, value: Any) -> None:
     try:
         changed = _read_with_variables(path, {name: value})
-    except (TypeError, KeyError, IndexError, AttributeError, ValueError) as error:
-        raise ConfigError(f'--cfg-options {name}={value}: the config cannot be evaluated with that value '
-                          f'({type(error).__name__}: {error}); expected one like that in {path}') from error
+    except ConfigError as error:
+        raise ConfigError(f'--cfg-options {name}={value}: the config cannot be evaluated with that value ({error}); '
+                          f'expected one like that in {path}') from error
     if _built(changed) == _built(plain) and _value_of(plain, name) != value:
         raise ConfigError(f'--cfg-options {name}: it is a variable of the config from which nothing is built, so '
                           f'it would change nothing{_nearest(name, plain)}')
@@ -174,24 +174,9 @@ def _paths(value: Any, prefix: str) -> Iterator[str]:
 
 
 def _read_with_variables(path: str | Path, variables: Mapping[str, Any]) -> Config:
-    """Read the config with its variables set, in it and in its bases, wherever they are assigned."""
-    with _assignments_followed_by(variables):
+    """Read the config with its variables set, in it and in its bases, right after they are first assigned."""
+    with config_files_changed(lambda text: _with_values(text, variables)):
         return read_config(path)
-
-
-@contextmanager
-def _assignments_followed_by(variables: Mapping[str, Any]) -> Iterator[None]:
-    """Within, config files set each variable to the given value right after they first assign it."""
-    prepare = Config._substitute_predefined_vars  # MMEngine calls it on every file of the chain
-
-    def prepare_and_set(filename: str, temporary: str) -> None:
-        prepare(filename, temporary)
-        if filename.endswith('.py'):
-            text = Path(temporary).read_text(encoding='utf-8')
-            Path(temporary).write_text(_with_values(text, variables), encoding='utf-8')
-
-    with mock.patch.object(Config, '_substitute_predefined_vars', staticmethod(prepare_and_set)):
-        yield
 
 
 def _with_values(text: str, variables: Mapping[str, Any]) -> str:

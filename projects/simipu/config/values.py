@@ -1,17 +1,16 @@
 """Values of a config that are of the wrong type, or out of range, before anything is built from them."""
 import inspect
-import types
 from collections.abc import Iterator
-from typing import Any, Union, get_args, get_origin
+from typing import Any
 
 from mmengine.config import Config
 from mmengine.runner import Runner
-from torch import Tensor
 from torch.utils.data import DataLoader
 
-from .arguments import argument_types
+from .annotations import could_be, described, is_text_for_a_number
+from .arguments import argument_types, default_values
+from .ranges import out_of_range
 
-_NUMBERS = {int, float, bool, type(None), Tensor}
 _LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 _LOADER_KEYS = frozenset(inspect.signature(DataLoader.__init__).parameters) - {'self'} | {
     'num_batch_per_epoch', 'disable_subprocess_warning'}
@@ -20,6 +19,7 @@ _PLAIN = dict(
     randomness=frozenset(inspect.signature(Runner.set_randomness).parameters) - {'self'},
     env_cfg={'cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit'},
     auto_scale_lr={'enable', 'base_batch_size'})
+_MOST_WORKERS = 1024
 # Whole numbers that must be at least so large.
 _AT_LEAST = {
     'train_cfg.max_epochs': 1, 'train_cfg.max_iters': 1, 'train_cfg.val_interval': 1, 'randomness.seed': 0,
@@ -27,33 +27,22 @@ _AT_LEAST = {
     **{f'{loader}.{key}': least for loader in _LOADERS for key, least in (('batch_size', 1), ('num_workers', 0))}}
 
 
-def wrong_types(kind: Any, arguments: dict, path: str) -> list[str]:
-    """One sentence for each argument whose value cannot be of the annotated type.
+def wrong_types(kind: Any, arguments: dict, path: str) -> Iterator[str]:
+    """One sentence for each argument whose value cannot be of the annotated type, or is out of range.
 
-    Only what is certain: text for a number everywhere; of this package's own classes, whose annotations are
-    exact, any other mismatch of numbers, text and containers as well.
+    Only what is certain: text for a number everywhere; more for classes of this package, MMEngine and PyTorch, whose
+    annotations can be relied on.
     """
-    problems = []
+    exact = kind.__module__.partition('.')[0] in ('simipu', 'mmengine', 'torch')
+    defaults = default_values(kind)
     for name, annotation in argument_types(kind).items():
-        if name in arguments and _mismatch(annotation, arguments[name], kind.__module__.startswith('simipu')):
-            problems.append(f'{path}.{name}: expected {_describe(annotation)}, found {arguments[name]!r}')
-    return problems
-
-
-def _mismatch(annotation: Any, value: Any, exact: bool) -> bool:
-    members = get_args(annotation) if get_origin(annotation) in (Union, types.UnionType) else (annotation, )
-    if isinstance(value, str):
-        return set(members) <= _NUMBERS
-    if not exact or not set(members) <= _NUMBERS | {str}:
-        return False
-    accepted = tuple({float: (int, float)}.get(member, member) for member in members)
-    if isinstance(value, bool) and bool not in members:
-        return True
-    return not any(isinstance(value, member) for member in accepted)
-
-
-def _describe(annotation: Any) -> str:
-    return annotation.__name__ if inspect.isclass(annotation) else str(annotation).replace('typing.', '')
+        if name not in arguments or name in defaults and arguments[name] is defaults[name]:
+            continue
+        value = arguments[name]
+        if not could_be(annotation, value) if exact else is_text_for_a_number(annotation, value):
+            yield f'{path}.{name}: expected {described(annotation)}, found {value!r}'
+        elif exact:
+            yield from out_of_range(name, value, f'{path}.{name}')
 
 
 def wrong_settings(cfg: Config) -> Iterator[str]:
@@ -71,6 +60,8 @@ def wrong_settings(cfg: Config) -> Iterator[str]:
         value = (cfg.get(section) or {}).get(key)
         if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < least):
             yield f'{path}: expected a whole number of at least {least}, found {value!r}'
+        elif key == 'num_workers' and value is not None and value > _MOST_WORKERS:
+            yield f'{path}: expected at most {_MOST_WORKERS} processes, found {value}'
 
 
 def _unknown(found: dict, known: frozenset[str], path: str) -> Iterator[str]:

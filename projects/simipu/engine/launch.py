@@ -12,11 +12,12 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from .. import compat
-from ..checkpoints.reading import check_archive, read_training_checkpoint
+from ..checkpoints.reading import read_checkpoint, read_training_checkpoint
 from ..config import OverrideAction, check_config, read_with_overrides
-from ..errors import ConfigError, user_message
+from ..config.options import whole_number
+from ..errors import CheckpointError, ConfigError, user_message
 from .latest_checkpoint import find_latest_checkpoint
-from .strict_checkpoint_hook import StrictCheckpointHook
+from .strict_checkpoint_hook import SomethingFitsHook, StrictCheckpointHook
 
 
 def add_common_arguments(parser: ArgumentParser) -> None:
@@ -30,7 +31,7 @@ def add_common_arguments(parser: ArgumentParser) -> None:
                         'model.img_backbone.depth=18; lists as key=[a,b]')
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none',
                         help='how the processes were started; tools/dist_train.sh sets it')
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0,
+    parser.add_argument('--local_rank', '--local-rank', type=whole_number(0), default=0,
                         help='set by torch.distributed.launch; torchrun does without')
 
 
@@ -43,6 +44,8 @@ def load_config(args: Namespace) -> Config:
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     options = dict(args.cfg_options or {})
     data_root = options.pop('data_root', args.data_root)
+    if data_root is not None and not isinstance(data_root, str):
+        raise ConfigError(f'--cfg-options data_root={data_root}: expected a folder')
     cfg = read_with_overrides(args.config, options)
     if data_root:
         cfg = with_data_root(cfg, data_root)
@@ -146,21 +149,32 @@ def set_resume(cfg: Config, checkpoint: str) -> None:
         ConfigError: There is no such file.
         CheckpointError: It holds weights alone; or the work dir has checkpoints, and none can be read.
     """
-    cfg.resume = True
-    if checkpoint != 'auto':
+    if checkpoint == 'auto':
+        checkpoint, lines = _latest_checkpoint(cfg.work_dir)
+        if is_first_process(cfg.launcher):
+            print('\n'.join(f'--resume: {line}' for line in lines))
+    cfg.resume = checkpoint is not None
+    if cfg.resume:
         set_checkpoint(cfg, checkpoint)
         if '://' not in checkpoint:
-            read_training_checkpoint(checkpoint)
-        return
-    latest = find_latest_checkpoint(cfg.work_dir)
+            _check_schedules(cfg, checkpoint)
+
+
+def _latest_checkpoint(work_dir: str) -> tuple[str | None, list[str]]:
+    """The newest readable one, if any, and what to say about it."""
+    latest = find_latest_checkpoint(work_dir)
     if latest.path is None:
-        print(f'--resume: no checkpoint in {cfg.work_dir}; training begins at the first iteration')
-        cfg.resume = False
-        return
-    for problem in latest.passed_over:
-        print(f'--resume: passed over: {problem}')
-    print(f'--resume: going on from {latest.path}')
-    cfg.load_from = str(latest.path)
+        return None, [f'no checkpoint in {work_dir}; training begins at the first iteration']
+    return str(latest.path), [*(f'passed over: {problem}' for problem in latest.passed_over),
+                              f'going on from {latest.path}']
+
+
+def _check_schedules(cfg: Config, checkpoint: str) -> None:
+    """Raise a CheckpointError unless a training can go on from ``checkpoint`` with the schedules of the config."""
+    wanted, found = cfg.get('param_scheduler') or [], read_training_checkpoint(checkpoint).get('param_schedulers', [])
+    if isinstance(found, list) and len(found) != (len(wanted) if isinstance(wanted, list | tuple) else 1):
+        raise CheckpointError(f'{checkpoint}: it holds the state of {len(found)} param_schedulers, the config has '
+                              f'another number; resume with the param_scheduler it was trained with')
 
 
 def set_checkpoint(cfg: Config, checkpoint: str) -> None:
@@ -168,14 +182,14 @@ def set_checkpoint(cfg: Config, checkpoint: str) -> None:
 
     Raises:
         ConfigError: There is no such file.
-        CheckpointError: It is damaged.
+        CheckpointError: It is damaged, or no checkpoint.
     """
     if '://' not in checkpoint:
-        path = Path(checkpoint)
-        if not path.is_file():
+        path = Path(checkpoint).expanduser()
+        if not path.exists():
             found = ', '.join(map(str, sorted(path.parent.glob('*.pth')))) or 'none'
             raise ConfigError(f'no checkpoint file {checkpoint}; those in {path.parent}: {found}')
-        check_archive(path)
+        read_checkpoint(path)
     cfg.load_from = checkpoint
 
 
@@ -211,15 +225,15 @@ def build_runner(cfg: Config, strict: bool = False) -> Runner:
         compat.init_cpu_process_group(cfg.launcher, cfg.get('env_cfg', {}).get('dist_cfg', {}).get('timeout'))
         compat.use_cpu_model_wrapper(cfg)
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
-    if strict:
-        runner.register_hook(StrictCheckpointHook())
+    runner.register_hook(StrictCheckpointHook() if strict else SomethingFitsHook())
     return runner
 
 
 def run(main: Callable[[], int | None]) -> int | None:
     """Call ``main`` and return its result; a mistake in config or data ends the program with its message alone.
 
-    So does Ctrl-C, without any; while a training runs, ``StopHook`` takes that.
+    So does Ctrl-C, without any; while a training runs, ``StopHook`` takes that. With ``SIMIPU_TRACEBACK=1`` in the
+    environment, the place of a mistake in the program is shown.
     """
     try:
         return main()
@@ -227,6 +241,6 @@ def run(main: Callable[[], int | None]) -> int | None:
         return 128 + signal.SIGINT
     except Exception as error:
         message = user_message(error)
-        if message is None:
+        if message is None or os.environ.get('SIMIPU_TRACEBACK') == '1':
             raise
         sys.exit(f'error: {message}')

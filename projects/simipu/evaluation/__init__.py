@@ -1,4 +1,4 @@
-from .comparison import compare_metrics
+from .comparison import compare_metrics, read_metrics
 from .depth_probe import DepthProbeMetric
 from .linear_probe import DepthErrors, LinearDepthProbe, depth_errors
 from .retrieval import CrossModalRetrieval, retrieval_ranks
@@ -6,5 +6,5 @@ from .streaming import StreamingMetric
 
 __all__ = [
     'CrossModalRetrieval', 'DepthErrors', 'DepthProbeMetric', 'LinearDepthProbe', 'StreamingMetric',
-    'compare_metrics', 'depth_errors', 'retrieval_ranks'
+    'compare_metrics', 'depth_errors', 'read_metrics', 'retrieval_ranks'
 ]

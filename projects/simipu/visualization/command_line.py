@@ -2,6 +2,7 @@
 from argparse import ArgumentParser
 
 from ..config import OverrideAction
+from ..config.options import SEED, whole_number
 
 
 def add_frame_arguments(parser: ArgumentParser, split: str) -> None:
@@ -15,10 +16,10 @@ def add_frame_arguments(parser: ArgumentParser, split: str) -> None:
     """
     parser.add_argument('--split', choices=['train', 'val', 'test'], default=split,
                         help=f'(default: {split})')
-    parser.add_argument('--num-frames', type=int, default=2, help='how many frames (default: 2)')
-    parser.add_argument('--frame-index', type=int,
+    parser.add_argument('--num-frames', type=whole_number(1), default=2, help='how many frames (default: 2)')
+    parser.add_argument('--frame-index', type=whole_number(0),
                         help='first frame (default: frames spread over the split)')
-    parser.add_argument('--seed', type=int, default=0,
+    parser.add_argument('--seed', type=SEED, default=0,
                         help='of augmentation, sampled points and untrained weights (default: 0)')
     parser.add_argument('--data-root',
                         help='folder of the data, in place of the data_root of the config')

@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from ..files import write_whole
+
 GAP = 6
 """Pixels between the pictures of a sheet."""
 TEXT_SIZE = 14
@@ -92,12 +94,10 @@ def write_png(image: np.ndarray, path: str | os.PathLike) -> Path:
     """Write ``image`` (H, W, 3), making its folder if need be, and return the path.
 
     Raises:
-        OSError: It cannot be written there.
+        OutputError: It cannot be written there.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(cv2.imencode('.png', image, [cv2.IMWRITE_PNG_COMPRESSION, 9])[1].tobytes())
-    return path
+    write_whole(path, cv2.imencode('.png', image, [cv2.IMWRITE_PNG_COMPRESSION, 9])[1].tobytes())
+    return Path(path)
 
 
 def _cell(image: np.ndarray, title: str, width: int) -> np.ndarray:

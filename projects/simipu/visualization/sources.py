@@ -8,6 +8,8 @@ from torch import nn
 
 from ..building import initialise_weights, registry_scope
 from ..checkpoints import read_state_dict
+from ..checkpoints.reading import check_finite
+from ..config import construction_errors_named
 from ..errors import CheckpointError, ConfigError
 
 
@@ -23,7 +25,7 @@ def build_model(cfg: Config, checkpoint: str | None = None) -> nn.Module:
     Raises:
         CheckpointError: The file is missing, no checkpoint, or of another model.
     """
-    with registry_scope(cfg):
+    with construction_errors_named(cfg), registry_scope(cfg):
         model = MODELS.build(cfg.model)
     if checkpoint is None:
         initialise_weights(model)
@@ -34,8 +36,10 @@ def build_model(cfg: Config, checkpoint: str | None = None) -> nn.Module:
 
 
 def _load(model: nn.Module, checkpoint: str) -> None:
+    state_dict = read_state_dict(checkpoint)
+    check_finite(state_dict, checkpoint)
     try:
-        model.load_state_dict(read_state_dict(checkpoint))
+        model.load_state_dict(state_dict)
     except RuntimeError as error:
         lines = [line.strip() for line in str(error).splitlines()]
         raise CheckpointError(f'{checkpoint} is of another model than the config\'s; give the '

@@ -8,6 +8,8 @@ from torch import nn
 from ...building import initialise_weights, registry_scope
 from ...checkpoints import read_state_dict
 from ...checkpoints.exporting import backbone_prefix, take_prefix
+from ...checkpoints.reading import check_finite
+from ...config import construction_errors_named
 from ...errors import CheckpointError
 from ...seeding import seed_everything
 
@@ -51,7 +53,7 @@ def build_backbone(cfg: Config, checkpoint: str | None = None, seed: int = 0,
     if class_init or not has_own_random_weights(cfg):
         config.pop('init_cfg', None)
     seed_everything(seed)
-    with registry_scope(cfg):
+    with construction_errors_named(cfg), registry_scope(cfg):
         backbone = MODELS.build(config)
     initialise_weights(backbone)
     if checkpoint is not None:
@@ -62,6 +64,7 @@ def build_backbone(cfg: Config, checkpoint: str | None = None, seed: int = 0,
 def _load(backbone: nn.Module, checkpoint: str) -> None:
     """Load every tensor; those of the file that the backbone lacks (heads, deeper stages) are left out."""
     state_dict = read_state_dict(checkpoint)
+    check_finite(state_dict, checkpoint)
     weights = take_prefix(state_dict, backbone_prefix(state_dict))
     wanted = backbone.state_dict()
     # Files of before PyTorch 0.4.1 lack the counters of batch norm, which do not act on features.

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import mmengine
 
+from ...files import write_whole
 from ..linear_probe import DepthErrors
 from .benchmark import SCRATCH, FrameSplit, Measurement, Settings
 
@@ -37,14 +38,13 @@ def write_report(folder: str | Path, measurements: Measurements, settings: Setti
         split: The frames that they were made on.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     titles = _titles(settings, split)
     text = f'{split.describe(settings)}\n\n{format_tables(measurements, titles)}\n'
-    (folder / 'transfer.txt').write_text(text)
-    mmengine.dump(dict(settings=settings._asdict(), frames=split.describe(settings),
-                       backbones={name: _as_dict(item, measurements[SCRATCH])
-                                  for name, item in measurements.items()}),
-                  folder / 'transfer.json', indent=2)
+    write_whole(folder / 'transfer.txt', text.encode())
+    content = dict(settings=settings._asdict(), frames=split.describe(settings),
+                   backbones={name: _as_dict(item, measurements[SCRATCH])
+                              for name, item in measurements.items()})
+    write_whole(folder / 'transfer.json', mmengine.dump(content, file_format='json', indent=2).encode())
     draw_bars(folder / 'transfer.png', measurements, titles)
     return text
 
