@@ -206,6 +206,7 @@ def _with(content: dict, key: str, value: Any) -> dict:
 
 def cases(seed: int = 0) -> Iterator[Case]:
     """All cases: what is wrong with any file for each command, what is wrong with a training for ``--resume``."""
+    sound_project()  # before the clock of the first case runs
     rng = random.Random(seed)
     files = [*((name, partial(_write_bytes, change)) for name, change in _bytes_mutations(rng)),
              *((name, partial(_write_content, change)) for name, change in _content_mutations()),

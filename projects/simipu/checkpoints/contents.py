@@ -36,6 +36,25 @@ def check_tensors(state_dict: Mapping[str, Tensor], path: Path) -> None:
                               'Write the checkpoint again with the weights as they are trained')
 
 
+def check_shapes(state_dict: Mapping[str, Tensor], path: Path) -> None:
+    """Refuse convolutions that do not fit the normalisation behind them: ``conv1`` and ``bn1``, as ResNets call them.
+
+    Where no model is built, this is what shows that a weight was transposed, flattened or cut.
+
+    Raises:
+        CheckpointError: Names the first of them.
+    """
+    for name, weight in state_dict.items():
+        place, _, layer = name.removesuffix('.weight').rpartition('.')
+        norm = {'0': '1'}.get(layer) if place.endswith('downsample') else layer.replace('conv', 'bn')
+        scale = state_dict.get(f'{place}.{norm}.weight' if place else f'{norm}.weight')
+        if layer == norm or scale is None or not name.endswith('.weight'):
+            continue
+        if weight.ndim < 2 or weight.shape[:1] != scale.shape:
+            raise CheckpointError(f'{path}: tensor {name} is of shape {tuple(weight.shape)}, its normalisation of '
+                                  f'{tuple(scale.shape)}; use another checkpoint')
+
+
 def check_training(content: Mapping[str, Any], path: Path) -> None:
     """Refuse what a training cannot be resumed from.
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import CheckpointError
+from .contents import check_shapes
 from .exporting import BACKBONE_PREFIX, check_other_file, own_tensors, save_whole, take_prefix, write_weights
 from .metadata import pretraining_facts
 from .reading import PathLike, StateDict, check_finite, read_checkpoint, summarize_keys
@@ -59,6 +60,7 @@ def convert_checkpoint(checkpoint: PathLike, to: str, out: PathLike) -> Conversi
     check_other_file(checkpoint, out)
     state_dict, meta, *_ = read_checkpoint(checkpoint)
     check_finite(state_dict, checkpoint)
+    check_shapes(state_dict, checkpoint)
     facts = pretraining_facts(meta)
     try:
         conversion = convert(state_dict, to, facts.get('backbone', {}).get('style', 'pytorch'))

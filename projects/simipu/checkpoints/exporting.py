@@ -1,11 +1,13 @@
 """Writing weights so that any program can load them: tensors and plain Python values only."""
 import io
+import os
 from pathlib import Path
 
 import torch
 
 from ..errors import CheckpointError, OutputError
 from ..files import check_target, write_whole
+from .contents import check_shapes
 from .metadata import pretraining_facts
 from .reading import PathLike, StateDict, check_finite, read_checkpoint, summarize_keys
 
@@ -28,7 +30,7 @@ def export_backbone(checkpoint: PathLike, out: PathLike) -> StateDict:
 
     Raises:
         CheckpointError: See ``read_checkpoint``; also when the checkpoint is
-            of a model without ``img_backbone``, or that holds NaN or infinity.
+            of a model without ``img_backbone``, or holds NaN, infinity or a weight of a shape that cannot be.
         OutputError: ``out`` cannot be written.
     """
     check_other_file(checkpoint, out)
@@ -40,6 +42,7 @@ def export_backbone(checkpoint: PathLike, out: PathLike) -> StateDict:
             f'{summarize_keys(state_dict)}. Give a checkpoint that `simipu train` wrote for a '
             'SimIPU config (work_dirs/<config>/*.pth)')
     check_finite(backbone, checkpoint)
+    check_shapes(backbone, checkpoint)
     write_weights(backbone, out, dict(source=Path(checkpoint).name, **pretraining_facts(meta)))
     return backbone
 
@@ -51,7 +54,7 @@ def check_other_file(checkpoint: PathLike, out: PathLike) -> None:
         OutputError: ``out`` is the checkpoint itself, or a folder.
     """
     check_target(out)
-    if Path(out).resolve() == Path(checkpoint).expanduser().resolve():
+    if os.path.realpath(out) == os.path.realpath(Path(checkpoint).expanduser()):
         raise OutputError(f'{out} is the checkpoint itself, which would be replaced; choose another name')
 
 

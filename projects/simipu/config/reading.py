@@ -31,10 +31,17 @@ def read_config(path: str | Path, skip_failed_imports: bool = False) -> Config:
         cfg = Config.fromfile(file, import_custom_modules=not skip_failed_imports)
         if skip_failed_imports and 'custom_imports' in cfg:
             import_modules_from_strings(cfg.custom_imports.imports, allow_failed_imports=True)
-        cfg.to_dict()  # imports what a config of MMEngine's newer kind names
+        _import_what_is_named(list(cfg.values()))
         return cfg
     except (Exception, SystemExit) as error:  # a config is a program, which may raise anything
         raise ConfigError(f'{path}: {_cause(error, file)}') from error
+
+
+def _import_what_is_named(value: object) -> None:
+    """A config of MMEngine's newer kind names classes, which are imported when they are first looked at."""
+    if isinstance(value, dict | list | tuple):
+        for item in value.values() if isinstance(value, dict) else value:
+            _import_what_is_named(item)
 
 
 def _check_kind(file: Path) -> None:

@@ -34,12 +34,12 @@ def wrong_types(kind: Any, arguments: dict, path: str) -> Iterator[str]:
     annotations can be relied on.
     """
     exact = kind.__module__.partition('.')[0] in ('simipu', 'mmengine', 'torch')
-    defaults = default_values(kind)
-    for name, annotation in argument_types(kind).items():
-        if name not in arguments or name in defaults and arguments[name] is defaults[name]:
+    annotations, defaults = argument_types(kind), default_values(kind)
+    for name, value in arguments.items():
+        annotation = annotations.get(name, Any)
+        if name in defaults and value is defaults[name]:
             continue
-        value = arguments[name]
-        if not could_be(annotation, value) if exact else is_text_for_a_number(annotation, value):
+        if is_text_for_a_number(annotation, value) or exact and not could_be(annotation, value):
             yield f'{path}.{name}: expected {described(annotation)}, found {value!r}'
         elif exact:
             yield from out_of_range(name, value, f'{path}.{name}')

@@ -12,7 +12,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from .. import compat
-from ..checkpoints.reading import read_checkpoint, read_training_checkpoint
+from ..checkpoints.reading import check_finite, read_checkpoint, read_training_checkpoint
 from ..config import OverrideAction, check_config, read_with_overrides
 from ..config.options import whole_number
 from ..errors import CheckpointError, ConfigError, user_message
@@ -182,14 +182,14 @@ def set_checkpoint(cfg: Config, checkpoint: str) -> None:
 
     Raises:
         ConfigError: There is no such file.
-        CheckpointError: It is damaged, or no checkpoint.
+        CheckpointError: It is damaged, no checkpoint, or holds NaN or infinity.
     """
     if '://' not in checkpoint:
         path = Path(checkpoint).expanduser()
         if not path.exists():
             found = ', '.join(map(str, sorted(path.parent.glob('*.pth')))) or 'none'
             raise ConfigError(f'no checkpoint file {checkpoint}; those in {path.parent}: {found}')
-        read_checkpoint(path)
+        check_finite(read_checkpoint(path).state_dict, path)
     cfg.load_from = checkpoint
 
 
