@@ -11,7 +11,9 @@ from simipu.errors import CheckpointError
 
 
 def write(path, **changes):
-    content = dict(meta=dict(iter=1), state_dict=dict(weight=torch.arange(3000.)), optimizer={}, message_hub={})
+    content = dict(meta=dict(epoch=0, iter=1), state_dict=dict(weight=torch.arange(3000.)),
+                   optimizer=dict(state={}, param_groups=[]),
+                   message_hub=dict(log_scalars={}, runtime_info={}, resumed_keys={}))
     torch.save(content | changes, path)
 
 
@@ -62,7 +64,7 @@ def test_a_spoilt_one_is_passed_over_and_named(work_dir, spoil, capsys):
     latest = find_latest_checkpoint(work_dir)
     assert latest.path == work_dir / 'iter_4.pth'
     assert len(latest.passed_over) == 1 and str(work_dir / 'iter_10.pth') in latest.passed_over[0]
-    cfg = Config(dict(work_dir=str(work_dir)))
+    cfg = Config(dict(work_dir=str(work_dir), launcher='none'))
     set_resume(cfg, 'auto')
     assert cfg.resume and cfg.load_from == str(work_dir / 'iter_4.pth')
     said = capsys.readouterr().out
@@ -72,8 +74,8 @@ def test_a_spoilt_one_is_passed_over_and_named(work_dir, spoil, capsys):
 @pytest.mark.parametrize('iterations, newest', [(90, 'epoch_9.pth'), (110, 'interrupted.pth')])
 def test_an_interrupted_training_goes_on_where_it_was_stopped(tmp_path, iterations, newest):
     for epoch in (8, 9):
-        write(tmp_path / f'epoch_{epoch}.pth', meta=dict(iter=11 * epoch))
-    write(tmp_path / 'interrupted.pth', meta=dict(iter=iterations))
+        write(tmp_path / f'epoch_{epoch}.pth', meta=dict(epoch=epoch, iter=11 * epoch))
+    write(tmp_path / 'interrupted.pth', meta=dict(epoch=0, iter=iterations))
     assert find_latest_checkpoint(tmp_path) == (tmp_path / newest, [])
 
 
@@ -85,6 +87,6 @@ def test_none_that_can_be_read_is_an_error_and_not_a_new_beginning(work_dir):
 
 
 def test_no_checkpoint_at_all_begins_at_the_first_iteration(tmp_path, capsys):
-    cfg = Config(dict(work_dir=str(tmp_path), load_from='coco.pth'))
+    cfg = Config(dict(work_dir=str(tmp_path), load_from='coco.pth', launcher='none'))
     set_resume(cfg, 'auto')
     assert not cfg.resume and cfg.load_from == 'coco.pth' and 'first iteration' in capsys.readouterr().out

@@ -39,8 +39,8 @@ def main(args: Namespace) -> None:
         launch.set_resume(cfg, args.resume or cfg.get('load_from') or 'auto')
     else:
         check_no_training_inside(cfg.work_dir)
-        if cfg.get('load_from'):
-            launch.set_checkpoint(cfg, cfg.load_from)
+    if cfg.get('load_from') and not cfg.get('resume'):
+        launch.set_checkpoint(cfg, cfg.load_from)
     with locked(cfg.work_dir) if launch.is_first_process(cfg.launcher) else nullcontext(), \
             construction_errors_named(cfg):
         _train(cfg, args.no_val)

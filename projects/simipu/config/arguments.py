@@ -28,6 +28,11 @@ def default_values(kind: Any) -> dict[str, Any]:
     return {name: item.default for name, item in _known_parameters(kind).items() if item.default is not item.empty}
 
 
+def named_arguments(kind: Any) -> list[str]:
+    """Names of those keyword arguments that a class (or function) names, whatever it takes besides."""
+    return list(_known_parameters(kind))
+
+
 def _known_parameters(kind: Any) -> Mapping[str, inspect.Parameter]:
     """Those that are named, also of a class that takes any further ones."""
     parameters = _parameters(kind)

@@ -16,7 +16,7 @@ from mmengine.logging import print_log
 from mmengine.registry import FUNCTIONS, DefaultScope, Registry
 
 from ..errors import ConfigError
-from .arguments import accepted_arguments
+from .arguments import accepted_arguments, named_arguments
 from .ranges import not_a_number
 from .runner_keys import misspelt_keys
 from .sections import untyped_parts, wrong_kinds, wrong_priorities, wrong_words
@@ -182,7 +182,10 @@ def _problems(entry: _Entry, allowed: tuple[Registry, ...]) -> list[str]:
     if name in _PARTIAL:
         return []
     if names is None:
-        return list(wrong_types(kind, entry.value, entry.path))
+        named = named_arguments(kind)
+        return [*(f'{entry.path}.{key}: unknown key{_suggestion(key, close)}' for key in entry.value if key not in named
+                  and (close := get_close_matches(key, named, n=1, cutoff=0.88))),
+                *wrong_types(kind, entry.value, entry.path)]
     known = _REGISTRY_KEYS.union(names, _RUNNER_TAKES.get(re.split(r'[.[]', entry.path)[0], ()))
     unknown = [f'{entry.path}.{key}: unknown key; {kind.__name__} takes {", ".join(names)}'
                f'{_suggestion(key, names)}' for key in entry.value if key not in known]
