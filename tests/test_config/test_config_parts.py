@@ -66,7 +66,7 @@ def test_a_sound_config_passes():
     ('custom_hooks.0.priority', 'SOON', r'custom_hooks\[0\].priority: expected a number from 0 to 100'),
     ('default_hooks.logger', 5, 'default_hooks.logger: expected a dict with `type`, found 5'),
     ('default_hooks.logger.interval', [5], r'default_hooks.logger.interval: expected int, found \[5\]'),
-    ('default_hooks.logger', dict(type='CheckpointHook', max_kep_ckpts=3), "unknown key; did you mean 'max_keep_ckpts'"),
+    ('custom_hooks.0', dict(type='CheckpointHook', max_kep_ckpts=3), "unknown key; did you mean 'max_keep_ckpts'"),
     ('train_dataloader.sampler', 'x', 'train_dataloader.sampler: expected a dict with `type`'),
     ('train_dataloader.sampler.shuffle', 'no', "sampler.shuffle: expected bool, found 'no'"),
     ('train_dataloader.num_workers', 10**6, 'num_workers: expected at most 1024 processes'),
