@@ -2,7 +2,7 @@
 import errno
 import re
 
-_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _WORKER_TRACE = 'Original Traceback (most recent call last):'
 
 
@@ -61,7 +61,7 @@ def _of_file(error: BaseException) -> str | None:
     """What the operating system, or a library in its name, says of a file that cannot be read or written."""
     if not isinstance(error, OSError):
         return None
-    if error.errno in _DISK_FULL:
+    if error.errno in DISK_FULL:
         return f'{error.filename or "a file"} cannot be written ({error.strerror}); free some space'
     if error.filename is not None and error.strerror:
         return f'{error.filename}: {error.strerror}; check the path, and that you may read or write there'

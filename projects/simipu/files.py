@@ -1,13 +1,10 @@
 """Files: written as a whole or not at all, and read only where they are what they seem."""
-import errno
 import os
 import re
 import shutil
 from pathlib import Path
 
-from .errors import OutputError
-
-_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+from .errors import DISK_FULL, OutputError
 
 
 def write_whole(path: str | os.PathLike, content: bytes) -> None:
@@ -43,7 +40,7 @@ def write_whole(path: str | os.PathLike, content: bytes) -> None:
 
 def is_disk_full(error: OSError) -> bool:
     """Whether a disk or a quota is full."""
-    return error.errno in _DISK_FULL
+    return error.errno in DISK_FULL
 
 
 def space_left(folder: str | os.PathLike) -> str:

@@ -48,6 +48,7 @@ _RUNNER_TAKES = dict(
     train_cfg={'by_epoch'},
     default_hooks={'priority'},
     custom_hooks={'priority'})
+_MOST_SHOWN = 10  # a wrong default_scope alone makes all types unknown
 # Dicts of these names are completed or partly used up by the class around them: only types are checked.
 _PARTIAL = {'conv_cfg', 'norm_cfg', 'act_cfg', 'init_cfg', 'dcn'}
 # And the ``type`` of these is no registered class.
@@ -70,15 +71,16 @@ def check_config(cfg: Config) -> None:
     """Check everything that the Runner builds from ``cfg``, by name and type.
 
     Raises:
-        ConfigError: Lists every type that no registry knows, every key that its class does not take, every
-            value that is of the wrong type, and top-level keys that are misspelt.
+        ConfigError: Lists types that no registry knows, keys that a class does not take, values of the wrong type or
+            out of range, and top-level keys that are misspelt or of the wrong kind.
     """
     of_wrong_kind = wrong_kinds(cfg)
     rest = ConfigDict({key: value for key, value in cfg.items() if key not in of_wrong_kind})
     problems = [*_misspelt(cfg), *of_wrong_kind.values(), *wrong_words(rest), *wrong_settings(rest),
                 *untyped_parts(rest), *wrong_priorities(rest), *_wrong_objects(rest)]
     if problems:
-        raise ConfigError('\n'.join(problems))
+        more = [f'... and {len(problems) - _MOST_SHOWN} more'] if len(problems) > _MOST_SHOWN else []
+        raise ConfigError('\n'.join(problems[:_MOST_SHOWN] + more))
 
 
 def _misspelt(cfg: Config) -> Iterator[str]:
