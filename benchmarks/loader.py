@@ -1,6 +1,6 @@
 """Frames per second of the training loader on frames of KITTI's size, and where the time goes.
 
-    OMP_NUM_THREADS=1 python benchmarks/loader.py [--num-workers 2] [--num-frames 64]
+    OMP_NUM_THREADS=1 python benchmarks/loader.py [--num-workers 2] [--num-frames 64] [--jpeg]
 
 Makes frames of its own: scenes of 1242 x 375 pixels, sweeps repeated up to 120,000 points. Loads them with
 the training pipeline of configs/simipu_kitti.py; decoding and range filtering are mmcv's and mmdet3d's. What it costs
@@ -11,6 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import cv2
 import mmcv
 import numpy as np
 from measuring import compare, print_versions
@@ -28,11 +29,15 @@ CONFIG = Path(__file__).resolve().parents[1] / 'configs' / 'simipu_kitti.py'
 NUM_POINTS = 120_000
 
 
-def make_frames(root: Path, num_frames: int) -> None:
+def make_frames(root: Path, num_frames: int, jpeg: bool = False) -> None:
     generate_dataset(root, num_frames, image_size=(1242, 375), val_fraction=0.0)
     for file in (root / 'training' / 'velodyne').glob('*.bin'):
         points = np.fromfile(file, np.float32).reshape(-1, 4)
         np.resize(points, (NUM_POINTS, 4)).tofile(file)
+    if jpeg:
+        for file in (root / 'training' / 'image_2').glob('*.png'):
+            cv2.imwrite(str(file.with_suffix('.jpg')), cv2.imread(str(file)), [cv2.IMWRITE_JPEG_QUALITY, 90])
+            file.unlink()
     create_kitti_infos(root, root, splits=['train'])
 
 
@@ -86,12 +91,13 @@ def main() -> None:
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--num-workers', type=int, default=2)
     parser.add_argument('--num-frames', type=int, default=64)
+    parser.add_argument('--jpeg', action='store_true', help='images as JPEG of quality 90 in the place of PNG')
     args = parser.parse_args()
     init_default_scope('mmdet3d')
     print_versions()
     config = Config.fromfile(CONFIG).train_dataloader
     with tempfile.TemporaryDirectory() as folder:
-        make_frames(Path(folder), args.num_frames)
+        make_frames(Path(folder), args.num_frames, args.jpeg)
         config['dataset']['data_root'] = folder
         print(f'{args.num_workers} workers: {frames_per_second(config, args.num_workers):.1f} frames/s')
         spent = seconds_per_transform(config, args.num_frames)

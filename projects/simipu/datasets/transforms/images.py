@@ -132,7 +132,7 @@ class FlipImages(_ImageTransform):
     def transform_image(self, image: np.ndarray, parameters: None) -> tuple[np.ndarray, np.ndarray]:
         if np.random.rand() >= self.prob:
             return image, np.eye(4)
-        return mmcv.imflip(image), flip_matrix(image.shape[1])
+        return cv2.flip(image, 1), flip_matrix(image.shape[1])  # mmcv.imflip leaves the copying to PackPairedInputs
 
 
 @TRANSFORMS.register_module()

@@ -6,17 +6,18 @@ import torch
 from mmcv.transforms import BaseTransform
 from mmdet3d.datasets.transforms import PointsRangeFilter
 from mmdet3d.registry import TRANSFORMS
+from mmdet3d.structures import BasePoints
 
 from ...errors import ConfigError, DataError
 from ...geometry import (
     about_centre,
     mirror_matrix,
-    project_to_cameras,
     rotation_matrix,
     scaling_matrix,
     transform_points,
     translation_matrix,
 )
+from .point_kernels import rows_in_range, seen_by_a_camera
 
 
 @TRANSFORMS.register_module()
@@ -29,14 +30,15 @@ class PairedPointsRangeFilter(PointsRangeFilter):
         DataError: No point is within the range.
     """
 
-    def transform(self, input_dict: dict) -> dict:
-        num_points = len(input_dict['points'])
-        results = super().transform(input_dict)
-        if not len(results['points']):
-            raise DataError(f'{results["lidar_path"]}: none of its {num_points} points is within '
+    def transform(self, results: dict) -> dict:
+        points = results['points']
+        inside = rows_in_range(points.tensor.numpy(), self.pcd_range)
+        if not len(inside):
+            raise DataError(f'{results["lidar_path"]}: none of its {len(points)} points is within '
                             f'point_cloud_range {self.pcd_range.tolist()} (x, y, z from, x, y, z '
                             'to, in metres); correct the range, or leave the frame out of the info '
                             'file')
+        results['points'] = _take(points, inside)
         return results
 
 
@@ -69,33 +71,39 @@ class SamplePoints(BaseTransform):
     def transform(self, results: dict) -> dict:
         available = len(results['points'])
         order = np.random.permutation(available)
-        if self.visible_share > 0 and available > self.num_points:
-            order = self._enough_visible_first(order, _seen_by_a_camera(results).numpy()[order])
         chosen = order[:self.num_points]
+        if self.visible_share > 0 and available > self.num_points:
+            chosen = self._with_enough_visible(order, _seen(results)[order])
         repeats = np.random.choice(available, self.num_points - len(chosen))
-        results['points'] = results['points'][torch.from_numpy(np.concatenate([chosen, repeats]))]
+        results['points'] = _take(results['points'], np.concatenate([chosen, repeats]))
         return results
 
-    def _enough_visible_first(self, order: np.ndarray, seen: np.ndarray) -> np.ndarray:
-        """Put as many visible points as wanted before the others; ``seen`` follows ``order``."""
+    def _with_enough_visible(self, order: np.ndarray, seen: np.ndarray) -> np.ndarray:
+        """The first of ``order``, as many visible ones as wanted before the others; ``seen`` follows ``order``."""
         wanted = int(np.ceil(self.visible_share * self.num_points))
         if np.count_nonzero(seen[:self.num_points]) >= wanted:
-            return order
-        first = np.zeros(len(order), dtype=bool)
-        first[np.flatnonzero(seen)[:wanted]] = True
-        return np.concatenate([order[first], order[~first]])
+            return order[:self.num_points]
+        preferred = np.flatnonzero(seen)[:wanted]
+        others = np.ones(len(order), bool)
+        others[preferred] = False
+        others = np.flatnonzero(others)[:self.num_points - len(preferred)]
+        return order[np.concatenate([preferred, others])]
 
     def __repr__(self) -> str:
         return (f'{type(self).__name__}(num_points={self.num_points}, '
                 f'visible_share={self.visible_share})')
 
 
-def _seen_by_a_camera(results: dict) -> torch.Tensor:
+def _seen(results: dict) -> np.ndarray:
     """(N,) whether any image of the frame, as augmented so far, shows a point."""
-    matrices = [torch.from_numpy(np.asarray(results[key], dtype=np.float32))[None]
-                for key in ('lidar2img', 'img_aug_matrix', 'ori_shape', 'img_shape')]
-    _, _, visible = project_to_cameras(results['points'].coord[None], *matrices)
-    return visible[0].any(dim=0)
+    matrices = (np.asarray(results[key], np.float32)
+                for key in ('lidar2img', 'img_aug_matrix', 'ori_shape', 'img_shape'))
+    return seen_by_a_camera(results['points'].tensor.numpy(), *matrices)
+
+
+def _take(points: BasePoints, rows: np.ndarray) -> BasePoints:
+    """``points[rows]``, which takes several times as long by a mask or a tensor."""
+    return points.new_point(torch.from_numpy(points.tensor.numpy().take(rows, axis=0)))
 
 
 @TRANSFORMS.register_module()
