@@ -73,9 +73,10 @@ def test_no_room_for_any_checkpoint_is_told_before_the_first_step(small_disk):
     assert '[ 1/' not in training.output and whole_checkpoints(folder) == []
 
 
-def test_logs_on_a_full_disk(small_disk):
+@pytest.mark.parametrize('options', [[], ['visualizer.vis_backends=[]']], ids=['figures', 'text'])
+def test_logs_on_a_full_disk(small_disk, options):
     folder = small_disk(2000)
-    with start(f'{folder}/w', options=['model.seconds=0.2'], log=folder.parent) as training:
+    with start(f'{folder}/w', options=['model.seconds=0.2', *options], log=folder.parent) as training:
         training.wait_for(f'[ 3/{ITERATIONS}]')
         fill(folder)
         message = message_of(training)

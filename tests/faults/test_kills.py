@@ -62,8 +62,8 @@ def test_one_of_two_processes(tmp_path, undisturbed, rank, moment):
 
 @pytest.mark.parametrize('moment', moments(12 if ALL else 1, seed=4))
 def test_launcher(tmp_path, undisturbed, moment):
-    """Its processes finish their step and save, where they have begun to train."""
-    with launch(tmp_path / 'w', options=OPTIONS) as launcher:
+    """Its processes finish their step and save, where they have begun to train; they do not train on."""
+    with launch(tmp_path / 'w', options=[*OPTIONS, 'model.seconds=0.1']) as launcher:
         wait_until(launcher, moment)
         ranks = launcher.ranks
         assert len(ranks) == 2
@@ -71,4 +71,5 @@ def test_launcher(tmp_path, undisturbed, moment):
         assert launcher.wait() == KILLED
         wait_until_gone(ranks)
         assert 'Traceback' not in launcher.output
+    assert not (tmp_path / 'w' / f'iter_{ITERATIONS}.pth').exists()
     undisturbed.check_resumed(tmp_path / 'w', 2)

@@ -1,6 +1,7 @@
 """Train what a config describes: SimIPU, or any model of OpenMMLab."""
 from argparse import ArgumentParser, Namespace
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from logging import LogRecord
 
 from mmengine.config import Config
@@ -42,7 +43,7 @@ def main(args: Namespace) -> None:
     if cfg.get('load_from') and not cfg.get('resume'):
         launch.set_checkpoint(cfg, cfg.load_from)
     with locked(cfg.work_dir) if launch.is_first_process(cfg.launcher) else nullcontext(), \
-            construction_errors_named(cfg):
+            construction_errors_named(cfg), _explained(cfg.work_dir):
         _train(cfg, args.no_val)
 
 
@@ -59,6 +60,19 @@ def _train(cfg: Config, no_val: bool) -> None:
         handler.handleError = _raise_again  # in the place of a traceback for each line that cannot be written
     try:
         runner.train()
+    finally:
+        stop_hook.restore()
+
+
+def _raise_again(record: LogRecord) -> None:
+    raise  # a handler calls this where it has caught an error
+
+
+@contextmanager
+def _explained(work_dir: str) -> Iterator[None]:
+    """What other processes or a full disk did to this one is told in words."""
+    try:
+        yield
     except RuntimeError as error:
         rank, world_size = get_dist_info()
         if world_size == 1 or not is_lost_connection(error):
@@ -70,11 +84,5 @@ def _train(cfg: Config, no_val: bool) -> None:
     except OSError as error:
         if not is_disk_full(error):
             raise
-        raise OutputError(f'logs cannot be written ({error.strerror}): {space_left(cfg.work_dir)}; --resume goes on '
+        raise OutputError(f'logs cannot be written ({error.strerror}): {space_left(work_dir)}; --resume goes on '
                           'from the last checkpoint') from error
-    finally:
-        stop_hook.restore()
-
-
-def _raise_again(record: LogRecord) -> None:
-    raise  # a handler calls this where it has caught an error
