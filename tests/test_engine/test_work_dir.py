@@ -70,6 +70,16 @@ def test_the_lock_of_a_killed_training_is_taken_over(tmp_path, capsys):
     assert f'process {pid} of this host, which trained here, is gone' in capsys.readouterr().out
 
 
+@pytest.mark.skipif(sys.platform != 'linux', reason='reads /proc')
+def test_the_lock_of_a_zombie_is_taken_over(tmp_path):
+    """Of a process that ended and whose parent does not ask, as in containers without an init."""
+    with subprocess.Popen([sys.executable, '-c', '']) as zombie:
+        os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)  # until it ended
+        write_lock(tmp_path, socket.gethostname(), zombie.pid)
+        with locked(tmp_path):
+            assert json.loads((tmp_path / 'training.lock').read_text())['pid'] == os.getpid()
+
+
 def test_a_work_dir_that_is_a_file_is_one_message(tmp_path):
     (tmp_path / 'file').touch()
     with pytest.raises(OutputError, match='file is a folder that you may write to'), locked(tmp_path / 'file'):

@@ -79,4 +79,12 @@ def _is_running(pid: int) -> bool:
         return False
     except PermissionError:  # of another user
         return True
-    return True
+    return not _is_zombie(pid)
+
+
+def _is_zombie(pid: int) -> bool:
+    """Whether it ended, and its parent has not asked how; in a container, that of an orphan may never ask."""
+    try:
+        return Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[0] == 'Z'
+    except OSError:  # not on Linux
+        return False
