@@ -7,11 +7,12 @@ from mmdet3d.registry import MODELS
 from torch import Tensor
 
 from simipu.geometry import project_to_cameras
-from simipu.models import simipu as model_module
+from simipu.models.image_pretraining import ProjectedPoints, stack_metainfo
+from simipu.models.simipu import SimIPU
 
 
 @MODELS.register_module()
-class OriginalProjectionSimIPU(model_module.SimIPU):
+class OriginalProjectionSimIPU(SimIPU):
     """In training, pixels are where the original looks for them; validation is as it should be.
 
     The original mirrors u to W - u, takes pixel u to index u / W (w - 1) of the map, with W each
@@ -19,28 +20,23 @@ class OriginalProjectionSimIPU(model_module.SimIPU):
     camera sees. (It reads zeros outside of the map, here the border's value is read.)
     """
 
-    def pair_pixels_with_points(self, points, inputs, data_samples):
+    def project_points(self, xyz: Tensor, inputs: dict[str, Tensor], data_samples: list) -> ProjectedPoints:
         if not self.training:
-            return super().pair_pixels_with_points(points, inputs, data_samples)
-        height, width = inputs['imgs'].shape[-2:]
+            return super().project_points(xyz, inputs, data_samples)
+        lidar2img, img_aug_matrix, ori_shape, img_shape = (
+            stack_metainfo(data_samples, name).to(xyz.device)
+            for name in ('lidar2img', 'img_aug_matrix', 'ori_shape', 'img_shape'))
+        raw = torch.eye(4).to(img_aug_matrix).expand_as(img_aug_matrix)
+        pixels, depth, _ = project_to_cameras(xyz.double(), lidar2img, raw, ori_shape, ori_shape)
+        scale = torch.stack([img_aug_matrix[..., 0, 0], img_aug_matrix[..., 1, 1]], dim=-1)
+        own = img_shape.flip(-1)  # width, height
+        pixels = pixels * scale[:, :, None] + (own * (scale < 0))[:, :, None]
         divisor = self.data_preprocessor.pad_size_divisor
+        padded = (own / divisor).ceil() * divisor
+        height, width = inputs['imgs'].shape[-2:]
+        size = pixels.new_tensor([width, height])
         stride = 2 ** (2 + self.img_backbone.num_stages - 1)
-
-        def misplaced(xyz: Tensor, lidar2img: Tensor, img_aug_matrix: Tensor, ori_shape: Tensor,
-                      img_shape: Tensor, **kwargs) -> tuple[Tensor, Tensor, Tensor]:
-            raw = torch.eye(4).to(img_aug_matrix).expand_as(img_aug_matrix)
-            pixels, depth, _ = project_to_cameras(xyz, lidar2img, raw, ori_shape, ori_shape)
-            scale = torch.stack([img_aug_matrix[..., 0, 0], img_aug_matrix[..., 1, 1]], dim=-1)
-            own = img_shape.flip(-1)  # width, height
-            pixels = pixels * scale[:, :, None] + (own * (scale < 0))[:, :, None]
-            padded = (own / divisor).ceil() * divisor
-            size = pixels.new_tensor([width, height])
-            index = pixels / padded[:, :, None] * (size / stride - 1)
-            # The pixel at which sample_features reads this index of the map.
-            return (index + 0.5) * stride - 0.5, depth, torch.ones_like(depth, dtype=torch.bool)
-
-        mended, model_module.project_to_cameras = model_module.project_to_cameras, misplaced
-        try:
-            return super().pair_pixels_with_points(points, inputs, data_samples)
-        finally:
-            model_module.project_to_cameras = mended
+        index = pixels / padded[:, :, None] * (size / stride - 1)
+        # The pixel at which sample_features reads this index of the map.
+        pixels = (index + 0.5) * stride - 0.5
+        return ProjectedPoints(pixels.float(), depth.float(), torch.ones_like(depth, dtype=torch.bool))

@@ -1,1 +1,10 @@
-from . import data_preprocessor, heads, losses, matchers, point_encoders, projection_mlp, simipu  # noqa: F401
+from . import (  # noqa: F401
+    data_preprocessor,
+    depth_pretraining,
+    heads,
+    losses,
+    matchers,
+    point_encoders,
+    projection_mlp,
+    simipu,
+)

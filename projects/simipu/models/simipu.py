@@ -2,16 +2,14 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from mmdet3d.registry import MODELS
 from mmdet3d.structures import Det3DDataSample
-from mmengine.model import BaseModel
 from torch import Tensor, nn
 
-from ..checkpoints.initialising import checked_initial_weights
-from ..errors import ConfigError, DataError
-from ..geometry import Occlusion, invert_matrix, project_to_cameras, sample_features, transform_points
+from ..errors import ConfigError
+from ..geometry import invert_matrix, sample_features, transform_points
+from .image_pretraining import ImagePretraining, stack_metainfo
 from .matchers import IndexMatcher
 from .momentum_keys import MomentumKeys
 from .point_encoders import PointFeatures
@@ -39,7 +37,7 @@ class PixelPointPairs(NamedTuple):
 
 
 @MODELS.register_module()
-class SimIPU(BaseModel):
+class SimIPU(ImagePretraining):
     """Pre-trains an image backbone by two contrasts (Li et al., AAAI 2022).
 
     - intra-modal spatial perception: points of a cloud and of a rotated, scaled and flipped copy
@@ -62,6 +60,7 @@ class SimIPU(BaseModel):
             end in the level; validation looks at the last. Let the backbone return no deeper map:
             its weights would get no gradient, for which ``DistributedDataParallel`` raises an error unless
             the config has ``find_unused_parameters=True``.
+        depth_head: Learns the depth of all visible points beside the contrast, see ``DepthRegressionHead``.
         key_momentum: If given, pixels look for keys of a moving average of point encoder and key
             projector (``MomentumKeys``), which so much of the trained weights enters in each
             step, such as 0.01. It goes well with the ``queue_size`` of ``inter_head``, whose keys it
@@ -89,25 +88,22 @@ class SimIPU(BaseModel):
                  matcher: dict | None = None,
                  img_neck: dict | None = None,
                  img_level: int | Sequence[int] = -1,
+                 depth_head: dict | None = None,
                  key_momentum: float | None = None,
                  occlusion: dict | None = None,
                  max_pairs_per_frame: int | None = None,
                  data_preprocessor: dict | None = None,
                  init_cfg: dict | None = None) -> None:
-        super().__init__(data_preprocessor, init_cfg)
+        super().__init__(img_backbone, img_neck, img_level, depth_head, occlusion, data_preprocessor, init_cfg)
         if (intra_head is None) != (matcher is None):
             raise ConfigError('SimIPU: intra_head and matcher go together; give both or neither')
-        self.img_backbone = MODELS.build(img_backbone)
-        self.img_neck = None if img_neck is None else MODELS.build(img_neck)
         self.point_encoder = MODELS.build(point_encoder)
-        self.img_level = img_level
         self.inter_head = self._build_inter_heads(inter_head)
         self.intra_head = None if intra_head is None else MODELS.build(intra_head)
         self.matcher = None if matcher is None else MODELS.build(matcher)
         self._check_that_the_point_encoder_learns()
         self.momentum_keys = (None if key_momentum is None else MomentumKeys(
             self.point_encoder, self._key_projectors, key_momentum))
-        self.occlusion = None if occlusion is None else Occlusion(**occlusion)
         self.max_pairs_per_frame = max_pairs_per_frame
 
     def _build_inter_heads(self, inter_head: dict | Sequence[dict]) -> nn.Module:
@@ -139,37 +135,9 @@ class SimIPU(BaseModel):
                 'would learn random features. Set detach_key=None in inter_head (in each where it is a list), '
                 'or add intra_head')
 
-    def init_weights(self) -> None:
-        """As MMEngine's.
-
-        Raises:
-            CheckpointError: The image backbone shall start from a file that is not there, or that holds
-                nothing of it.
-        """
-        with checked_initial_weights(self.img_backbone, 'model.img_backbone'):
-            super().init_weights()
-
-    def forward(self,
-                inputs: dict[str, Tensor],
-                data_samples: Sequence[Det3DDataSample] | None = None,
-                mode: str = 'tensor') -> dict | list | Tensor:
-        """Run the model in one of MMEngine's modes.
-
-        Returns:
-            Losses (``mode='loss'``), data samples with embeddings of the pixel-point pairs (``'predict'``), or
-            feature maps (B * V, C, h, w) (``'tensor'``).
-        """
-        if mode == 'loss':
-            return self.loss(inputs, data_samples)
-        if mode == 'predict':
-            return self.predict(inputs, data_samples)
-        if mode == 'tensor':
-            return self.extract_image_features(inputs['imgs'])
-        raise ConfigError(f"SimIPU: mode must be 'loss', 'predict' or 'tensor', got {mode!r}")
-
     def loss(self, inputs: dict[str, Tensor],
              data_samples: Sequence[Det3DDataSample]) -> dict[str, Tensor]:
-        """Both losses, with figures to watch.
+        """All losses, with figures to watch.
 
         Returns:
             Losses, retrieval accuracies in percent, how many pairs they rest on, and the share of the sampled
@@ -181,6 +149,7 @@ class SimIPU(BaseModel):
         results = self._inter_losses(feature_maps, pairs, points, inputs)
         results['pairs_inter'] = points.xyz.new_tensor(float(len(pairs.frame)))
         results['visible_share'] = pairs.visible_share
+        results.update(self.depth_losses(feature_maps, inputs, data_samples))
         if self.intra_head is not None:
             results.update(self._intra_loss(points, inputs['points_aug'], data_samples))
         return results
@@ -224,7 +193,7 @@ class SimIPU(BaseModel):
         with torch.set_grad_enabled(self.intra_head.detach_key is None):
             sampling = points.sampling if isinstance(self.matcher, IndexMatcher) else None
             view = self.point_encoder(points_aug, sampling=sampling)
-        back = invert_matrix(_stack(data_samples, 'lidar_aug_matrix'), 'lidar_aug_matrix').to(view.xyz)
+        back = invert_matrix(stack_metainfo(data_samples, 'lidar_aug_matrix'), 'lidar_aug_matrix').to(view.xyz)
         matches = self.matcher(points.xyz, transform_points(view.xyz, back))
         results = self.intra_head.loss(points.features[matches.batch, matches.index_a],
                                        view.features[matches.batch, matches.index_b],
@@ -254,35 +223,19 @@ class SimIPU(BaseModel):
             sample.pixel_depth = pairs.depth[own]
         return list(data_samples)
 
-    def extract_image_features(self, imgs: Tensor) -> Tensor:
-        """(B, V, 3, H, W) images -> (B * V, C, h, w) feature maps of the (last) contrasted level."""
-        return self.extract_image_levels(imgs)[-1]
-
-    def extract_image_levels(self, imgs: Tensor) -> list[Tensor]:
-        """(B, V, 3, H, W) images -> (B * V, C, h, w) feature maps of each contrasted level."""
-        features = self.img_backbone(imgs.flatten(0, 1))
-        if self.img_neck is not None:
-            features = self.img_neck(features)
-        levels = [self.img_level] if isinstance(self.img_level, int) else self.img_level
-        return [features[level] for level in levels]
-
     def pair_pixels_with_points(self, points: PointFeatures, inputs: dict[str, Tensor],
                                 data_samples: Sequence[Det3DDataSample]) -> PixelPointPairs:
         """Every sampled point with the pixel of every camera that sees it."""
-        geometry = [_stack(data_samples, name).to(points.xyz.device) for name in
-                    ('lidar2img', 'img_aug_matrix', 'ori_shape', 'img_shape')]
-        pixels, depth, visible = project_to_cameras(
-            points.xyz.double(), *geometry, cloud=inputs['points'][..., :3],
-            occlusion=self.occlusion)
+        pixels, depth, visible = self.project_points(points.xyz, inputs, data_samples)
         frame, camera, index = self._choose_pairs(visible)
         return PixelPointPairs(
-            pixel=pixels[frame, camera, index].float(),
+            pixel=pixels[frame, camera, index],
             image=frame * visible.shape[1] + camera,
             frame=frame,
             index=index,
             point_features=points.features[frame, index],
             position=points.xyz[frame, index],
-            depth=depth[frame, camera, index].float(),
+            depth=depth[frame, camera, index],
             visible_share=visible.any(dim=1).float().mean())
 
     def _choose_pairs(self, visible: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -319,13 +272,3 @@ def feature_cell(pairs: PixelPointPairs, feature_map: Tensor, input_shape: tuple
 def _rank_in_group(group: Tensor) -> Tensor:
     """(K,) sorted group numbers -> (K,) 0, 1, 2 ... within each group."""
     return torch.arange(len(group), device=group.device) - torch.searchsorted(group, group)
-
-
-def _stack(data_samples: Sequence[Det3DDataSample], name: str) -> Tensor:
-    """The field of all frames as one tensor, on the CPU and in double precision."""
-    missing = [index for index, sample in enumerate(data_samples) if name not in sample.metainfo]
-    if missing:
-        raise DataError(f'SimIPU needs {name} in the data samples, but frame {missing[0]} of the batch '
-                        'has none; end the pipeline with PackPairedInputs')
-    return torch.from_numpy(np.stack([np.asarray(sample.metainfo[name], dtype=np.float64)
-                                      for sample in data_samples]))

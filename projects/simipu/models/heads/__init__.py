@@ -1,3 +1,4 @@
 from .contrastive_head import ContrastiveHead
+from .depth_regression_head import DepthRegressionHead
 
-__all__ = ['ContrastiveHead']
+__all__ = ['ContrastiveHead', 'DepthRegressionHead']
