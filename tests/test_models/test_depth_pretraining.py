@@ -1,0 +1,106 @@
+"""Depth regression, alone and beside the contrast, on made-up frames whose depths are known."""
+import numpy as np
+import pytest
+import torch
+from mmdet3d.registry import MODELS
+from mmengine.registry import init_default_scope
+from scipy.ndimage import map_coordinates
+from test_simipu import HEIGHT, WIDTH, build, frames, pinhole
+
+from simipu.errors import ConfigError
+from simipu.models.heads import DepthRegressionHead
+
+ONE_LEVEL = dict(type='DepthRegressionHead', in_channels=(3, ))
+
+
+def build_depth_only(**kwargs):
+    init_default_scope('mmdet3d')
+    torch.manual_seed(0)
+    config = dict(img_backbone=dict(type='PlantedImages'), depth_head=ONE_LEVEL, **kwargs)
+    return MODELS.build(dict(type='DepthPretraining', **config))
+
+
+def test_head_equals_a_regression_of_interpolated_features():
+    """By SciPy's interpolation, point by point; the head projects first and interpolates afterwards."""
+    torch.manual_seed(0)
+    head = DepthRegressionHead(in_channels=(5, 7), loss_weight=3.0).double()
+    maps = [torch.randn(2, 5, 8, 16).double(), torch.randn(2, 7, 4, 8).double()]
+    pixel = (torch.rand(2, 30, 2) * torch.tensor([WIDTH, HEIGHT]) - 0.5).double()
+    depth, visible = torch.rand(2, 30).double() * 50 + 1, torch.rand(2, 30) < 0.7
+    losses = head.loss(maps, pixel, depth, visible, input_shape=(HEIGHT, WIDTH))
+    errors = {0: [], 1: []}
+    for image, point in visible.nonzero().tolist():
+        for level, (layer, feature_map) in enumerate(zip(head.layers, maps)):
+            stride = HEIGHT / feature_map.shape[2]
+            u, v = ((pixel[image, point] + 0.5) / stride - 0.5).tolist()
+            feature = [map_coordinates(channel.numpy(), [[v], [u]], order=1, mode='nearest')[0]
+                       for channel in feature_map[image]]
+            log_depth = np.dot(layer.weight.detach().flatten(), feature) + layer.bias.item()
+            errors[level].append(log_depth - np.log(depth[image, point].item()))
+    expected = 3 * sum(np.abs(of_level).mean() for of_level in errors.values())
+    assert losses['loss'].item() == pytest.approx(expected, rel=1e-12)
+    assert losses['abs_rel'].item() == pytest.approx(np.abs(np.exp(errors[1]) - 1).mean(), rel=1e-12)
+
+
+def test_points_that_no_camera_sees_teach_nothing():
+    head = DepthRegressionHead(in_channels=(3, ))
+    feature_map = torch.randn(1, 3, 8, 16, requires_grad=True)
+    depth = torch.tensor([[-3.0, 0.0, 0.05]])
+    losses = head.loss([feature_map], torch.full((1, 3, 2), 1e9), depth, torch.zeros(1, 3, dtype=torch.bool),
+                       input_shape=(HEIGHT, WIDTH))
+    losses['loss'].backward()
+    assert losses['loss'] == 0 and losses['abs_rel'] == 0
+    assert (feature_map.grad == 0).all() and (head.layers[0].weight.grad == 0).all()
+
+
+def test_an_image_of_the_log_depth_is_read_without_error():
+    """All points of the cloud count, not the sampled ones: here they lie on a plane that the image shows."""
+    model = build_depth_only()
+    inputs, samples = frames(num_points=400)
+    inside = torch.stack([pinhole(points)[1] for points in inputs['points']])
+    inputs['points'][..., 1:] *= 12 / inputs['points'][..., :1]  # along the rays onto the plane x = 12
+    inputs['points'][..., 0] = 12
+    inputs['imgs'][:] = np.log(12)
+    layer = model.depth_head.layers[0]
+    layer.weight.data[:] = torch.tensor([1.0, 0, 0]).view(1, 3, 1, 1)
+    layer.bias.data[:] = 0
+    assert model(inputs, samples, mode='loss')['loss_depth'].item() == pytest.approx(0, abs=1e-6)
+    layer.bias.data[:] = 0.5
+    losses = model(inputs, samples, mode='loss')
+    assert losses['loss_depth'].item() == pytest.approx(0.5, abs=1e-6)
+    assert losses['abs_rel_depth'].item() == pytest.approx(np.expm1(0.5), rel=1e-5)
+    assert set(losses) == {'loss_depth', 'abs_rel_depth'}
+    counts = [len(sample.pixel_depth) for sample in model.eval()(inputs, samples, mode='predict')]
+    assert counts == inside.sum(1).tolist()
+
+
+def test_prediction_holds_features_and_depths_of_visible_points_of_all_cameras():
+    model = build_depth_only().eval()
+    inputs, samples = frames(num_cameras=2)
+    inputs['imgs'][:, 0], inputs['imgs'][:, 1] = 0, 1
+    for points, sample in zip(inputs['points'], model(inputs, samples, mode='predict')):
+        depth = points[pinhole(points)[1], 0]
+        torch.testing.assert_close(sample.pixel_depth, depth.repeat(2))
+        camera = torch.arange(2.0).repeat_interleave(len(depth))
+        torch.testing.assert_close(sample.pixel_feature, camera[:, None].expand(-1, 3))
+
+
+def test_beside_the_contrast_it_adds_its_loss_and_changes_no_other():
+    inputs, samples = frames()
+    alone, both = build(), build(depth_head=ONE_LEVEL)
+    both.load_state_dict(alone.state_dict(), strict=False)
+    expected, found = (model(inputs, samples, mode='loss') for model in (alone, both))
+    depth_only = build_depth_only()
+    depth_only.depth_head.load_state_dict(both.depth_head.state_dict())
+    expected.update(depth_only(inputs, samples, mode='loss'))
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], value) for name, value in expected.items())
+    total, _ = both.parse_losses(found)
+    torch.testing.assert_close(total, sum(found[f'loss_{part}'] for part in ('inter', 'intra', 'depth')))
+
+
+def test_every_level_needs_its_width():
+    model = build_depth_only(img_level=(0, ))
+    model.img_level = (0, 0)
+    with pytest.raises(ConfigError, match='1 widths in in_channels, but 2 levels in img_level'):
+        model(*frames(), mode='loss')
