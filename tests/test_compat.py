@@ -1,12 +1,14 @@
 """Each workaround, and the fault of the library without it."""
 import errno
 import inspect
+import io
 import os
 import pickle
 import socket
 import subprocess
 import sys
 
+import mmengine
 import numpy as np
 import pytest
 import torch
@@ -15,13 +17,14 @@ from mmdet3d.datasets.transforms import DataBaseSampler
 from mmdet3d.registry import MODELS
 from mmengine.config import Config
 from mmengine.dist import init_dist
-from mmengine.fileio import LocalBackend
+from mmengine.fileio import LocalBackend, YamlHandler
 from mmengine.hooks import CheckpointHook
 from mmengine.logging import HistoryBuffer
 from mmengine.model import BaseModel
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from mmengine.runner import Runner
 from torch import nn
+from yaml.constructor import ConstructorError
 
 import simipu.datasets  # noqa: F401  (applies what is about data sets)
 from simipu import compat
@@ -167,6 +170,21 @@ def test_spconv_warns_and_is_silenced(code, quiet):
 
 EMPTY = dict(gt_labels_3d=np.zeros(0, dtype=int), gt_bboxes_3d=np.zeros((0, 7)),
              gt_bboxes_labels=np.array(0))  # as mmdet3d 1.4.0 makes them for a frame without objects
+
+
+CODE_IN_YAML = 'folder: !!python/object/apply:os.getcwd []'
+
+
+def test_fault_mmengine_runs_what_a_yaml_file_names():
+    assert YamlHandler().load_from_fileobj(io.StringIO(CODE_IN_YAML)) == dict(folder=os.getcwd())
+
+
+def test_a_yaml_file_holds_data_only(tmp_path):
+    (tmp_path / 'a.yaml').write_text(CODE_IN_YAML)
+    with pytest.raises(ConstructorError, match='python/object/apply'):
+        mmengine.load(tmp_path / 'a.yaml')
+    (tmp_path / 'a.yaml').write_text('a: [1, 2.5, x]')
+    assert mmengine.load(tmp_path / 'a.yaml') == dict(a=[1, 2.5, 'x'])
 
 
 def test_kitti_frames_without_objects():

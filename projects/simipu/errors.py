@@ -1,6 +1,7 @@
 """Errors that a user can mend, each one message, apart from faults of the program."""
 import errno
 import re
+import traceback
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _WORKER_TRACE = 'Original Traceback (most recent call last):'
@@ -55,6 +56,12 @@ def user_message(error: BaseException) -> str | None:
         return str(error)
     # The last of several, where one error was raised from another.
     return re.split(rf'^[\w.]*{type(error).__name__}: ', str(error), flags=re.MULTILINE)[-1].strip()
+
+
+def summary(error: BaseException) -> str:
+    """Type and message of any error; of one without a message, such as a bare assertion, the line that raised it."""
+    message = str(error) or traceback.extract_tb(error.__traceback__)[-1].line
+    return f'{type(error).__name__}: {message}'
 
 
 def _of_file(error: BaseException) -> str | None:

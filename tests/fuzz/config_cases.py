@@ -45,6 +45,37 @@ _OVERRIDES = (
     ['train_dataloader.dataset.ann_file=missing.pkl'], ['env_cfg.mp_cfg=5'],
     ['train_dataloader.persistent_workers=True'], ['train_dataloader.prefetch_factor=4'], ['randomness.seed=1.5'],
     ['resume=5'], ['visualizer.vis_backends=5'], ['model.img_level=9'], ['model.inter_head.0.loss.temperature=0'])
+# Settings that fit their type and not the rest, or not the world.
+_MISFITS = """
+model.inter_head.0.query_projector.in_channels=9 model.intra_head.query_projector.in_channels=9
+model.point_encoder.in_channels=7 model.img_level=[0,1,2] model.img_level=[0] model.img_level=0
+model.img_backbone.num_stages=9 model.img_backbone.out_indices=[7] model.img_backbone.out_indices=[1]
+model.matcher=None model.data_preprocessor.mean=[1] model.data_preprocessor.std=[0,0,0]
+model.data_preprocessor.std=[1,-1,1] model.point_encoder.num_points=(9999,9999) model.point_encoder.radii=((1,),(2,))
+model.key_momentum=2 model.occlusion.a=1 model.inter_head.0.loss.temperature=-1 model.inter_head.0.queue_size=-1
+model.inter_head.0.detach_key=nothing train_dataloader.dataset.pipeline.0.load_dim=5
+train_dataloader.dataset.pipeline.0.use_dim=9 train_dataloader.dataset.pipeline.0.use_dim=[0,7]
+train_dataloader.dataset.pipeline.2.scale=(10,) train_dataloader.dataset.pipeline.2.scale=(-5,5)
+train_dataloader.dataset.pipeline.3.num_points=0 train_dataloader.dataset.pipeline.3.visible_share=1.5
+train_dataloader.dataset.cameras=[NOTHING] train_dataloader.dataset.on_bad_frame=ignore
+train_dataloader.dataset.max_bad_share=7 train_dataloader.dataset.indices=0 train_dataloader.sampler.infinite=False
+train_dataloader.collate_fn.type=nothing train_dataloader.batch_sampler.type=x train_dataloader.batch_size=100
+train_dataloader.drop_last=maybe train_dataloader.timeout=-1 param_scheduler.0.begin=10 param_scheduler.1.end=0
+param_scheduler.0.start_factor=-1 param_scheduler.0.begin=-3 train_cfg.val_begin=-1 train_cfg.val_interval=2.5
+train_cfg.dynamic_intervals=5 train_cfg.type=ValLoop default_hooks.checkpoint.save_best=nothing
+default_hooks.checkpoint.rule=most default_hooks.checkpoint.max_keep_ckpts=x default_hooks.checkpoint.out_dir=5
+default_hooks.checkpoint.by_epoch=perhaps default_hooks.logger.interval=0.5 default_hooks.sampler_seed.a=1
+custom_hooks.0.priority=SOON custom_hooks.2.max_in_a_row=0 val_evaluator.1.depth_range=[5,1]
+val_evaluator.1.depth_range=[1] val_evaluator.0.gallery_frames=0 optim_wrapper.optimizer.img_bckbone.type=SGD
+optim_wrapper.clip_grad.max_norm=-1 optim_wrapper.clip_grad=5 optim_wrapper.clip_grad.norm=1
+optim_wrapper.accumulative_counts=-1 optim_wrapper.constructor=Nothing optim_wrapper.paramwise_cfg.custom_key=5
+optim_wrapper.type=AmpWrapper optim_wrapper.optimizer.default.betas=[5,1] optim_wrapper.optimizer.default.type=Adamw
+env_cfg.mp_cfg.mp_start_method=thread env_cfg.dist_cfg=nccl log_processor.window_size=abc log_processor.by_epoch=3
+visualizer.vis_backends.0.type=Nothing visualizer.name=5 experiment_name=a/b work_dir=5 randomness.deterministic=maybe
+auto_scale_lr.base_batch_size=0 auto_scale_lr.enable=x find_unused_parameters=5 sync_bn=nothing compile=x
+activation_checkpointing=[nothing] efficient_conv_bn_eval=[nothing] custom_imports.imports=[nothing] launcher=ssh
+model_wrapper_cfg.type=Nothing runner_type=Nothing
+""".split()
 _VALUES = ('text', '', None, -1, 0, 0.5, 1e30, float('nan'), 10**9, True, [], {}, [1, 'a'], dict(type='Nothing'),
            dict(a=1), 'é\x00', b'x')
 
@@ -68,6 +99,8 @@ def cases(seed: int = 0, values_of_each: int = 1) -> Iterator[Case]:
     for name, write in dict(missing=str, folder=Path.mkdir, pipe=os.mkfifo,
                             binary=lambda path: path.write_bytes(bytes(range(256)))).items():
         yield Case('configs: files', name, partial(_read_written, write))
+    for word in _MISFITS:
+        yield Case('configs: misfits', word, partial(_override, [word]), judge=lambda found: None)  # as above
     for words in _OVERRIDES:
         yield Case('configs: --cfg-options', ' '.join(words), partial(_override, words))
 

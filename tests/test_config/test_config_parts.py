@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any, Literal, Optional, Union
 
 import pytest
+from mmdet.registry import MODELS as MMDET_MODELS
 from mmengine.config import Config
-from mmengine.registry import MODELS
+from mmengine.registry import MODELS, DefaultScope
 
 from simipu.config import check_config, check_parts, construction_errors_named, read_config
 from simipu.config.annotations import could_be
@@ -127,6 +128,12 @@ def test_what_a_constructor_raises_names_its_place():
 def test_errors_that_speak_for_themselves_stay(error):
     with pytest.raises(type(error)), construction_errors_named(Config()):
         MODELS.build(dict(type='Refuses', error=error))
+
+
+def test_an_assertion_without_words_is_shown_itself():
+    with pytest.raises(ConfigError, match=r'AssertionError: assert max\(out_indices\) < num_stages'), \
+            construction_errors_named(Config()), DefaultScope.overwrite_default_scope('mmdet'):
+        MMDET_MODELS.build(dict(type='ResNet', depth=18, out_indices=[7]))
 
 
 def test_what_is_raised_later_stays():

@@ -243,6 +243,31 @@ def test_a_work_dir_is_locked_while_it_is_trained_in(toy, monkeypatch):
     assert not lock.exists()
 
 
+def test_weights_of_which_nothing_fits_are_refused(toy, monkeypatch):
+    torch.save(dict(other=torch.zeros(2)), 'other.pth')
+    with pytest.raises(SystemExit, match='other.pth: none of its 1 tensors is of the model'):
+        call(monkeypatch, 'train.py', 'toy.py', options=['load_from=other.pth'])
+
+
+def _with_nan_momentum(content):
+    next(value for value in content['optimizer']['state'].values() if 'momentum_buffer' in value)[
+        'momentum_buffer'].fill_(torch.nan)
+
+
+@pytest.mark.parametrize('spoil, problem', [
+    (_with_nan_momentum, 'do not fit the config .momentum_buffer holds NaN or infinity'),
+    (lambda content: content['optimizer'].update(state={}), 'do not fit the config .it holds no momentum'),
+    (lambda content: content['optimizer']['param_groups'][0].pop('params'), 'do not fit the config .KeyError'),
+    (lambda content: content.pop('param_schedulers'), 'it holds the state of 0 param_schedulers')])
+def test_a_training_is_resumed_as_a_whole_or_not_at_all(toy, monkeypatch, spoil, problem):
+    call(monkeypatch, 'train.py', 'toy.py', '--work-dir', 'a')
+    content = torch.load('a/iter_4.pth')
+    spoil(content)
+    torch.save(content, 'a/iter_4.pth')
+    with pytest.raises(SystemExit, match=f'^error: .*iter_4.pth: .*{problem}'):
+        call(monkeypatch, 'train.py', 'toy.py', '--work-dir', 'a', '--resume', options=['train_cfg.max_iters=8'])
+
+
 def test_what_a_constructor_refuses_is_one_line_with_its_place(toy, monkeypatch):
     with pytest.raises(SystemExit, match='^error: model, ToyModel: cannot be built from these settings .TypeError: '):
         call(monkeypatch, 'train.py', 'toy.py', options=['model.width=x'])  # which its class does not annotate

@@ -9,7 +9,7 @@ from mmengine.config import Config
 from mmengine.registry import build_from_cfg
 from mmengine.runner import Runner
 
-from ..errors import ConfigError, SimIPUError, user_message
+from ..errors import ConfigError, SimIPUError, summary, user_message
 
 # What the Runner builds by itself, from which part of the config.
 _OF_RUNNER = {getattr(Runner, method).__code__: part for method, part in dict(
@@ -38,7 +38,7 @@ def construction_errors_named(cfg: Config) -> Iterator[None]:
                   if frame.f_code in (_REGISTRY, _DATALOADER) or frame.f_code in _OF_RUNNER]
         if isinstance(error, SimIPUError) or user_message(error) is not None or not frames:
             raise
-        raise ConfigError(f'{_part(frames, cfg)}: cannot be built from these settings ({type(error).__name__}: {error})'
+        raise ConfigError(f'{_part(frames, cfg)}: cannot be built from these settings ({summary(error)})'
                           '; correct them. With SIMIPU_TRACEBACK=1 in the environment it is shown where') from error
 
 

@@ -6,7 +6,7 @@ from mmengine.config import Config
 from mmengine.utils import import_modules_from_strings
 
 from ..compat import OWN_CONFIGS
-from ..errors import ConfigError, SimIPUError, user_message
+from ..errors import ConfigError, SimIPUError, summary, user_message
 from ..files import lfs_pointer
 
 
@@ -69,7 +69,7 @@ def _cause(error: BaseException, file: Path) -> str:
         return 'its bases, or its values, go round in a circle or are nested too deeply; check `_base_`'
     if isinstance(error, FileNotFoundError):
         return f'{error}; correct the path in `_base_`, which is relative to the file that names it'
-    return f'it cannot be evaluated{_line(error, file)}: {type(error).__name__}: {error}'
+    return f'it cannot be evaluated{_line(error, file)}: {summary(error)}'
 
 
 def _line(error: BaseException, file: Path) -> str:

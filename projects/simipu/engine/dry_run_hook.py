@@ -18,7 +18,7 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from ..errors import OutputError, TrainingError
+from ..errors import ConfigError, OutputError, TrainingError, summary, user_message
 from ..files import space_left
 from ..seeding import SeededIndex
 
@@ -40,6 +40,7 @@ class DryRunHook(Hook):
         enabled: ``--cfg-options default_hooks.dry_run.enabled=False`` leaves it out.
 
     Raises:
+        ConfigError: The model or a metric fails on what the config gives them.
         OutputError: The work dir cannot be written to, or its disk has no room for a checkpoint.
         TrainingError: It failed in another process.
     """
@@ -130,7 +131,11 @@ def _agree(runner: Runner, name: str, attempt: Callable[[Runner], None]) -> None
     all_reduce(failed, 'max')
     if error is not None:
         runner.logger.error(f'Dry run: {name} failed, before the first step')
-        raise error
+        if user_message(error) is not None:
+            raise error
+        raise ConfigError(f'dry run: {name} failed before the first step ({summary(error)}); correct '
+                          'what does not fit the rest of the config, the data or the machine. With '
+                          'SIMIPU_TRACEBACK=1 in the environment it is shown where') from error
     if failed:
         raise TrainingError(f'dry run: {name} failed in another process, whose message says why')
 
