@@ -51,7 +51,7 @@ model.inter_head.0.query_projector.in_channels=9 model.intra_head.query_projecto
 model.point_encoder.in_channels=7 model.img_level=[0,1,2] model.img_level=[0] model.img_level=0
 model.img_backbone.num_stages=9 model.img_backbone.out_indices=[7] model.img_backbone.out_indices=[1]
 model.matcher=None model.data_preprocessor.mean=[1] model.data_preprocessor.std=[0,0,0]
-model.data_preprocessor.std=[1,-1,1] model.point_encoder.num_points=(9999,9999) model.point_encoder.radii=((1,),(2,))
+model.data_preprocessor.std=[1,-1,1] model.point_encoder.radii=((1,),(2,))
 model.key_momentum=2 model.occlusion.a=1 model.inter_head.0.loss.temperature=-1 model.inter_head.0.queue_size=-1
 model.inter_head.0.detach_key=nothing train_dataloader.dataset.pipeline.0.load_dim=5
 train_dataloader.dataset.pipeline.0.use_dim=9 train_dataloader.dataset.pipeline.0.use_dim=[0,7]

@@ -55,6 +55,9 @@ def changed(place: str, value: Any) -> Config:
 
 def test_a_sound_config_passes():
     check_config(Config(SOUND))
+    check_config(changed('optim_wrapper', dict(
+        type='AmpOptimWrapper', optimizer=dict(type='SGD', lr=1), loss_scale=512.,
+        clip_grad=dict(max_norm=1, norm_type=2), paramwise_cfg=dict(norm_decay_mult=0))))
 
 
 @pytest.mark.parametrize('place, value, message', [
@@ -79,6 +82,15 @@ def test_a_sound_config_passes():
     ('optim_wrapper.optimizer.lr', math.inf, 'optim_wrapper.optimizer.lr: expected at least 0 and finite'),
     ('optim_wrapper.optimizer.lr', math.nan, 'optim_wrapper.optimizer.lr: expected a number, found nan'),
     ('optim_wrapper.accumulative_counts', 0, 'optim_wrapper.accumulative_counts: expected at least 1'),
+    ('optim_wrapper.clip_grad', dict(max_norm=-1), 'optim_wrapper.clip_grad.max_norm: expected above 0'),
+    ('optim_wrapper.clip_grad', dict(norm=1), 'optim_wrapper.clip_grad.norm: unknown key'),
+    ('optim_wrapper.clip_grad', dict(type='both'), "optim_wrapper.clip_grad.type: expected 'norm' or 'value'"),
+    ('optim_wrapper.paramwise_cfg', dict(bias_mult=2), 'optim_wrapper.paramwise_cfg.bias_mult: unknown key'),
+    ('optim_wrapper.constructor', 'HybridConstructor', "no optimizer wrapper constructor is called 'HybridConstructor'"),
+    ('auto_scale_lr', dict(enable='x'), "auto_scale_lr.enable: expected True or False, found 'x'"),
+    ('env_cfg', dict(dist_cfg='nccl'), "env_cfg.dist_cfg: expected a dict, found 'nccl'"),
+    ('sync_bn', 'yes', "sync_bn: expected 'torch' or 'mmcv', found 'yes'"),
+    ('runner_type', 'Nothing', "runner_type: expected one of Runner"),
     ('param_scheduler.0.gamma', 'x', r"param_scheduler\[0\].gamma: expected float, found 'x'"),
     ('val_evaluator.0.gallery_frames', -4, r'val_evaluator\[0\].gallery_frames: expected at least 1, found -4'),
     ('visualizer.vis_backends.0.type', 'Paper', "no visualizer or vis_backend is called 'Paper'")])

@@ -62,6 +62,8 @@ def test_the_value_that_it_has_already_is_no_error():
     (KITTI, 'num_point', 1, 'num_points'),
     (KITTI, 'max_iter', 1, 'max_iters'),
     (KITTI, 'custom_hook', [], 'custom_hooks'),
+    (KITTI, 'launcher', 'ssh', 'by --launcher'),
+    (KITTI, 'custom_imports.imports', ['mine'], 'name them in the file'),
     (SMALL, 'model.inter_head.detach_key', None, 'the number of the element follows it'),
     (SMALL, 'model.inter_head.2.detach_key', None, 'the number of the element follows it')])
 def test_a_name_that_sets_nothing_is_an_error_that_names_what_does(config, name, value, expected):

@@ -31,7 +31,7 @@ _SECTIONS = dict(
     param_scheduler=(registries.PARAM_SCHEDULERS, ),
     train_cfg=(registries.LOOPS, ),
     val_evaluator=(registries.EVALUATOR, registries.METRICS),
-    default_hooks=(registries.HOOKS, ),
+    default_hooks=(registries.HOOKS, registries.TRANSFORMS),  # some hooks switch pipelines
     visualizer=(registries.VISUALIZERS, registries.VISBACKENDS),
     log_processor=(registries.LOG_PROCESSORS, ),
     model_wrapper_cfg=(registries.MODEL_WRAPPERS, ))
@@ -98,6 +98,10 @@ def _wrong_objects(cfg: ConfigDict) -> Iterator[str]:
     for section in sections:
         yield from not_a_number(cfg[section], section)
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope') or 'mmengine'):
+        constructor, registry = (cfg.get('optim_wrapper') or {}).get('constructor'), registries.OPTIM_WRAPPER_CONSTRUCTORS
+        if isinstance(constructor, str) and _registered(constructor, registry, None) is None:
+            yield (f'optim_wrapper.constructor: no {registry.name} is called {constructor!r}'
+                   f'{_suggestion(constructor, _registered_names(registry))}')
         for section in sections:
             for entry in _entries(_with_default_type(section, cfg[section]), section):
                 yield from _problems_in_section(entry, section)

@@ -6,8 +6,10 @@ from types import FrameType
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.model.efficient_conv_bn_eval import turn_on_efficient_conv_bn_eval
 from mmengine.registry import build_from_cfg
 from mmengine.runner import Runner
+from mmengine.runner.activation_checkpointing import turn_on_activation_checkpointing
 
 from ..errors import ConfigError, SimIPUError, summary, user_message
 
@@ -19,6 +21,8 @@ _OF_RUNNER = {getattr(Runner, method).__code__: part for method, part in dict(
     build_optim_wrapper='optim_wrapper', build_param_scheduler='param_scheduler', build_evaluator='val_evaluator',
     scale_lr='auto_scale_lr', __init__='config', build_log_processor='log_processor').items()}
 _DATALOADER = Runner.build_dataloader.__code__
+_OF_RUNNER |= {turn_on_activation_checkpointing.__code__: 'activation_checkpointing',
+               turn_on_efficient_conv_bn_eval.__code__: 'efficient_conv_bn_eval'}
 _REGISTRY = build_from_cfg.__code__
 
 

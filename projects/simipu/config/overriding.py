@@ -30,6 +30,12 @@ ALIASES = dict(
 """Short names that people type, and what they mean where the config has no variable of that name."""
 
 
+_SET_ELSEWHERE = {
+    'launcher': 'how the processes were started is said by --launcher',
+    **dict.fromkeys(('custom_imports', 'custom_imports.imports', 'custom_imports.allow_failed_imports'),
+                    'modules are imported while the config is read; name them in the file')}
+
+
 class OverrideAction(DictAction):
     """MMEngine's action of ``--cfg-options KEY=VALUE ...``, for which other words are a mistake in the command line."""
 
@@ -114,6 +120,8 @@ def _override(cfg: Config, name: str, value: Any) -> None:
     target = name if name.partition('.')[0] in RUNNER_KEYS else ALIASES.get(name)
     if target is None:
         raise ConfigError(f'--cfg-options {name}: nothing in this config has that name{_nearest(name, cfg)}')
+    if target in _SET_ELSEWHERE:
+        raise ConfigError(f'--cfg-options {name}: {_SET_ELSEWHERE[target]}')
     if target != name and target.partition('.')[0] not in cfg and name != 'seed':
         raise ConfigError(f'--cfg-options {name}: it stands for {target}, but the config has no '
                           f'{target.partition(".")[0]}')

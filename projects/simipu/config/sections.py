@@ -5,6 +5,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.registry import RUNNERS
 from mmengine.runner import get_priority
 
 from ..errors import ConfigError
@@ -58,6 +59,10 @@ def wrong_words(cfg: Config) -> Iterator[str]:
     level = cfg.get('log_level', 'INFO')
     if isinstance(level, str) and not isinstance(logging.getLevelName(level), int):
         yield f'log_level: expected DEBUG, INFO, WARNING or ERROR, found {level!r}'
+    if cfg.get('sync_bn') not in (None, 'torch', 'mmcv'):
+        yield f"sync_bn: expected 'torch' or 'mmcv', found {cfg.sync_bn!r}"
+    if 'runner_type' in cfg and RUNNERS.get(cfg.runner_type) is None:
+        yield f'runner_type: expected one of {", ".join(RUNNERS.module_dict)}, found {cfg.runner_type!r}'
     scope = cfg.get('default_scope') or 'mmengine'
     if not scope.isidentifier() or find_spec(scope) is None:
         yield f"default_scope: expected an installed package of OpenMMLab, such as 'mmdet3d', found {scope!r}"

@@ -6,6 +6,7 @@ from mmdet3d.registry import METRICS
 from mmengine.logging import MMLogger
 from torch import Tensor
 
+from ..errors import ConfigError
 from .linear_probe import DepthErrors, LinearDepthProbe, RowMoments, depth_errors, probe_rows
 from .streaming import StreamingMetric
 
@@ -36,6 +37,8 @@ class DepthProbeMetric(StreamingMetric):
     def __init__(self, depth_range: tuple[float, float] = (1.0, 60.0), rows_per_frame: int = 32,
                  max_scored_rows: int = 2**16, prefix: str | None = None) -> None:
         super().__init__(prefix=prefix)
+        if not depth_range[0] < depth_range[1]:
+            raise ConfigError(f'DepthProbeMetric: depth_range must rise, as (1.0, 60.0), got {depth_range}')
         self.depth_range = depth_range
         self.rows_per_frame = rows_per_frame
         self.max_scored_rows = max_scored_rows
