@@ -86,11 +86,11 @@ def test_a_sound_config_passes():
     ('optim_wrapper.clip_grad', dict(norm=1), 'optim_wrapper.clip_grad.norm: unknown key'),
     ('optim_wrapper.clip_grad', dict(type='both'), "optim_wrapper.clip_grad.type: expected 'norm' or 'value'"),
     ('optim_wrapper.paramwise_cfg', dict(bias_mult=2), 'optim_wrapper.paramwise_cfg.bias_mult: unknown key'),
-    ('optim_wrapper.constructor', 'HybridConstructor', "no optimizer wrapper constructor is called 'HybridConstructor'"),
+    ('optim_wrapper.constructor', 'Hybrid', "no optimizer wrapper constructor is called 'Hybrid'"),
     ('auto_scale_lr', dict(enable='x'), "auto_scale_lr.enable: expected True or False, found 'x'"),
     ('env_cfg', dict(dist_cfg='nccl'), "env_cfg.dist_cfg: expected a dict, found 'nccl'"),
     ('sync_bn', 'yes', "sync_bn: expected 'torch' or 'mmcv', found 'yes'"),
-    ('runner_type', 'Nothing', "runner_type: expected one of Runner"),
+    ('runner_type', 'Nothing', "runner_type: expected one of .*Runner, found 'Nothing'"),
     ('param_scheduler.0.gamma', 'x', r"param_scheduler\[0\].gamma: expected float, found 'x'"),
     ('val_evaluator.0.gallery_frames', -4, r'val_evaluator\[0\].gallery_frames: expected at least 1, found -4'),
     ('visualizer.vis_backends.0.type', 'Paper', "no visualizer or vis_backend is called 'Paper'")])

@@ -98,7 +98,8 @@ def _wrong_objects(cfg: ConfigDict) -> Iterator[str]:
     for section in sections:
         yield from not_a_number(cfg[section], section)
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope') or 'mmengine'):
-        constructor, registry = (cfg.get('optim_wrapper') or {}).get('constructor'), registries.OPTIM_WRAPPER_CONSTRUCTORS
+        registry = registries.OPTIM_WRAPPER_CONSTRUCTORS
+        constructor = (cfg.get('optim_wrapper') or {}).get('constructor')
         if isinstance(constructor, str) and _registered(constructor, registry, None) is None:
             yield (f'optim_wrapper.constructor: no {registry.name} is called {constructor!r}'
                    f'{_suggestion(constructor, _registered_names(registry))}')
