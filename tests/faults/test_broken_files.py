@@ -3,7 +3,7 @@ import shutil
 
 import pytest
 import torch
-from trainings import Undisturbed, assert_equal, start, trained
+from trainings import Undisturbed, assert_equal, share, start, trained
 
 ITERATIONS = 8
 OPTIONS = [f'train_cfg.max_iters={ITERATIONS}', 'default_hooks.checkpoint.max_keep_ckpts=3']
@@ -32,14 +32,14 @@ def without_optimizer(path):
 
 BROKEN = dict(
     truncated=lambda path: path.write_bytes(path.read_bytes()[:-2000]),
+    weights_only=without_optimizer,
     empty=lambda path: path.write_bytes(b''),
     zeroed=lambda path: path.write_bytes(bytes(path.stat().st_size)),
     flipped=lambda path: path.write_bytes(path.read_bytes().replace(b'momentum_buffer', b'momentum_Buffer')),
-    text=lambda path: path.write_text('<html>503 Service Unavailable</html>'),
-    weights_only=without_optimizer)
+    text=lambda path: path.write_text('<html>503 Service Unavailable</html>'))
 
 
-@pytest.mark.parametrize('kind', BROKEN)
+@pytest.mark.parametrize('kind', share(BROKEN, 2))
 def test_a_broken_newest_checkpoint_is_passed_over_by_name(work_dir, undisturbed, kind):
     BROKEN[kind](work_dir / 'iter_6.pth')
     output = undisturbed.check_resumed(work_dir, 1)
@@ -49,7 +49,7 @@ def test_a_broken_newest_checkpoint_is_passed_over_by_name(work_dir, undisturbed
         assert 'found no optimizer; a training can only be resumed from a checkpoint of a training' in output
 
 
-@pytest.mark.parametrize('pointer', [None, '', '/nowhere/iter_6.pth', 'iter_2.pth', '\0\1\2'])
+@pytest.mark.parametrize('pointer', share(['/nowhere/iter_6.pth', None, '', 'iter_2.pth', '\0\1\2'], 1))
 def test_the_pointer_does_not_matter(work_dir, undisturbed, pointer):
     (work_dir / 'last_checkpoint').unlink()
     if pointer is not None:
@@ -57,7 +57,7 @@ def test_the_pointer_does_not_matter(work_dir, undisturbed, pointer):
     assert f'--resume: going on from {work_dir}/iter_6.pth' in undisturbed.check_resumed(work_dir, 1)
 
 
-@pytest.mark.parametrize('kind', BROKEN)
+@pytest.mark.parametrize('kind', share(BROKEN, 2))
 def test_a_broken_checkpoint_that_is_named_is_an_error(work_dir, kind):
     BROKEN[kind](work_dir / 'iter_6.pth')
     with start(work_dir, '--resume', str(work_dir / 'iter_6.pth'), options=OPTIONS) as training:

@@ -4,7 +4,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from trainings import start
+from trainings import share, start
 
 from simipu.checkpoints.reading import read_training_checkpoint
 
@@ -55,7 +55,8 @@ def whole_checkpoints(folder):
     return sorted(path.name for path in paths)
 
 
-@pytest.mark.parametrize('size, keep, left', [(620, 2, ['iter_2.pth', 'iter_4.pth']), (400, 1, ['iter_2.pth'])])
+@pytest.mark.parametrize('size, keep, left', share([
+    (400, 1, ['iter_2.pth']), (620, 2, ['iter_2.pth', 'iter_4.pth'])], 1))
 def test_no_room_for_another_checkpoint(small_disk, size, keep, left):
     folder = small_disk(size)
     with start(f'{folder}/w', options=[*LARGE, f'default_hooks.checkpoint.max_keep_ckpts={keep}'],
@@ -73,7 +74,7 @@ def test_no_room_for_any_checkpoint_is_told_before_the_first_step(small_disk):
     assert '[ 1/' not in training.output and whole_checkpoints(folder) == []
 
 
-@pytest.mark.parametrize('options', [[], ['visualizer.vis_backends=[]']], ids=['figures', 'text'])
+@pytest.mark.parametrize('options', share([['visualizer.vis_backends=[]'], []], 1))  # text alone, or figures as well
 def test_logs_on_a_full_disk(small_disk, options):
     folder = small_disk(2000)
     with start(f'{folder}/w', options=['model.seconds=0.2', *options], log=folder.parent) as training:
@@ -91,7 +92,7 @@ def test_a_disk_that_may_only_be_read(small_disk):
     assert 'Read-only file system' in message and 'choose another' in message
 
 
-@pytest.mark.parametrize('place', ['w', 'w/deeper'])
+@pytest.mark.parametrize('place', share(['w/deeper', 'w'], 1))
 def test_a_file_in_the_place_of_the_work_dir(tmp_path, place):
     (tmp_path / 'w').touch()
     with start(tmp_path / place, log=tmp_path) as training:

@@ -5,7 +5,7 @@ import signal
 import time
 
 import pytest
-from trainings import ALL, Undisturbed, group_members, launch, start_ranks, wait_until_gone
+from trainings import Undisturbed, group_members, launch, share, start_ranks, wait_until_gone
 
 ITERATIONS = 16
 OPTIONS = ['model.seconds=0.03', f'train_cfg.max_iters={ITERATIONS}', 'train_dataloader.num_workers=1']
@@ -29,7 +29,7 @@ def wait_until(training, moment):
     time.sleep(seconds)
 
 
-@pytest.mark.parametrize('moment', moments(13 if ALL else 1, seed=1))
+@pytest.mark.parametrize('moment', share(moments(13, seed=1), 1))
 def test_main_process(tmp_path, undisturbed, moment):
     with start_ranks(tmp_path / 'w', number=1, options=OPTIONS) as (training, ):
         wait_until(training, moment)
@@ -39,7 +39,7 @@ def test_main_process(tmp_path, undisturbed, moment):
         wait_until_gone(group_members(training.pid), timeout=20)  # workers of the loader notice within 5 s
 
 
-@pytest.mark.parametrize('moment', moments(12 if ALL else 1, seed=2))
+@pytest.mark.parametrize('moment', share(moments(12, seed=2), 1))
 def test_process_group(tmp_path, undisturbed, moment):
     with start_ranks(tmp_path / 'w', number=1, options=OPTIONS) as (training, ):
         wait_until(training, moment)
@@ -49,7 +49,7 @@ def test_process_group(tmp_path, undisturbed, moment):
 
 
 @pytest.mark.parametrize('rank, moment', [(index % 2, moment) for index, moment in enumerate(
-    moments(13 if ALL else 1, seed=3))])
+    share(moments(13, seed=3), 1))])
 def test_one_of_two_processes(tmp_path, undisturbed, rank, moment):
     with start_ranks(tmp_path / 'w', options=OPTIONS) as ranks:
         wait_until(ranks[0], moment)
@@ -60,7 +60,7 @@ def test_one_of_two_processes(tmp_path, undisturbed, rank, moment):
     undisturbed.check_resumed(tmp_path / 'w', 2)
 
 
-@pytest.mark.parametrize('moment', moments(12 if ALL else 1, seed=4))
+@pytest.mark.parametrize('moment', share(moments(12, seed=4), 1))
 def test_launcher(tmp_path, undisturbed, moment):
     """Its processes finish their step and save, where they have begun to train; they do not train on."""
     with launch(tmp_path / 'w', options=[*OPTIONS, 'model.seconds=0.1']) as launcher:

@@ -2,7 +2,7 @@
 import re
 
 import pytest
-from trainings import start
+from trainings import share, start
 
 from simipu.checkpoints.reading import non_finite_tensors, read_checkpoint
 
@@ -20,20 +20,21 @@ def train(work_dir, *options):
     return code, training.output
 
 
-@pytest.mark.parametrize('options', [
-    ['train_dataloader.dataset.bad=[3]'], ['train_dataloader.dataset.bad=[3]', INFINITE],
-    ['custom_hooks.3.at=5', 'custom_hooks.3.gradient=True'],
-    ['custom_hooks.3.at=5', 'custom_hooks.3.gradient=True', 'custom_hooks.3.value=inf']])
+@pytest.mark.parametrize('options', share([
+    ['train_dataloader.dataset.bad=[3]'], ['custom_hooks.3.at=5', 'custom_hooks.3.gradient=True'],
+    ['train_dataloader.dataset.bad=[3]', INFINITE],
+    ['custom_hooks.3.at=5', 'custom_hooks.3.gradient=True', 'custom_hooks.3.value=inf']], 2))
 def test_single_steps_are_left_out(tmp_path, options):
     code, output = train(tmp_path / 'w', *options)
     left_out = re.findall(r'iteration \d+: loss or gradients are NaN or infinite; the step was left out', output)
     assert code == 0 and 1 <= len(left_out) <= 3 and (tmp_path / 'w' / 'iter_12.pth').exists()
 
 
-@pytest.mark.parametrize('options, last', [
-    ([ALL_BAD], None), ([ALL_BAD, INFINITE], None), (['custom_hooks.3.at=4'], 'iter_4.pth'),
-    (['custom_hooks.3.at=5', 'custom_hooks.3.value=inf'], 'iter_4.pth'),
-    (['optim_wrapper.optimizer.default.lr=1e30', 'optim_wrapper.optimizer.point_encoder.lr=1e30'], None)])
+@pytest.mark.parametrize('options, last', share([
+    (['custom_hooks.3.at=4'], 'iter_4.pth'),
+    (['optim_wrapper.optimizer.default.lr=1e30', 'optim_wrapper.optimizer.point_encoder.lr=1e30'], None),
+    ([ALL_BAD], None), ([ALL_BAD, INFINITE], None),
+    (['custom_hooks.3.at=5', 'custom_hooks.3.value=inf'], 'iter_4.pth')], 2))
 def test_what_does_not_pass_ends_the_training_with_likely_causes(tmp_path, options, last):
     code, output = train(tmp_path / 'w', *options)
     message = output.splitlines()[-1]

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 import torch
-from trainings import ALL, PROJECT, TOY, Undisturbed, environment, launch, start_ranks, wait_until_gone
+from trainings import ALL, PROJECT, TOY, Undisturbed, environment, launch, share, start_ranks, wait_until_gone
 
 ITERATIONS = 10
 OPTIONS = ['model.seconds=0.05', f'train_cfg.max_iters={ITERATIONS}', 'env_cfg.dist_cfg.timeout=5']
@@ -18,7 +18,7 @@ def check_message(output):
     assert 'waits for the others in vain' in output and '--resume goes on' in output
 
 
-@pytest.mark.parametrize('rank', [0, 1] if ALL else [0])
+@pytest.mark.parametrize('rank', share([0, 1], 1))
 def test_a_stopped_process_ends_the_other_after_the_timeout(tmp_path, rank):
     with start_ranks(tmp_path / 'w', options=OPTIONS) as ranks:
         ranks[0].wait_for(f'[ 3/{ITERATIONS}]')

@@ -1,11 +1,12 @@
 """Signals to a training, to all of its processes and to its launcher: nothing is lost but the step under way."""
+import itertools
 import os
 import re
 import signal
 import time
 
 import pytest
-from trainings import ALL, Undisturbed, group_members, launch, start_ranks, wait_until_gone
+from trainings import Undisturbed, group_members, launch, share, start_ranks, wait_until_gone
 
 from simipu.checkpoints.reading import read_training_checkpoint
 
@@ -32,9 +33,7 @@ def check_saved_and_resumed(work_dir, number, undisturbed, last):
     assert f'[{last:2}/{ITERATIONS}]' not in output and f'[{last + 1:2}/{ITERATIONS}]' in output
 
 
-@pytest.mark.parametrize('target, number', [
-    ('group', TERM), *[(target, number) for target in ('process', 'group') for number in (TERM, INT, HUP)
-                       if ALL and (target, number) != ('group', TERM)]])
+@pytest.mark.parametrize('target, number', share(itertools.product(['group', 'process'], [TERM, INT, HUP]), 1))
 def test_one_process(tmp_path, undisturbed, target, number):
     """To the group with the workers of the loader, too, as schedulers and terminals do."""
     with start_ranks(tmp_path / 'w', number=1, options=OPTIONS) as (training, ):
@@ -47,8 +46,8 @@ def test_one_process(tmp_path, undisturbed, target, number):
     check_saved_and_resumed(tmp_path / 'w', 1, undisturbed, logged(training.output))
 
 
-@pytest.mark.parametrize('target, number', [
-    ('launcher', TERM), *([('all', TERM), ('rank', HUP), ('launcher', INT)] if ALL else [])])
+@pytest.mark.parametrize('target, number', share([
+    ('launcher', TERM), ('all', TERM), ('rank', HUP), ('launcher', INT)], 1))
 def test_two_processes_and_their_launcher(tmp_path, undisturbed, target, number):
     with launch(tmp_path / 'w', options=OPTIONS) as launcher:
         launcher.wait_for(f'[ 3/{ITERATIONS}]')

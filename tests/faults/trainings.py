@@ -26,6 +26,11 @@ _SERVER = multiprocessing.get_context('forkserver')
 _SERVER.set_forkserver_preload(['simipu.cli.train', 'torch._dynamo', __name__])
 
 
+def share(cases, number):
+    """All cases in the whole suite, else the first few."""
+    return list(cases) if ALL else list(cases)[:number]
+
+
 class Training:
     """One process, or a launcher with its ranks, whose output goes to a file.
 
