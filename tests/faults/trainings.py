@@ -131,7 +131,7 @@ def launch(work_dir, *arguments, number=2, options=()):
 def environment():
     """Of programs that import the toy and this checkout."""
     return dict(os.environ, PYTHONPATH=os.pathsep.join([str(TOY), str(PROJECT / 'projects')]), VIRTUAL_ENV=sys.prefix,
-                PATH=f'{sys.prefix}/bin:{os.environ["PATH"]}', PYTHONWARNINGS='ignore')
+                PATH=f'{sys.prefix}/bin:{os.environ["PATH"]}', PYTHONWARNINGS='ignore', OMP_NUM_THREADS='1')
 
 
 class Undisturbed:
@@ -208,6 +208,7 @@ def _train(output, arguments, variables):
     os.dup2(stream, 1)
     os.dup2(stream, 2)
     os.environ.update(variables)
+    torch.set_num_threads(1)  # as under torchrun, since sums over several threads are rounded differently
     sys.path.insert(0, str(TOY))
     from simipu.cli import main
     main(arguments)
