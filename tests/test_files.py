@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from simipu.errors import OutputError
-from simipu.files import lfs_pointer, write_whole
+from simipu.errors import DataError, OutputError
+from simipu.files import lfs_pointer, parse_json, read_bytes, shown, write_whole
 
 
 def test_content_replaces_what_was_there_with_the_usual_permissions(tmp_path):
@@ -69,3 +69,44 @@ size 102530333
     (b'version 2', None), (b'', None)])
 def test_a_pointer_of_git_lfs_is_recognised(content, expected):
     assert lfs_pointer(content) == expected
+
+
+@pytest.mark.parametrize('put, found', [
+    (lambda path: path.mkdir(), 'is a folder'), (os.mkfifo, 'is a pipe'),
+    (lambda path: path.symlink_to('/dev/zero'), 'is a device'),
+    (lambda path: path.symlink_to(path.name), 'symbolic links'),
+    (lambda path: path.symlink_to('nowhere'), 'no file'), (lambda path: None, 'no file'),
+    (lambda path: path.write_bytes(LFS_POINTER), 'is a pointer of Git LFS'),
+    (lambda path: path.write_bytes(bytes(11)), 'has 1.1e-08 GB; expected at most 1e-08 GB')])
+def test_only_regular_files_of_a_usual_size_are_read(put, found, tmp_path):
+    put(tmp_path / 'a.bin')
+    with pytest.raises(DataError, match=f'a.bin .*{found}|{found} .*a.bin'):
+        read_bytes(tmp_path / 'a.bin', max_bytes=10 if found.startswith('has') else 1000)
+
+
+def test_a_path_with_a_zero_byte_is_one_line():
+    with pytest.raises(DataError, match=r'a\\x00b cannot be read \(embedded null byte\)') as error:
+        read_bytes('a\0b')
+    assert '\n' not in str(error.value)
+
+
+@pytest.mark.parametrize('text, found', [
+    ('{"a": NaN}', 'it holds NaN'), ('[-Infinity]', 'it holds -Infinity'), ('1e999', '1e999 is too large'),
+    ('[' * 100_000, 'recursion'), ('{"a": }', 'Expecting value'), ('9' * 5000, '4300 digits')])
+def test_what_json_does_not_have_is_refused(text, found):
+    with pytest.raises(DataError, match=f'a.json: expected a table, but .*{found}'):
+        parse_json(text, 'a.json', 'a table')
+
+
+@pytest.mark.parametrize('value, expected', [
+    ('a\nb', r'a\nb'), ('x' * 300, 'x' * 197 + '...'), ([[[[1]]]], '[[[[...]]]]'), (10**400, 'a number of 1329 bits'),
+    (1.5, '1.5'), (None, 'None')])
+def test_values_are_shown_on_one_short_line(value, expected):
+    assert shown(value) == expected
+
+
+def test_values_that_hold_themselves_many_times_are_shown_at_once():
+    value = [0]
+    for _ in range(100):
+        value = [value] * 10  # 10**100 items
+    assert len(shown(value)) <= 200

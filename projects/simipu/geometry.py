@@ -26,6 +26,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .errors import DataError
+from .files import shown
 
 MIN_DEPTH = 0.1
 """Nearer points (metres) are not visible: pixels of depth 0 are undefined."""
@@ -290,7 +291,10 @@ def check_invertible(matrix: np.ndarray, name: str) -> None:
     # How long the translation of an affine matrix is does not matter: in map coordinates it is millions of metres.
     if matrix.shape[-1] == 4 and np.all(matrix[..., 3, :] == [0, 0, 0, 1]):
         matrix = matrix[..., :3, :3]
-    if matrix.size and np.linalg.cond(matrix).max() > 1e12:
+    with np.errstate(all='ignore'):
+        # Not for NaN either, which numbers give that are too large.
+        is_regular = not matrix.size or np.linalg.cond(matrix).max() <= 1e12
+    if not is_regular:
         raise DataError(f'{name} is singular and cannot be inverted:\n{matrix}')
 
 
@@ -313,9 +317,12 @@ def to_4x4(matrix: np.ndarray, name: str = 'matrix') -> np.ndarray:
     """Embed a 3x3, 3x4 or 4x4 matrix in the upper left of the 4x4 identity, as float64.
 
     Raises:
-        DataError: It has another shape; the message calls it ``name``.
+        DataError: It has another shape, or holds something else than numbers; the message calls it ``name``.
     """
-    matrix = np.asarray(matrix, dtype=np.float64)
+    try:
+        matrix = np.asarray(matrix, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise DataError(f'{name}: expected a 3x3, 3x4 or 4x4 matrix of numbers, but {shown(str(error))}') from None
     if matrix.shape not in ((3, 3), (3, 4), (4, 4)):
         raise DataError(f'{name}: expected a 3x3, 3x4 or 4x4 matrix, got shape {matrix.shape}')
     full = np.eye(4)

@@ -121,11 +121,11 @@ def test_own_frames_with_a_replaced_image(kitti_frames, monkeypatch):
                    images=dict(left=dict(img_path=f'image_2/{name}.png', lidar2img=np.eye(4).tolist())))
               for name in NAMES]
     convert = partial(write_infos, frames, kitti_frames / 'infos.pkl', kitti_frames / 'training', num_workers=1)
-    dump = common.dump_whole
-    monkeypatch.setattr(common, 'dump_whole', lambda *arguments: (_ for _ in ()).throw(Killed))
+    write = common.write_whole
+    monkeypatch.setattr(common, 'write_whole', lambda *arguments: (_ for _ in ()).throw(Killed))
     with pytest.raises(Killed):
         convert()
-    monkeypatch.setattr(common, 'dump_whole', dump)
+    monkeypatch.setattr(common, 'write_whole', write)
     cv2.imwrite(str(kitti_frames / 'training/image_2/000001.png'), np.zeros((22, 42, 3), np.uint8))
     sizes = [frame['images']['left']['height'] for frame in mmengine.load(convert().info_file)['data_list']]
     assert sizes == [20, 22, 20, 20]

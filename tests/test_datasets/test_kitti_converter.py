@@ -163,7 +163,7 @@ BROKEN = {
     'singular Tr': (lambda root: replace(root / CALIB, 'cam: 0 -1', 'cam: 0 0'),
                     f'{CALIB}: Tr_velo_to_cam is singular'),
     'NaN in R0': (lambda root: replace(root / CALIB, 'R0_rect: 1', 'R0_rect: nan'),
-                  f'{CALIB}: R0_rect holds NaN'),
+                  f'{CALIB}: expected numbers after "R0_rect:", found "nan'),
     'no calibration': (lambda root: (root / CALIB).unlink(), f'no file .*{CALIB} .*train.txt'),
     'no cloud': (lambda root: (root / CLOUD).unlink(), f'no file .*{CLOUD} .*train.txt'),
     'truncated cloud': (lambda root: truncate(root / CLOUD, 1598),

@@ -104,7 +104,7 @@ def circle(records) -> None:
     ('scene', lambda records: records[0].update(first_sample_token='x'), "sample.json: no record 'x', .*scene.json"),
     ('ego_pose', lambda records: records[0].update(rotation=[1, 0, 0]), 'rotation of 4 numbers, found .1, 0, 0.'),
     ('ego_pose', lambda records: records[0].update(translation=[1, 'a', 0]), 'translation of 3 numbers'),
-    ('ego_pose', lambda records: records[0].update(rotation=[0, 0, 0, 0]), 'rotation is all zeros'),
+    ('ego_pose', lambda records: records[0].update(rotation=[0, 0, 0, 0]), 'rotation has length 0'),
     ('calibrated_sensor', lambda records: [record.update(camera_intrinsic=[]) for record in records],
      'calibrated_sensor.json, record .*camera_intrinsic of 3 x 3 numbers, found'),
     ('sample_data', lambda records: records.clear(), 'sample_data.json: expected a list .*, found an empty one'),

@@ -214,7 +214,8 @@ def first_frame(infos: dict) -> dict:
     (lambda infos: first_frame(infos)['lidar_points'].update(lidar_path=3), r'lidar_points: .* lidar_path = 3'),
     (lambda infos: first_frame(infos)['images'].pop('CAM_FRONT'), '0000000: images: expected the field CAM_FRONT'),
     (lambda infos: first_frame(infos)['images']['CAM_FRONT'].pop('cam2img'), 'CAM_FRONT: expected the field cam2img'),
-    (lambda infos: first_frame(infos)['images']['CAM_FRONT'].update(lidar2cam=[[1, 'x']]), 'CAM_FRONT.lidar2cam is no'),
+    (lambda infos: first_frame(infos)['images']['CAM_FRONT'].update(lidar2cam=[[1, 'x']]),
+     'CAM_FRONT.lidar2cam: expected a 3x3, 3x4 or 4x4 matrix of numbers'),
 ])
 def test_faulty_info_files_of_mmdet3d(spoil, message, waymo_1_4, tmp_path):
     infos = mmengine.load(waymo_1_4 / 'waymo_infos_train.pkl')

@@ -340,7 +340,7 @@ def drop_points(content: dict) -> None:
     (lambda data: change(data, 'dbinfos.pkl', lambda content: content.pop('Car')),
      r"dbinfos\.pkl: expected objects of the class 'Car', found only Van; check its spelling"),
     (lambda data: change(data, 'infos.pkl', drop_field),
-     r'infos\.pkl: frame 100: expected images\.CAM2\.lidar2img, found img_path, lidar2cam; write'),
+     r'infos\.pkl: frame 0: images\.CAM2: expected lidar2img \(4 x 4 finite numbers\), found img_path, lidar2cam\.'),
     (lambda data: change(data, 'dbinfos.pkl', move_object),
      r'infos\.pkl: expected the object of objects/0_Car_0\.bin \(.*dbinfos\.pkl\) as number 0 of frame 0, '
      r'both from 0, found another 3D box or none; the two files are not of one run: write both anew'),
@@ -360,7 +360,7 @@ def test_wrong_files_are_one_line(breaking, message, tmp_path):
     (lambda data: (data.root / 'images/0.png').unlink(),
      r'images/0\.png: no such file; expected the image of an object in .*dbinfos\.pkl; check img_prefix'),
     (lambda data: (data.root / 'images/0.png').write_bytes(b'no image'),
-     r'images/0\.png: expected an image, found what cannot be decoded; download it again'),
+     r'images/0\.png: expected an image, but it cannot be decoded .*; copy the file again'),
     (lambda data: change(data, 'dbinfos.pkl', drop_points),
      r'dbinfos\.pkl: expected 7 points of the objects objects/0_Car_0\.bin, found 40 in their files; set'),
 ])

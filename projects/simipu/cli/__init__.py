@@ -3,6 +3,7 @@
 Every command is a module here: its docstring is the help, ``add_arguments(parser)`` declares the flags, and
 ``main(args)`` does the work and returns the exit code, or ``None`` for 0.
 """
+import io
 import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Sequence
@@ -33,6 +34,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     Args:
         argv: The name of a command and its arguments; those of the program by default.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors='backslashreplace')  # names in files may be no Unicode
     argv = sys.argv[1:] if argv is None else argv
     name = _parser().parse_args(argv[:1]).command
     command = import_module(f'.{name.replace("-", "_")}', __package__)  # alone, since some take seconds to import

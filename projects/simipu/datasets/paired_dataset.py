@@ -1,19 +1,31 @@
 """Frames of one point cloud and V images, without labels."""
 import os.path as osp
 from collections.abc import Sequence
+from typing import Any
 
-import mmengine
 import numpy as np
 from mmdet3d.registry import DATASETS
-from mmengine import fileio
 from mmengine.dataset import BaseDataset
 from mmengine.utils import is_abs
 
 from ..errors import ConfigError, DataError
+from ..files import parse_json, shown
 from ..geometry import MAX_CAMERA_DISTANCE, camera_centre, check_invertible, normalize_depth, to_4x4
 from ..seeding import SeededIndex, sample_seed
 from .bad_frames import BadFrameCounter
+from .readers.fetching import fetch, is_on_disk
+from .readers.fields import FLAG, MAPPING, NAME, PATH, TIME, Field, check_fields, is_number, whole
 from .readers.safe_pickle import load_pickle
+
+# What a frame of an info file must hold where it holds it.
+_FRAME = dict(images=MAPPING, lidar_points=MAPPING, timestamp=TIME, sequence=NAME)
+_IMAGE = dict(img_path=PATH, height=whole(1, 10 ** 6), width=whole(1, 10 ** 6), bit_depth=whole(8, 16), apply_exif=FLAG,
+              timestamp=TIME)
+_DTYPE = Field('a NumPy type', lambda dtype: isinstance(dtype, str))
+_SCALE = Field("a positive number or 'tanh'", lambda scale: scale == 'tanh' if isinstance(scale, str) else (
+    is_number(scale) and scale > 0))
+_CLOUD = dict(lidar_path=PATH, num_pts_feats=whole(3, 10 ** 4), dtype=_DTYPE, intensity_scale=_SCALE)
+_REMEDY = 'Write the info file anew with `simipu create-data`, or copy it again'
 
 
 @DATASETS.register_module()
@@ -84,18 +96,22 @@ class PairedDataset(BaseDataset):
     def load_data_list(self) -> list[dict]:
         """Read the info file, and of each frame what pre-training needs."""
         infos = self.read_info_file()
-        for key, value in infos.get('metainfo', {}).items():
+        for key, value in (infos.get('metainfo') or {}).items():
             self._metainfo.setdefault(key, value)
         return [self.parse_data_info(info) for info in infos['data_list']]
 
     def parse_data_info(self, raw_data_info: dict) -> dict:
         """Turn one frame of the info file into what the pipeline starts from (see the class)."""
-        frame = f'frame {raw_data_info.get("sample_idx")!r} of {self.ann_file}'
-        images = self._select_cameras(raw_data_info.get('images', {}), frame)
-        lidar = raw_data_info.get('lidar_points', {})
-        if 'lidar_path' not in lidar:
+        check_fields(raw_data_info, _FRAME, f'a frame of {self.ann_file}', _REMEDY)
+        frame = f'frame {shown(raw_data_info.get("sample_idx"), 60)} of {self.ann_file}'
+        images = self._select_cameras(raw_data_info.get('images') or {}, frame)
+        lidar = raw_data_info.get('lidar_points') or {}
+        if lidar.get('lidar_path') is None:
             raise DataError(f'{frame}: no lidar_points.lidar_path; expected the path of its point '
                             'cloud. Write the info file anew with `simipu create-data`')
+        check_fields(lidar, _CLOUD, f'{frame}: lidar_points', _REMEDY)
+        for name, image in images.items():
+            check_fields(image, _IMAGE, f'{frame}: images.{name}', _REMEDY)
         return dict(
             cam_names=list(images),
             img_path=[self._image_path(name, image) for name, image in images.items()],
@@ -137,29 +153,43 @@ class PairedDataset(BaseDataset):
 
     def read_info_file(self) -> dict:
         """The info file as it is: a dict with a non-empty ``data_list``."""
-        on_disk = self.backend_args is None and '://' not in self.ann_file
+        on_disk = is_on_disk(self.ann_file, self.backend_args)
         if on_disk and self.data_root and not osp.isdir(self.data_root):
             raise DataError(f'data_root {self.data_root} is not a folder; put the data there, or '
                             'set data_root in the config to where it is')
-        if on_disk and not osp.isfile(self.ann_file):
+        if on_disk and not osp.lexists(self.ann_file):
             advice = ('; if it is the one for validation, let `simipu create-data jsonl --val-share 0.1` keep some of '
                       'your frames for it, or train with --no-val' if self.test_mode else '')
             raise DataError(f'no info file {self.ann_file}; write it with `simipu create-data`, or '
                             f'set ann_file in the config to where it is{advice}')
-        if osp.splitext(self.ann_file)[1] in ('.pkl', '.pickle'):
-            infos = load_pickle(fileio.get(self.ann_file, backend_args=self.backend_args), self.ann_file)
-        else:
-            infos = mmengine.load(self.ann_file, backend_args=self.backend_args)
-        if not isinstance(infos, dict) or not infos.get('data_list'):
+        infos = self._parse_info_file(fetch(self.ann_file, self.backend_args, 'the info file; write it with `simipu '
+                                            'create-data`, or set ann_file in the config to where it is'))
+        if not isinstance(infos, dict) or not isinstance(infos.get('data_list'), (list, tuple)) or (
+                len(infos['data_list']) == 0):
             raise DataError(f'{self.ann_file}: expected a dict with a non-empty data_list (mmdet3d '
                             '1.1 or later); older info files need mmdet3d\'s '
                             'tools/dataset_converters/update_infos_to_v2.py')
+        check_fields(infos, dict(metainfo=MAPPING), self.ann_file, _REMEDY)
         return infos
 
+    def _parse_info_file(self, content: bytes) -> Any:
+        suffix = osp.splitext(self.ann_file)[1]
+        if suffix in ('.pkl', '.pickle'):
+            return load_pickle(content, self.ann_file)
+        if suffix == '.json':
+            return parse_json(content, self.ann_file)
+        raise DataError(f'{self.ann_file}: expected an info file named .pkl or .json; write it with '
+                        '`simipu create-data`, or correct ann_file in the config')
+
     def _select_cameras(self, images: dict, frame: str) -> dict:
-        # mmdet3d's KITTI info files have the matrix R0_rect among the images.
+        # mmdet3d's KITTI info files have the matrix R0_rect among the images, and cameras without image.
+        wrong = [name for name, image in images.items()
+                 if not isinstance(name, str) or not isinstance(image, dict) and name != 'R0_rect']
+        if wrong:
+            raise DataError(f'{frame}: images.{shown(wrong[0], 60)}: expected a dict for each camera, found '
+                            f'{shown(images[wrong[0]], 80)}. {_REMEDY}')
         with_image = {name: image for name, image in images.items()
-                      if isinstance(image, dict) and image.get('img_path')}
+                      if isinstance(image, dict) and image.get('img_path') is not None}
         if self.cameras is None and with_image:
             return with_image
         missing = [name for name in self.cameras or ['any camera'] if name not in with_image]
@@ -180,7 +210,8 @@ def _join(folder: str, path: str) -> str:
 
 def _image_size(image: dict) -> tuple | None:
     """(height, width), or None: mmdet3d's nuScenes info files lack it."""
-    return (image['height'], image['width']) if 'height' in image and 'width' in image else None
+    size = image.get('height'), image.get('width')
+    return None if None in size else size
 
 
 def _stated(entry: dict, *keys: str) -> dict:
@@ -190,14 +221,19 @@ def _stated(entry: dict, *keys: str) -> dict:
 def _lidar2img(image: dict, where: str) -> np.ndarray:
     """``lidar2img``, else ``cam2img @ lidar2cam`` (mmdet3d's nuScenes); of the scale that gives metres."""
     try:
-        if 'lidar2img' in image:
-            matrix = to_4x4(image['lidar2img'], 'lidar2img')
-        elif 'cam2img' in image and 'lidar2cam' in image:
-            matrix = to_4x4(image['cam2img'], 'cam2img') @ to_4x4(image['lidar2cam'], 'lidar2cam')
+        matrices = {name: to_4x4(image[name], name) for name in ('lidar2img', 'cam2img', 'lidar2cam') if name in image}
+        for name, matrix in matrices.items():
+            check_invertible(matrix, name)
+        if 'lidar2img' in matrices:
+            matrix = matrices['lidar2img']
+        elif len(matrices) == 2:
+            matrix = matrices['cam2img'] @ matrices['lidar2cam']
         else:
-            raise ConfigError('expected lidar2img, or cam2img and lidar2cam; found '
-                              + ', '.join(image))
-        check_invertible(matrix, 'lidar2img')
+            raise DataError(f'expected lidar2img, or cam2img and lidar2cam; found {shown(", ".join(map(str, image)))}')
+        check_invertible(matrix[:3, :3], 'lidar2img')
+        if not np.allclose(matrix[3, :3], 0) or matrix[3, 3] <= 0:  # known up to a factor, it ends in another number
+            raise DataError(f'the last row of lidar2img is {matrix[3].tolist()}, expected 0 0 0 1; it may be '
+                            'transposed')
     except ValueError as error:
         raise DataError(f'{where}: {error}. Check its calibration, and write the info file anew '
                         'with `simipu create-data`') from None

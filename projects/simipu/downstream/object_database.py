@@ -1,18 +1,28 @@
 """mmdet3d's database of objects, with the images that show them."""
 import os.path as osp
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from io import BytesIO
+from typing import Any, NamedTuple
 
-import mmcv
-import mmengine
 import numpy as np
 from mmdet3d.datasets.transforms import DataBaseSampler
 from mmdet3d.registry import TRANSFORMS
 from mmengine import fileio
 
 from ..compat import numpy_long
+from ..datasets.readers import decode_image, read_image_header
+from ..datasets.readers.fetching import fetch, is_on_disk
+from ..datasets.readers.fields import ITEMS, MAPPING, NUMBER, PATH, check_fields, numbers, whole
+from ..datasets.readers.safe_pickle import load_pickle
 from ..errors import DataError
+from ..files import open_regular, shown
 from ..geometry import to_4x4
+
+_OBJECT = dict(path=PATH, image_idx=whole(0, 10 ** 9), gt_idx=whole(0, 10 ** 6), box3d_lidar=numbers(7),
+               num_points_in_gt=whole(0, 10 ** 9), difficulty=NUMBER)
+_LABEL = dict(bbox=numbers(4), bbox_3d=numbers(7), bbox_label_3d=whole(-1, 10 ** 6))
+_CAMERA = dict(img_path=PATH, lidar2cam=numbers(4, 4), lidar2img=numbers(4, 4))
+_REMEDY = 'Write the file anew with mmdet3d 1.4\'s create_data.py kitti'
 
 
 class SourceView(NamedTuple):
@@ -62,6 +72,17 @@ class DataBaseSamplerWithImages(DataBaseSampler):
             if not fileio.exists(str(path), backend_args=self.backend_args):
                 raise DataError(f'{path}: no such file; expected the {what} of the training frames; write it '
                                 'with mmdet3d\'s create_data.py kitti, see docs/downstream.md')
+        # mmdet3d unpickles the database itself, whatever it holds, so that is looked at before.
+        objects = self._load(self.info_path)
+        if not isinstance(objects, dict) or not all(map(ITEMS.holds, objects.values())):
+            raise DataError(f'{self.info_path}: expected a dict with a list of objects for each class. {_REMEDY}')
+        for name, infos in objects.items():
+            for number, info in enumerate(infos):
+                check_fields(info, _OBJECT, f'{self.info_path}: object {number} of {shown(name, 60)}', _REMEDY,
+                             required=True)
+
+    def _load(self, path: str) -> Any:
+        return load_pickle(fetch(str(path), self.backend_args, 'expected one of mmdet3d\'s create_data.py kitti'), path)
 
     def _check_classes(self, db_infos: dict[str, list[dict]], classes: list[str]) -> dict[str, list[dict]]:
         for name in classes:
@@ -73,14 +94,15 @@ class DataBaseSamplerWithImages(DataBaseSampler):
 
     def _add_views(self, db_infos: dict[str, list[dict]], _: None) -> dict[str, list[dict]]:
         """Give each database object its ``view``, and leave out those that are too occluded."""
-        frames = mmengine.load(
-            self.ann_file, file_format='pkl', backend_args=self.backend_args)['data_list']
+        infos_of_frames = self._load(self.ann_file)
+        check_fields(infos_of_frames, dict(data_list=ITEMS), str(self.ann_file), _REMEDY, required=True)
+        frames = infos_of_frames['data_list']
         kept = {}
         for name, infos in db_infos.items():
             kept[name] = []
             for info in infos:
                 frame, instance = self._label_of(info, frames)
-                if instance.get('occluded', 0) <= self.max_occlusion:
+                if (instance.get('occluded') or 0) <= self.max_occlusion:
                     kept[name].append(dict(info, view=self._view(frame, instance)))
         return kept
 
@@ -92,28 +114,28 @@ class DataBaseSamplerWithImages(DataBaseSampler):
         """
         place = info['image_idx'], info['gt_idx']
         if place[0] < len(frames):
-            frame = frames[place[0]]
-            instances = labelled(frame.get('instances', []))
+            frame, where = frames[place[0]], f'{self.ann_file}: frame {place[0]}'
+            check_fields(frame, dict(images=MAPPING, instances=ITEMS), where, _REMEDY, required=True)
+            for instance in frame['instances']:
+                check_fields(instance, _LABEL, f'{where}: instances', _REMEDY, required=True)
+                check_fields(instance, dict(occluded=NUMBER), f'{where}: instances', _REMEDY)
+            instances = labelled(frame['instances'])
             if place[1] < len(instances) and _same_box(info['box3d_lidar'], instances[place[1]],
-                                                       self._camera_of(frame)['lidar2cam']):
+                                                       self._camera_of(frame, where)['lidar2cam']):
                 return frame, instances[place[1]]
         raise DataError(f'{self.ann_file}: expected the object of {info["path"]} ({self.info_path}) as '
                         f'number {place[1]} of frame {place[0]}, both from 0, found another 3D box or none; '
                         'the two files are not of one run: write both anew with mmdet3d 1.4\'s '
                         'create_data.py kitti')
 
-    def _camera_of(self, frame: dict) -> dict:
+    def _camera_of(self, frame: dict, where: str) -> dict:
         """The entry of the camera that KITTI's 2D boxes are of."""
         camera = frame['images'].get('CAM2', {})
-        for field in ('img_path', 'lidar2cam', 'lidar2img'):
-            if field not in camera:
-                raise DataError(f'{self.ann_file}: frame {frame["sample_idx"]}: expected images.CAM2.'
-                                f'{field}, found {", ".join(camera) or "no CAM2"}; write the file anew with '
-                                'mmdet3d 1.4\'s create_data.py kitti')
+        check_fields(camera, _CAMERA, f'{where}: images.CAM2', _REMEDY, required=True)
         return camera
 
     def _view(self, frame: dict, instance: dict) -> SourceView:
-        camera = self._camera_of(frame)
+        camera = frame['images']['CAM2']
         return SourceView(osp.join(self.img_prefix, camera['img_path']),
                           to_4x4(np.asarray(camera['lidar2img']), 'lidar2img'), np.asarray(instance['bbox']))
 
@@ -136,6 +158,13 @@ class DataBaseSamplerWithImages(DataBaseSampler):
             raise DataError(f'{error.filename}: no such file; expected the points of an object of '
                             f'{self.info_path}; set data_root of the db_sampler to the folder that holds the '
                             'database, or write it anew with mmdet3d\'s create_data.py kitti') from error
+        except (OSError, ValueError) as error:
+            if isinstance(error, DataError):
+                raise
+            paths = ', '.join(info['path'] for info in self.accepted)
+            raise DataError(f'{self.info_path}: the points of one of {paths} cannot be read ({error}); set load_dim of '
+                            'points_loader to the values of a point in them, or write the database anew with '
+                            'mmdet3d\'s create_data.py kitti') from error
         finally:
             self._accept = None
 
@@ -146,18 +175,30 @@ class DataBaseSamplerWithImages(DataBaseSampler):
         drawn = super().sample_class_v2(name, num, gt_bboxes)
         if self._accept is not None:
             drawn = [info for info in drawn if self._accept(info)]
+        for info in drawn:
+            self._check_points_file(info)
         self.accepted += drawn
         return drawn
+
+    def _check_points_file(self, info: dict) -> None:
+        """mmdet3d would wait for a pipe, and take the points that it finds."""
+        path, load_dim = osp.join(self.data_root, info['path']), getattr(self.points_loader, 'load_dim', None)
+        if not is_on_disk(path, self.backend_args) or not osp.exists(path) or not load_dim:
+            return
+        with open_regular(path) as file:
+            num_bytes = file.seek(0, 2)
+        if num_bytes != 4 * load_dim * info['num_points_in_gt']:
+            raise DataError(f'{path}: {num_bytes} bytes, expected {info["num_points_in_gt"]} points of {load_dim} '
+                            f'float32 values, as {self.info_path} says; set load_dim of points_loader to the values of '
+                            'a point in it, or write the database anew with mmdet3d\'s create_data.py kitti')
 
     def read_image(self, path: str) -> np.ndarray:
         """(H, W, 3) uint8 BGR."""
         if not fileio.exists(path, backend_args=self.backend_args):
             raise DataError(f'{path}: no such file; expected the image of an object in {self.info_path}; '
                             'check img_prefix of the db_sampler, and that the images are there')
-        image = mmcv.imfrombytes(fileio.get(path, backend_args=self.backend_args), flag='color')
-        if image is None:
-            raise DataError(f'{path}: expected an image, found what cannot be decoded; download it again')
-        return image
+        content = fetch(path, self.backend_args, f'the image of an object in {self.info_path}')
+        return decode_image(path, content, read_image_header(path, BytesIO(content)))
 
 
 def labelled(instances: list[dict]) -> list[dict]:

@@ -116,7 +116,7 @@ class _Check:
         self.sample = sample
         self.load_dim = load_dim
         self.pipeline = pipeline
-        self.infos = dataset.read_info_file()['data_list']
+        self.infos = list(dataset.read_info_file()['data_list'])
         self.frames = {}
         self.measured = Measurements()
         self.report = Report(dataset.ann_file, num_frames=len(self.infos))
@@ -124,8 +124,11 @@ class _Check:
     def run(self) -> Report:
         for index, info in enumerate(self.infos):
             try:
-                self.frames[index] = self.dataset.parse_data_info(info)
+                frame = self.frames[index] = self.dataset.parse_data_info(info)
+                # Of the cameras in use, whose fields were looked at.
+                self.infos[index] = {**info, 'images': {name: info['images'][name] for name in frame['cam_names']}}
             except DataError as error:
+                self.infos[index] = {}
                 self.report.findings.append(Finding('info file', str(error), index))
         self._check_infos()
         chosen = _spread(list(self.frames), self.sample)

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from ...geometry import to_4x4
+from ..converters.common import ROTATION_TOLERANCE
 from ..converters.image_sizes import is_too_short
-from ..converters.own_calibration import ROTATION_TOLERANCE
 from .depth_edges import split_projection
 from .report import Finding
 
@@ -161,7 +161,7 @@ def check_intrinsics_and_sizes(infos: Sequence[dict]) -> Iterator[Finding]:
     groups = defaultdict(lambda: defaultdict(list))
     for index, info in enumerate(infos):
         for name, image in info.get('images', {}).items():
-            if 'height' in image and 'lidar2img' in image:
+            if image.get('height') and image.get('width') and 'lidar2img' in image:
                 intrinsics, _ = split_projection(to_4x4(image['lidar2img'], 'lidar2img'))
                 key = (name, *np.round(intrinsics[:2].ravel(), 1))
                 groups[key][image['width'], image['height']].append(index)

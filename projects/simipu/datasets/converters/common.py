@@ -12,13 +12,15 @@ from typing import NamedTuple
 import numpy as np
 
 from ...errors import DataError
-from ...geometry import check_invertible, to_4x4
+from ...files import open_regular, shown, write_whole
+from ...geometry import MAX_CAMERA_DISTANCE, check_invertible, to_4x4
 from ...progress import Progress
 from ..readers import CloudLayout, check_cloud_file, check_image_file
-from .finished_parts import FinishedParts, dump_whole
+from .finished_parts import FinishedParts
 
 PathLike = str | Path
 FRAMES_PER_CHUNK = 16
+ROTATION_TOLERANCE = 0.01
 
 
 class ConvertedSplit(NamedTuple):
@@ -84,6 +86,7 @@ def write_split(info_file: PathLike,
 
     Raises:
         DataError: Of ``convert``; nothing is kept then, as data have to be mended.
+        OutputError: The info file, or what is kept beside it, cannot be written.
     """
     info_file = Path(info_file)
     parts = FinishedParts(info_file.with_name(f'.{info_file.name}.parts'), inputs)
@@ -94,7 +97,7 @@ def write_split(info_file: PathLike,
         parts.remove()
         raise
     data_list = [info for number, _ in _chunks(frames) for info in parts.read(number)]
-    dump_whole(dict(metainfo=dict(info_version='1.1', **metainfo), data_list=data_list), info_file)
+    write_whole(info_file, pickle.dumps(dict(metainfo=dict(info_version='1.1', **metainfo), data_list=data_list)))
     parts.remove()
     return ConvertedSplit(info_file, len(data_list), clouds)
 
@@ -171,8 +174,10 @@ def check_point_file(path: PathLike, num_feats: int | None, named_by: str, dtype
 
 
 def require_file(path: PathLike, named_by: str) -> None:
-    """Raise a DataError if the file, which ``named_by`` lists, is missing."""
-    if not os.path.isfile(path):
+    """Raise a DataError if the file, which ``named_by`` lists, is missing or no regular file."""
+    if os.path.exists(path):
+        open_regular(path).close()
+    else:
         raise DataError(f'no file {path} for a frame of {named_by}; paths are relative to --root-path. Complete the '
                         'data set, or take the frame off that list')
 
@@ -183,18 +188,32 @@ def field(content: dict, key: str, kind: type | tuple[type, ...], where: str | P
     Raises:
         DataError: ``content`` is no dict, lacks the key, or has something else there; names ``where``.
     """
-    if not isinstance(content, dict) or not isinstance(content.get(key), kind):
+    value = content.get(key) if isinstance(content, dict) else None
+    if not isinstance(value, kind) or isinstance(value, bool) and kind is not bool:
         kinds = ' or '.join(kind.__name__ for kind in (kind if isinstance(kind, tuple) else (kind, )))
         found = type(content).__name__
         if isinstance(content, dict):
-            found = f'{key} = {content[key]!r:.60}' if key in content else ', '.join(map(str, content)) or 'nothing'
+            found = ', '.join(map(str, content)) or 'nothing'
+            found = f'{key} = {shown(content[key], 60)}' if key in content else shown(found)
         raise DataError(f'{where}: expected the field {key} ({kinds}), found {found}; restore the original file')
-    return content[key]
+    return value
 
 
 def camera_info(img_path: str, size: dict, cam2img: np.ndarray, lidar2cam: np.ndarray,
                 **further) -> dict:
-    """One image of a frame as info files have it; matrices (4, 4) as nested lists."""
+    """One image of a frame as info files have it; matrices (4, 4) as nested lists.
+
+    Raises:
+        DataError: ``lidar2cam`` is no pose that a camera can have beside a LiDAR.
+    """
+    rotation = lidar2cam[:3, :3]
+    if not np.allclose(rotation.T @ rotation, np.eye(3), atol=ROTATION_TOLERANCE) or np.linalg.det(rotation) < 0:
+        raise DataError(f'{img_path}: the rotation from LiDAR to camera is none:\n{rotation}\nexpected columns of '
+                        'length 1 at right angles. Restore the original calibration')
+    distance = np.linalg.norm(lidar2cam[:3, 3])
+    if not distance < MAX_CAMERA_DISTANCE:
+        raise DataError(f'{img_path}: by its calibration, the camera is {distance:.6g} m from the LiDAR; expected less '
+                        f'than {MAX_CAMERA_DISTANCE:g} m. Restore the original calibration')
     matrices = dict(cam2img=cam2img, lidar2cam=lidar2cam, lidar2img=cam2img @ lidar2cam)
     return dict(img_path=img_path, **size, **further,
                 **{name: matrix.tolist() for name, matrix in matrices.items()})
@@ -202,11 +221,6 @@ def camera_info(img_path: str, size: dict, cam2img: np.ndarray, lidar2cam: np.nd
 
 def invertible_4x4(matrix: np.ndarray, name: str, path: PathLike) -> np.ndarray:
     """``matrix`` as 4x4; a DataError that names it and ``path`` if it has no inverse."""
-    try:
-        matrix = np.array(matrix, float)
-    except (TypeError, ValueError):
-        raise DataError(f'{path}: {name} is no matrix of numbers: {matrix!r:.60}; restore the original '
-                        'calibration') from None
     try:
         matrix = to_4x4(matrix, name)
         check_invertible(matrix, name)

@@ -1,13 +1,17 @@
 """What an interrupted conversion has finished, to be used by the next one if nothing has changed since."""
 import hashlib
 import os
+import pickle
 import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-import mmengine
+from ...errors import DataError, OutputError
+from ...files import open_regular, read_bytes, write_whole
+from ..readers.fields import ITEMS, Field, check_fields
+from ..readers.safe_pickle import load_pickle
 
+_PART = dict(infos=ITEMS, fingerprint=Field('a text', lambda value: isinstance(value, str)))
 _SAMPLED_BYTES = 4096  # at either end of a file: of calibration files, that is all
 
 
@@ -29,32 +33,44 @@ class FinishedParts:
     def claim(self, key: str) -> None:
         """Make the folder; chunks of a conversion with another ``key`` are thrown away."""
         key_file = self.folder / 'key.txt'
-        if self.folder.exists() and not (key_file.is_file() and key_file.read_text() == key):
-            shutil.rmtree(self.folder)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        key_file.write_text(key)
+        if os.path.lexists(self.folder) and not (key_file.is_file() and read_bytes(key_file) == key.encode()):
+            self.remove()
+        write_whole(key_file, key.encode())
 
     def is_finished(self, number: int, frames: Sequence) -> bool:
         """Whether this chunk was converted from files that are still the same."""
-        path = self._path(number)
-        if not path.is_file():
+        if not self._path(number).is_file():
             return False
         try:
-            return mmengine.load(path)['fingerprint'] == self._fingerprint(frames)
-        except FileNotFoundError:  # a file that has gone since is for the conversion to report
+            part = self._load(number)
+            return part['fingerprint'] == self._fingerprint(frames) and len(part['infos']) == len(frames)
+        except DataError:  # a damaged part is written again; a file that has gone since is for the conversion to report
             return False
 
     def write(self, number: int, frames: Sequence, infos: list[dict]) -> None:
         """Keep a chunk that was converted just now."""
-        dump_whole(dict(infos=infos, fingerprint=self._fingerprint(frames)), self._path(number))
+        write_whole(self._path(number), pickle.dumps(dict(infos=infos, fingerprint=self._fingerprint(frames))))
 
     def read(self, number: int) -> list[dict]:
         """The infos of a finished chunk."""
-        return mmengine.load(self._path(number))['infos']
+        return self._load(number)['infos']
 
     def remove(self) -> None:
         """Delete the folder."""
-        shutil.rmtree(self.folder)
+        try:
+            if self.folder.is_dir() and not self.folder.is_symlink():
+                shutil.rmtree(self.folder)
+            else:
+                self.folder.unlink()
+        except OSError as error:
+            raise OutputError(f'{self.folder}, left behind by an interrupted conversion, cannot be deleted '
+                              f'({error.strerror}); delete it') from error
+
+    def _load(self, number: int) -> dict:
+        path = self._path(number)
+        part = load_pickle(read_bytes(path), path)
+        check_fields(part, _PART, str(path), f'Delete {self.folder}', required=True)
+        return part
 
     def _path(self, number: int) -> Path:
         return self.folder / f'{number:09d}.pkl'
@@ -62,18 +78,10 @@ class FinishedParts:
     def _fingerprint(self, frames: Sequence) -> str:
         digest = hashlib.sha1()
         for path in (path for frame in frames for path in self.inputs(frame)):
-            status = os.stat(path)
-            digest.update(f'{path} {status.st_size} {status.st_mtime_ns}\n'.encode())
-            with open(path, 'rb') as file:
+            with open_regular(path) as file:
+                status = os.fstat(file.fileno())
+                digest.update(f'{path} {status.st_size} {status.st_mtime_ns}\n'.encode())
                 digest.update(file.read(_SAMPLED_BYTES))
                 file.seek(max(status.st_size - _SAMPLED_BYTES, file.tell()))
                 digest.update(file.read())
         return digest.hexdigest()
-
-
-def dump_whole(content, path: Path) -> None:
-    """Write a pickle; an interrupted run leaves no half file behind."""
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        unfinished = Path(folder) / path.name
-        mmengine.dump(content, unfinished)
-        os.replace(unfinished, path)

@@ -1,11 +1,14 @@
 """Files of a folder by their frame: names may differ in digits and suffix, and hidden files are none."""
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from ...errors import DataError
+from ...files import shown
 
 CLOUD_SUFFIXES = ('.bin', )
 IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg')
+_NUMBER = re.compile(r'[0-9]{1,18}')
 
 
 class FrameFiles:
@@ -30,12 +33,12 @@ class FrameFiles:
                     self.by_stem.setdefault(name[:-len(suffix)], name)
         self.by_number: dict[int, str] = {}
         for stem, name in self.by_stem.items():
-            if stem.isdecimal():
+            if _NUMBER.fullmatch(stem):
                 self.by_number.setdefault(int(stem), name)
 
     def find(self, frame: str) -> str | None:
         """Name of the frame's file: that with the same digits, else that with the same number."""
-        if frame in self.by_stem or not frame.isdecimal():
+        if frame in self.by_stem or not _NUMBER.fullmatch(frame):
             return self.by_stem.get(frame)
         return self.by_number.get(int(frame))
 
@@ -49,6 +52,7 @@ class FrameFiles:
         if name is None:
             visible = [name for name in self._names if not name.startswith('.')]
             found = f'{len(visible)} files such as {visible[0]}' if visible else 'no files'
-            raise DataError(f'no file {self.folder / frame}{" or ".join(self.suffixes)} for a frame of {named_by}; '
-                            f'the folder has {found}. Complete the data set, or take the frame off that list')
+            suffixes = ' or '.join(self.suffixes)
+            raise DataError(f'no file {self.folder / shown(frame, 80)}{suffixes} for a frame of {named_by}; the folder '
+                            f'has {found}. Complete the data set, or take the frame off that list')
         return name

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import DataError
+from ...files import shown
+from ..readers.fields import MAX_NUMBER
 
 SCHEMA = json.loads(Path(__file__).with_suffix('.json').read_text())
 _KINDS = {'object': dict, 'array': list, 'string': str, 'integer': int, 'number': (int, float), 'boolean': bool}
@@ -46,6 +48,8 @@ def _problems(value: Any, schema: dict, path: str) -> Iterator[str]:
         if len(value) < schema.get('minLength', 0) or not re.search(
                 schema.get('pattern', '').replace('$', r'\Z'), value):
             yield _expected(path, f'a string {schema.get("pattern", "that is not empty")}', value, schema)
+    elif isinstance(value, (int, float)) and not isinstance(value, bool) and not -MAX_NUMBER < value < MAX_NUMBER:
+        yield _expected(path, f'a number below {MAX_NUMBER:g}', value, schema)
     else:
         for keyword, (holds, words) in _BOUNDS.items():
             if keyword in schema and not holds(value, schema[keyword]):
@@ -84,10 +88,9 @@ def _is_kind(value: Any, kind: str) -> bool:
 
 
 def _expected(path: str, wanted: str, value: Any, schema: dict) -> str:
-    found = repr(value)
     meaning = f' ({schema["description"]})' if 'description' in schema else ''
     return (f'{path or "the frame"}: expected {wanted}{meaning}, found '
-            f'{found if len(found) < 60 else found[:57] + "..."}')
+            f'{shown(value if not isinstance(value, str) else repr(value), 60)}')
 
 
 def _join(path: str, key: str) -> str:

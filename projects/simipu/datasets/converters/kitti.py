@@ -1,4 +1,5 @@
 """KITTI object data set (and whatever has its layout) to info files, without reading labels."""
+import os
 import re
 from collections.abc import Sequence
 from functools import partial
@@ -112,7 +113,7 @@ def _split_files(root_path: Path, splits: Sequence[str] | None) -> list[Path]:
         return files
     files = [Path(split) if split.endswith('.txt') else folder / f'{split}.txt' for split in splits]
     for file in files:
-        if not file.is_file():
+        if not os.path.exists(file):
             present = ', '.join(path.stem for path in _lists(folder)) or 'none'
             raise DataError(f'no list {file}; expected one frame number per line. Lists in '
                             f'{folder}: {present}')

@@ -4,6 +4,7 @@ Both are rectified: ``lidar2img = P_rect @ R_rect_00 @ Tr_velo_to_cam`` (Geiger 
 Robotics: The KITTI Dataset, IJRR 2013). The devkit's odometry files hold ``P`` and ``Tr``, in
 which the rotation is contained.
 """
+import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -13,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ...errors import DataError
+from ...files import shown
 from .calibration_files import read_key_values, read_matrix, read_numbers
 from .common import (
     ConvertedSplit,
@@ -31,6 +33,8 @@ from .text_files import read_text
 
 CAMERAS = ('CAM2', 'CAM3')  # the colour cameras, left and right
 NUM_POINT_FEATS = 4  # x, y, z, intensity
+_SECONDS = re.compile(r'\d{1,12}(\.\d{1,20})?(e[-+]?0?\d)?', re.ASCII)
+_DATE_TIME = re.compile(r'\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d{1,9})?', re.ASCII)
 VAL_SCENES = 0.1  # share of the scenes for validation; KITTI has no official split of them
 
 
@@ -257,23 +261,45 @@ def _sequence(folder: Path, root_path: Path, cameras: Sequence[str] | None) -> S
                               f'P{name[-1]} in {calib}', None) for name in present},
         missing_cameras=[] if cameras else [name for name in CAMERAS if name not in present],
         lidar2cam=read_matrix(values, 'Tr', (3, 4), calib),
-        timestamps=_times(folder / 'times.txt', float, '1.037359e-01'))
+        timestamps=_times(folder / 'times.txt', _seconds, '1.037359e-01'))
 
 
 def _times(path: Path, parse: Callable[[str], float], example: str) -> list[float | None] | None:
     """Seconds of each line, None for an empty one; None altogether if there is no such file."""
-    if not path.is_file():
+    if not path.exists():
         return None
     times = []
-    for line in map(str.strip, read_text(path).rstrip().split('\n')):
+    lines = [line.strip() for line in read_text(path).rstrip().split('\n')]
+    _check_alike([line for line in lines if line], path)
+    for line in lines:
         try:
             times.append(parse(line) if line else None)
         except ValueError:
-            raise DataError(f'{path}: expected lines such as "{example}", found "{line}"; restore the original '
-                            'file') from None
+            raise DataError(f'{path}: expected lines such as "{example}", found "{shown(line, 60)}"; restore the '
+                            'original file') from None
     return times
 
 
+def _check_alike(lines: list[str], path: Path) -> None:
+    """Raise a DataError if the last line ends early, which still may be a number or a time.
+
+    KITTI writes all of a file in one format, with the same number of digits.
+    """
+    patterns = [re.sub('[0-9]', '0', line) for line in lines[:1] + lines[-1:]]
+    if lines and len(lines[0]) > len(lines[-1]) and patterns[0].startswith(patterns[1]) and (
+            'e' in lines[0] or ':' in lines[0]):
+        raise DataError(f'{path}: the last line "{shown(lines[-1], 60)}" is shorter than the first, '
+                        f'"{shown(lines[0], 60)}"; the file ends early. Copy it again')
+
+
+def _seconds(line: str) -> float:
+    if not _SECONDS.fullmatch(line):  # float() takes more: nan, infinity, 1_000
+        raise ValueError(line)
+    return float(line)
+
+
 def _date_time(line: str) -> float:
+    if not _DATE_TIME.fullmatch(line):  # fromisoformat() takes less: a date without time
+        raise ValueError(line)
     # To microseconds, which is all that datetime keeps.
     return datetime.fromisoformat(line[:26]).replace(tzinfo=UTC).timestamp()

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import DataError
+from ...files import read_bytes, write_whole
 from ...geometry import MAX_CAMERA_DISTANCE
 from ..readers import CloudLayout, drop_no_returns, read_cloud_values
 from .common import require_file
@@ -38,7 +39,7 @@ def write_moved_cloud(lidar: dict, root_path: Path, clouds_dir: Path, move: np.n
     path = root_path / lidar['lidar_path']
     require_file(path, name)
     layout = CloudLayout(lidar.get('num_pts_feats'), lidar.get('dtype', 'float32'))
-    points, _ = drop_no_returns(read_cloud_values(str(path), path.read_bytes(), layout))
+    points, _ = drop_no_returns(read_cloud_values(str(path), read_bytes(path), layout))
     if len(points) == 0:
         raise DataError(f'{path}: no point; expected coordinates. Take the frame off the list')
     unit = UNITS[coordinates.cloud_unit]
@@ -58,7 +59,6 @@ def write_moved_cloud(lidar: dict, root_path: Path, clouds_dir: Path, move: np.n
                             'in the same map coordinates. Correct ego2global or lidar2cam, or the zone of the cloud')
     parts = [part for part in Path(lidar['lidar_path']).parts if part not in ('..', os.sep)]
     target = clouds_dir.joinpath(*parts).with_suffix('.bin')
-    target.parent.mkdir(parents=True, exist_ok=True)
-    points.astype(np.float32).tofile(target)
+    write_whole(target, points.astype(np.float32).tobytes())
     kept = {key: value for key, value in lidar.items() if key != 'dtype'}
     return {**kept, 'lidar_path': os.path.relpath(target, root_path), 'num_pts_feats': points.shape[1]}

@@ -4,6 +4,7 @@ The vehicle moves between the time stamps of LiDAR and cameras. ``lidar2img`` ta
 by the ego poses of both: LiDAR -> ego at the sweep's time -> global -> ego at the image's time ->
 camera -> image.
 """
+import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -138,7 +139,7 @@ class _FrameReader:
         frames, left_out, present = [], [], []
         for scene in scenes:
             filename = self.tables.get('sample_data', self._first_recording(scene, LIDAR), 'filename', str)
-            if (self.root_path / filename).is_file():
+            if os.path.exists(self.root_path / filename):
                 present.append(scene)
             else:
                 left_out.append(f'{scene["name"]}: no file {filename}')
@@ -185,7 +186,7 @@ class _FrameReader:
 
     def _timestamp(self, record: dict) -> float:
         """In microseconds."""
-        return self.tables.get('sample_data', record, 'timestamp', (int, float))
+        return self.tables.number('sample_data', record, 'timestamp')
 
     def _recording(self, record: dict) -> Recording:
         tables = self.tables
@@ -196,7 +197,9 @@ class _FrameReader:
 
     def _image(self, record: dict) -> Recording:
         sensor = self.tables.follow('sample_data', record, 'calibrated_sensor_token', 'calibrated_sensor')
-        size = Size(record['width'], record['height']) if record.get('width') and record.get('height') else None
+        size = None
+        if record.get('width') and record.get('height'):
+            size = Size(*(self.tables.number('sample_data', record, side) for side in ('width', 'height')))
         return self._recording(record)._replace(
             size=size, intrinsics=self.tables.numbers('calibrated_sensor', sensor, 'camera_intrinsic', (3, 3)))
 

@@ -1,11 +1,12 @@
 """nuScenes' tables, of which only what frames and their calibration need is read and checked."""
-import json
 from pathlib import Path
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
 from ...errors import DataError
+from ...files import read_json, shown
+from ..readers.fields import has_numbers, is_number
 from .common import field
 
 NAMES = ('scene', 'sample', 'sample_data', 'ego_pose', 'calibrated_sensor', 'sensor')
@@ -24,8 +25,7 @@ class NuscenesTables:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.tables = {name: {field(record, 'token', str, self._path(name)): record for record in self._load(name)}
-                       for name in NAMES}
+        self.tables = {name: self._by_token(name) for name in NAMES}
         self._key_frames = self._by_sample_and_channel()
 
     @property
@@ -37,14 +37,16 @@ class NuscenesTables:
         """Field ``key`` of a record of that table."""
         value = record.get(key)
         # Without the name of the record, which takes longer to write than to look the field up.
-        return value if isinstance(value, kind) else field(record, key, kind, self._name(table, record))
+        if isinstance(value, kind) and (kind is bool or not isinstance(value, bool)):
+            return value
+        return field(record, key, kind, self._name(table, record))
 
     def follow(self, table: str, record: dict, key: str, to: str) -> dict:
         """The record of the table ``to`` whose token is in field ``key``."""
         token = self.get(table, record, key, str)
         if token not in self.tables[to]:
-            raise DataError(f'{self._path(to)}: no record {token!r}, which {self._name(table, record)} names as {key}; '
-                            'restore the original tables, all of one version')
+            raise DataError(f'{self._path(to)}: no record {shown(repr(token), 80)}, which {self._name(table, record)} '
+                            f'names as {key}; restore the original tables, all of one version')
         return self.tables[to][token]
 
     def chain(self, table: str, record: dict) -> list[dict]:
@@ -73,22 +75,29 @@ class NuscenesTables:
         matrix = np.eye(4)
         matrix[:3, 3] = self.numbers(table, record, 'translation', (3, ))
         w, *xyz = self.numbers(table, record, 'rotation', (4, ))
-        if not np.any([w, *xyz]):
-            raise DataError(f'{self._name(table, record)}: rotation is all zeros; restore the original tables')
+        length = np.linalg.norm([w, *xyz])
+        if not 0.9 < length < 1.1:
+            raise DataError(f'{self._name(table, record)}: rotation has length {length:.3g}, expected a quaternion of '
+                            'length 1; restore the original tables')
         matrix[:3, :3] = Rotation.from_quat([*xyz, w]).as_matrix()
         return matrix
+
+    def number(self, table: str, record: dict, key: str) -> float:
+        """A field with a number."""
+        value = record.get(key)
+        if not is_number(value):
+            field(record, key, (int, float), self._name(table, record))
+            raise DataError(f'{self._name(table, record)}: expected {key} of a usual size, found {shown(value, 80)}; '
+                            'restore the original tables')
+        return value
 
     def numbers(self, table: str, record: dict, key: str, shape: tuple[int, ...]) -> np.ndarray:
         """A field of numbers as array of that shape."""
         value = self.get(table, record, key, list)
-        try:
-            numbers = np.array(value, float)
-        except (TypeError, ValueError):
-            numbers = np.empty(0)
-        if numbers.shape != shape or not np.isfinite(numbers).all():
+        if not has_numbers(value, shape):
             raise DataError(f'{self._name(table, record)}: expected {key} of {" x ".join(map(str, shape))} numbers, '
-                            f'found {value!r:.80}; restore the original tables')
-        return numbers
+                            f'found {shown(value, 80)}; restore the original tables')
+        return np.array(value, float)
 
     def _by_sample_and_channel(self) -> dict[str, dict[str, dict]]:
         channels = {token: self.get('sensor', self.follow('calibrated_sensor', record, 'sensor_token', 'sensor'),
@@ -102,14 +111,19 @@ class NuscenesTables:
                 recordings[channels[sensor['token']]] = record
         return key_frames
 
+    def _by_token(self, name: str) -> dict[str, dict]:
+        records = self._load(name)
+        by_token = {field(record, 'token', str, self._path(name)): record for record in records}
+        if len(by_token) < len(records):
+            raise DataError(f'{self._path(name)}: {len(records) - len(by_token)} of its {len(records)} records repeat '
+                            'a token; restore the original tables')
+        return by_token
+
     def _load(self, name: str) -> list[dict]:
         path = self._path(name)
-        if not path.is_file():
+        if not path.exists():
             raise DataError(f'no file {path}; expected the tables of nuScenes there. Unpack its metadata again')
-        try:
-            records = json.loads(path.read_bytes())
-        except ValueError as error:  # no JSON, or no text
-            raise DataError(f'{path}: expected a table as JSON, but {error}; unpack the metadata again') from None
+        records = read_json(path, 'a table as JSON')
         if not isinstance(records, list) or not records:
             raise DataError(f'{path}: expected a list of records, found '
                             f'{"an empty one" if records == [] else type(records).__name__}; unpack the metadata again')
@@ -119,4 +133,4 @@ class NuscenesTables:
         return self.folder / f'{name}.json'
 
     def _name(self, table: str, record: dict) -> str:
-        return f'{self._path(table)}, record {record["token"]!r}'
+        return f'{self._path(table)}, record {shown(repr(record["token"]), 80)}'

@@ -10,11 +10,10 @@ import numpy as np
 
 from ...errors import DataError
 from ...geometry import MAX_CAMERA_DISTANCE, camera_centre, normalize_depth
-from .common import invertible_4x4
+from .common import ROTATION_TOLERANCE, invertible_4x4
 
 UNITS = dict(m=1.0, cm=0.01, mm=0.001)
 CLOUD_FRAMES = ('lidar', 'ego', 'global')
-ROTATION_TOLERANCE = 0.01
 
 
 class Coordinates(NamedTuple):

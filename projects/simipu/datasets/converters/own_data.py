@@ -2,7 +2,7 @@
 
 A frame is what docs/data_format.md describes and frame_schema.json defines.
 """
-import json
+import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...errors import DataError
+from ...files import parse_json
 from .common import (
     ConvertedSplit,
     PathLike,
@@ -124,16 +125,14 @@ def _plain(value: Any) -> Any:
 
 
 def _read_lines(path: Path) -> list[OwnFrame]:
-    if not path.is_file():
+    if not os.path.exists(path):
         raise DataError(f'no file {path}; expected one frame per line, as JSON object')
     frames = []
     for number, line in enumerate(read_text(path).split('\n'), 1):
         if line.strip():
             name = f'{path}, line {number}'
-            try:
-                frames.append(OwnFrame(json.loads(line, object_pairs_hook=_without_repeats), name))
-            except ValueError as error:
-                raise DataError(f'{name}: expected one frame as JSON object, but {error}') from None
+            frames.append(OwnFrame(parse_json(line, name, 'one frame as JSON object',
+                                                object_pairs_hook=_without_repeats), name))
     if not frames:
         raise DataError(f'{path} is empty; expected one frame per line, as JSON object')
     return frames

@@ -3,6 +3,7 @@ import codecs
 from pathlib import Path
 
 from ...errors import DataError
+from ...files import read_bytes
 
 # The marks of UTF-32 start like those of UTF-16.
 _BYTE_ORDER_MARKS = {
@@ -18,14 +19,15 @@ def read_text(path: str | Path) -> str:
     r"""The text of a file, with ``\n`` at the end of each line.
 
     Raises:
-        DataError: It is no text, or of an encoding that is not Unicode.
+        DataError: It cannot be read, is no text, or of an encoding that is not Unicode.
     """
-    content = Path(path).read_bytes()
+    content = read_bytes(path)
     try:
         text = content.decode(_encoding(content))
-    except UnicodeDecodeError as error:
-        raise DataError(f'{path}: expected text in UTF-8, but {error.reason} at byte {error.start}; save it as '
-                        'UTF-8, or copy the original file again') from None
+    except UnicodeError as error:
+        reason = f'{error.reason} at byte {error.start}' if isinstance(error, UnicodeDecodeError) else error
+        raise DataError(f'{path}: expected text in UTF-8, but {reason}; save it as UTF-8, or copy the original file '
+                        'again') from None
     if '\0' in text:
         raise DataError(f'{path}: expected a text file, found binary content; copy the original file again')
     return text.replace('\r\n', '\n').replace('\r', '\n')

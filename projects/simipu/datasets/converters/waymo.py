@@ -5,6 +5,7 @@ to version 1.3, ``calib`` (P0 to P4, R0_rect, Tr_velo_to_cam_0 to 4) and ``times
 writes no calibration files: it is in ``waymo_infos_{train,val,test}.pkl`` beside those folders, and
 taken from there.
 """
+import re
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ...errors import DataError
+from ...files import read_bytes, shown
+from ..readers.fields import check_fields, whole
 from ..readers.safe_pickle import load_pickle
 from .calibration_files import read_key_values, read_matrix
 from .common import (
@@ -34,6 +37,7 @@ from .text_files import read_text
 CAMERAS = ('CAM_FRONT', 'CAM_FRONT_LEFT', 'CAM_FRONT_RIGHT', 'CAM_SIDE_LEFT', 'CAM_SIDE_RIGHT')
 NUM_POINT_FEATS = 6  # x, y, z, intensity, elongation, place in the range image
 SPLITS = {'train': 'training', 'val': 'validation', 'test': 'testing'}
+MICROSECONDS = whole(10 ** 15, 10 ** 16)  # since 1970, of the years from 2001 to 2286
 _SEQUENCE_DIGITS = 4  # a frame is named PSSSFFF: split, sequence (with split: 4 digits) and frame
 
 Matrices = tuple[np.ndarray, np.ndarray]  # cam2img and lidar2cam, (4, 4)
@@ -106,14 +110,15 @@ def _frame_names(root_path: Path, part: str) -> list[str]:
 def _mmdet3d_infos(root_path: Path, split: str) -> dict[str, dict]:
     """mmdet3d 1.4's info of each frame, by its name: of that only calibration and time stamp."""
     path = root_path / f'waymo_infos_{split}.pkl'
-    if not path.is_file():
+    if not path.exists():
         raise DataError(f'{root_path / SPLITS[split]} has no calib folder, and there is no {path}; '
                         'expected the calibration in one of them. Let mmdet3d\'s create_data.py '
                         'waymo finish')
     infos = {}
-    for number, frame in enumerate(field(load_pickle(path.read_bytes(), path), 'data_list', list, path)):
+    for number, frame in enumerate(field(load_pickle(read_bytes(path), path), 'data_list', list, path)):
         where = f'{path}: data_list[{number}]'
         cloud = field(field(frame, 'lidar_points', dict, where), 'lidar_path', str, f'{where}.lidar_points')
+        check_fields(frame, dict(timestamp=MICROSECONDS), where, 'Let mmdet3d\'s create_data.py waymo write it again')
         infos[Path(cloud).stem] = dict(images=field(frame, 'images', dict, where), timestamp=frame.get('timestamp'))
     return infos
 
@@ -154,13 +159,13 @@ def _calib_file(frame: WaymoFrame, root_path: Path, part: str) -> dict[str, Matr
 
 def _time_file(frame: WaymoFrame, root_path: Path, part: str) -> int | None:
     path = root_path / part / 'timestamp' / f'{frame.name}.txt'
-    if not path.is_file():
+    if not path.exists():
         return None
-    try:
-        return int(read_text(path))
-    except ValueError:
-        raise DataError(f'{path}: expected a time stamp in microseconds, found "{read_text(path).strip()[:40]}"; let '
-                        'mmdet3d\'s create_data.py waymo write it again') from None
+    text = read_text(path).strip()
+    if not re.fullmatch(r'[0-9]{1,18}', text) or not MICROSECONDS.holds(int(text)):
+        raise DataError(f'{path}: expected a time stamp in microseconds, found "{shown(text, 40)}"; let mmdet3d\'s '
+                        'create_data.py waymo write it again')
+    return int(text)
 
 
 def _info_calibration(frame: WaymoFrame, root_path: Path, part: str) -> dict[str, Matrices]:

@@ -10,11 +10,13 @@ from typing import NamedTuple
 import numpy as np
 
 from ...errors import DataError, DependencyError, SimIPUError
+from ...files import open_regular, refuse_lfs_pointer, shown
 from .pcd import read_pcd
 from .plausibility import STORED_BY_COLUMN, guess_layout, problem_of
 
 DEFAULT_WIDTH = 4
 MAX_WIDTH = 32
+MAX_UNPACKED = 2 ** 31  # bytes of an archive
 INTENSITY_NAMES = ('intensity', 'i', 'reflectivity', 'reflectance', 'scalar_intensity')
 
 _WANTED = ('Write it anew, with x, y, z in metres as seen from the LiDAR and one row per point; of your own frames, '
@@ -36,7 +38,6 @@ _SIGNATURES = {
     b'\x89HDF': ('an HDF5 file', 'write its points to a .npy file'),
     b'\x89PNG': ('a PNG image', 'correct the path of the cloud'),
     b'\xff\xd8\xff': ('a JPEG image', 'correct the path of the cloud'),
-    b'version https://git-lfs': ('a Git LFS pointer', 'fetch the data with git lfs pull'),
     b'<!DO': ('a web page', 'download the file again'),
     b'<!do': ('a web page', 'download the file again'),
     b'<htm': ('a web page', 'download the file again'),
@@ -94,6 +95,7 @@ def read_cloud_values(path: str, content: bytes, layout: CloudLayout = CloudLayo
 
     For clouds in map coordinates or in another unit than metres.
     """
+    refuse_lfs_pointer(path, content[:200])
     suffix = _suffix(path)
     if suffix not in _READERS:
         return _read_numbers(path, content, layout)
@@ -102,8 +104,8 @@ def read_cloud_values(path: str, content: bytes, layout: CloudLayout = CloudLayo
     except SimIPUError:
         raise
     except Exception as error:  # of any library
-        raise DataError(f'{path}: cannot be read as {suffix} file ({type(error).__name__}: {error}); copy it again, '
-                        'or write it anew') from error
+        raise DataError(f'{path}: cannot be read as {suffix} file ({type(error).__name__}: {shown(str(error))}); '
+                        'copy it again, or write it anew') from error
     if points.dtype.kind not in _NUMBERS or len(points) == 0:
         found = f'values of type {points.dtype}' if len(points) else 'no points'
         raise DataError(f'{path}: expected numbers, found {found}; write it anew, or take the frame off the list')
@@ -124,9 +126,10 @@ def check_cloud_file(path: str, layout: CloudLayout = CloudLayout()) -> int:
     Raises:
         DataError, DependencyError: As ``read_cloud``.
     """
-    is_empty = os.path.getsize(path) == 0
-    content = b'' if is_empty else np.memmap(path, np.uint8, mode='r')
-    return read_cloud(path, content, layout).shape[1]
+    with open_regular(path) as file:
+        is_empty = file.seek(0, os.SEEK_END) == 0
+        content = b'' if is_empty else np.memmap(file, np.uint8, mode='r')
+        return read_cloud(path, content, layout).shape[1]
 
 
 def drop_no_returns(points: np.ndarray) -> tuple[np.ndarray, int]:
@@ -164,7 +167,7 @@ def _read_numbers(path: str, content: bytes, layout: CloudLayout) -> np.ndarray:
 def _number_type(path: str, name: str) -> np.dtype:
     try:
         dtype = np.dtype(name)
-    except TypeError:
+    except Exception:  # NumPy parses it, as a record or an expression too
         dtype = None
     if dtype is None or dtype.kind not in _NUMBERS:
         raise DataError(f"{path}: dtype={name!r} is no type of numbers; expected one of NumPy's, such as 'float32' or "
@@ -221,6 +224,10 @@ def _read_npy(path: str, content: bytes) -> np.ndarray:
 
 def _read_npz(path: str, content: bytes) -> np.ndarray:
     with np.load(BytesIO(content), allow_pickle=False) as arrays:
+        unpacked = sum(entry.file_size for entry in arrays.zip.infolist())
+        if unpacked > MAX_UNPACKED:
+            raise DataError(f'{path}: it would unpack to {unpacked / 1e9:.3g} GB; expected at most '
+                            f'{MAX_UNPACKED / 1e9:.3g} GB. Write one file for each cloud')
         if len(arrays.files) == 1:
             return _from_array(path, arrays[arrays.files[0]])
         return _from_fields(path, {name: arrays[name].ravel() for name in arrays.files})

@@ -5,13 +5,15 @@ from typing import BinaryIO, NamedTuple
 import cv2
 import mmcv
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from ...errors import DataError
+from ...files import open_regular, refuse_lfs_pointer
 
-MAX_PIXELS = 2 ** 28  # more than any camera has
+MAX_PIXELS = 2 ** 27  # more than any camera on a vehicle has; 0.4 GB when decoded
 MIN_LEVELS = 32  # of grey, with which an image is worth training on
 
+_FORMATS = ('JPEG', 'PNG', 'BMP', 'DIB', 'TIFF', 'WEBP', 'PPM', 'JPEG2000')  # that OpenCV decodes
 _ORIENTATION_TAG = 0x0112
 _END_MARKERS = {'JPEG': b'\xff\xd9', 'MPO': b'\xff\xd9', 'PNG': b'IEND'}
 _TAIL = 4096  # bytes, in which the end marker is as a rule
@@ -56,7 +58,7 @@ def read_image_header(path: str, file: BinaryIO) -> ImageHeader:
         DataError: There is no image header, or one that claims an absurd size.
     """
     try:
-        with Image.open(file) as image:
+        with Image.open(file, formats=_FORMATS) as image:
             exif = image.getexif() if 'exif' in image.info else {}
             orientation = exif.get(_ORIENTATION_TAG, 1)
             header = ImageHeader(image.format, image.height, image.width,
@@ -65,7 +67,9 @@ def read_image_header(path: str, file: BinaryIO) -> ImageHeader:
                 raise Image.DecompressionBombError(f'{image.width} x {image.height} pixels')
     except Image.DecompressionBombError as error:  # Pillow's own limit may be lifted by other packages
         raise DataError(f'{path}: its header claims an absurd size ({error}); copy the file again') from None
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+    except Exception as error:  # of any of Pillow's parsers
+        file.seek(0)
+        refuse_lfs_pointer(path, file.read(200))
         num_bytes = file.seek(0, 2)
         raise DataError(f'{path}: expected an image, but it cannot be decoded ({num_bytes} bytes, without the header '
                         'of an image); copy the file again') from error
@@ -110,6 +114,9 @@ def decode_image(path: str,
     if image is None:
         raise DataError(f'{path}: cannot be decoded ({len(content)} bytes, {header.kind}); copy the file again, or '
                         'write the image as PNG if OpenCV does not read that format')
+    if image.shape[:2] != (header.height, header.width):
+        raise DataError(f'{path}: its header says {header.width} x {header.height} pixels, but {image.shape[1]} x '
+                        f'{image.shape[0]} were decoded; copy the file again')
     image = _to_bgr(_to_8_bits(path, image, bit_depth))
     return np.ascontiguousarray(_UPRIGHT[header.orientation](image)) if apply_exif else image
 
@@ -138,7 +145,7 @@ def check_image_file(path: str) -> ImageHeader:
     Raises:
         DataError: There is no image header, it claims an absurd size, or the file ends early.
     """
-    with open(path, 'rb') as file:
+    with open_regular(path) as file:
         header = read_image_header(path, file)
         file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL))
         if _END_MARKERS.get(header.kind, b'') not in file.read():

@@ -6,6 +6,7 @@ without COUNT or POINTS.
 import numpy as np
 
 from ...errors import DataError
+from ...files import shown
 from ...jit import njit
 
 _TYPES = {'F': 'f', 'U': 'u', 'I': 'i'}
@@ -29,16 +30,18 @@ def read_pcd(path: str, content: bytes) -> dict[str, np.ndarray]:
             num_points = int(header['POINTS'][0])
         else:
             num_points = int(header['WIDTH'][0]) * int(header['HEIGHT'][0])
+        if num_points < 1 or min(counts) < 1:
+            raise ValueError(f'{num_points} points, {min(counts)} values in a field')
         layout = list(zip(fields, types, counts, strict=True))
         read = {'ascii': _ascii, 'binary': _binary, 'binary_compressed': _compressed}[header['DATA'][0]]
-    except (KeyError, ValueError, TypeError) as error:
-        raise DataError(f'{path}: malformed PCD header ({error!r}); expected the lines VERSION, FIELDS, SIZE, TYPE, '
-                        'COUNT, WIDTH, HEIGHT, VIEWPOINT, POINTS and DATA. Write the file anew') from None
+    except (KeyError, ValueError, TypeError, IndexError) as error:
+        raise DataError(f'{path}: malformed PCD header ({shown(repr(error))}); expected the lines VERSION, FIELDS, '
+                        'SIZE, TYPE, COUNT, WIDTH, HEIGHT, VIEWPOINT, POINTS and DATA. Write the file anew') from None
     try:
         values = read(body, layout, num_points)
     except ValueError as error:
-        raise DataError(f'{path}: the header says {num_points} points, which the file does not hold ({error}); it '
-                        'ends early or is damaged. Copy it again') from None
+        raise DataError(f'{path}: the header says {num_points} points, which the file does not hold '
+                        f'({shown(str(error), 80)}); it ends early or is damaged. Copy it again') from None
     return {name: columns for (name, *_), columns in zip(layout, values) if name != '_'}
 
 

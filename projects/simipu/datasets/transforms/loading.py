@@ -8,25 +8,20 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmdet3d.registry import TRANSFORMS
 from mmdet3d.structures import LiDARPoints
-from mmengine.fileio import get
 from mmengine.logging import print_log
 from torch.utils.data import get_worker_info
 
 from ...errors import ConfigError, DataError
 from ..readers import CloudLayout, decode_image, drop_no_returns, read_cloud, read_image_header
+from ..readers.fetching import fetch
+from ..readers.fields import is_number
 
 INTENSITY = 3  # column
 
 
 def _read(path: str, backend_args: dict | None) -> bytes:
-    try:
-        return get(path, backend_args=backend_args)
-    except (FileNotFoundError, IsADirectoryError):
-        raise DataError(f'no file {path}, which the info file names; check data_root and '
-                        'data_prefix in the config, or write the info file anew') from None
-    except OSError as error:
-        raise DataError(f'{path} cannot be read ({error}); check the disk or the connection, or '
-                        'copy the file again') from error
+    return fetch(path, backend_args, 'which the info file names; check data_root and data_prefix in the config, or '
+                 'write the info file anew')
 
 
 def _agreed(option: str, value: Any, path: str, stated: dict) -> Any:
@@ -128,7 +123,7 @@ def _scale(intensity: np.ndarray, scale: float | str) -> None:
     """Bring intensities into 0..1, in place."""
     if scale == 'tanh':
         np.tanh(intensity, out=intensity)
-    elif isinstance(scale, (int, float)) and scale > 0:
+    elif is_number(scale) and scale > 0:
         intensity /= scale
     else:
         raise ConfigError(f"intensity_scale must be a positive number or 'tanh', not {scale!r}")
