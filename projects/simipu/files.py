@@ -111,12 +111,13 @@ def refuse_lfs_pointer(path: str | os.PathLike, content: bytes) -> None:
 
 
 def shown(value: Any, length: int = 200) -> str:
-    """A value as messages show it: on one line, and not longer than ``length``, however large it is."""
+    """A value as messages show it: on one line, and without its middle where it is longer than ``length``."""
     if isinstance(value, os.PathLike):
         value = os.fspath(value)
     text = value if isinstance(value, str) else _REPR.repr(value)
-    text = ''.join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text[:length + 1])
-    return text if len(text) <= length else f'{text[:length - 3]}...'
+    if len(text) > length:
+        text = f'{text[:length // 2]}...{text[-(length // 2):]}'
+    return ''.join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
 def _refuse_constant(name: str) -> None:

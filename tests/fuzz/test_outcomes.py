@@ -30,13 +30,18 @@ def raise_(error):
     (lambda folder: os.system(PAYLOAD), accepts, Outcome.FAILURE, 'executed'),
     (lambda folder: eval(f'"{CANARY}"'), accepts, Outcome.FAILURE, 'executed'),
     (lambda folder: CANARY.touch() or raise_(DataError('refused')), accepts, Outcome.FAILURE, 'executed'),
-    (lambda folder: b'x' * 300_000_000, accepts, Outcome.FAILURE, 'memory'),
 ])
-def test_outcomes(run, judge, outcome, detail, tmp_path, monkeypatch):
-    monkeypatch.setattr(outcomes, 'MAX_MEMORY', 1e8)
+def test_outcomes(run, judge, outcome, detail, tmp_path):
     result = try_case(Case('group', 'name', run, judge), tmp_path, seconds=2)
     assert result.outcome is outcome and detail in result.detail
     assert not CANARY.exists()
+
+
+def test_memory(tmp_path, monkeypatch):
+    peaks = iter([1e9, 3e9, 3e9])
+    monkeypatch.setattr(outcomes, '_peak_memory', lambda: next(peaks))
+    result = try_case(Case('group', 'name', lambda folder: 7, accepts), tmp_path)
+    assert result == (Outcome.FAILURE, 'took 2.0 GB more memory')
 
 
 def test_by_default_a_case_must_be_refused(tmp_path):

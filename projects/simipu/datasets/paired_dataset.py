@@ -14,13 +14,12 @@ from ..geometry import MAX_CAMERA_DISTANCE, camera_centre, check_invertible, nor
 from ..seeding import SeededIndex, sample_seed
 from .bad_frames import BadFrameCounter
 from .readers.fetching import fetch, is_on_disk
-from .readers.fields import FLAG, MAPPING, NAME, PATH, TIME, Field, check_fields, is_number, whole
+from .readers.fields import FLAG, MAPPING, NAME, PATH, PIXELS, TIME, Field, check_fields, is_number, whole
 from .readers.safe_pickle import load_pickle
 
 # What a frame of an info file must hold where it holds it.
 _FRAME = dict(images=MAPPING, lidar_points=MAPPING, timestamp=TIME, sequence=NAME)
-_IMAGE = dict(img_path=PATH, height=whole(1, 10 ** 6), width=whole(1, 10 ** 6), bit_depth=whole(8, 16), apply_exif=FLAG,
-              timestamp=TIME)
+_IMAGE = dict(img_path=PATH, height=PIXELS, width=PIXELS, bit_depth=whole(8, 16), apply_exif=FLAG, timestamp=TIME)
 _DTYPE = Field('a NumPy type', lambda dtype: isinstance(dtype, str))
 _SCALE = Field("a positive number or 'tanh'", lambda scale: scale == 'tanh' if isinstance(scale, str) else (
     is_number(scale) and scale > 0))

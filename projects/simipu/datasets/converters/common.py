@@ -178,8 +178,8 @@ def require_file(path: PathLike, named_by: str) -> None:
     if os.path.exists(path):
         open_regular(path).close()
     else:
-        raise DataError(f'no file {path} for a frame of {named_by}; paths are relative to --root-path. Complete the '
-                        'data set, or take the frame off that list')
+        raise DataError(f'no file {shown(path)} for a frame of {named_by}; paths are relative to --root-path. Complete '
+                        'the data set, or take the frame off that list')
 
 
 def field(content: dict, key: str, kind: type | tuple[type, ...], where: str | Path):

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ...errors import DataError
+from ..readers.fields import MICROSECONDS, PIXELS
 from .common import (
     ConvertedSplit,
     PathLike,
@@ -158,7 +159,7 @@ class _FrameReader:
         return self.tables.key_frame(self._first_sample(scene), sensor)
 
     def _recordings(self, scene: dict, sensor: str) -> list[dict]:
-        return self.tables.chain('sample_data', self._first_recording(scene, sensor))
+        return self.tables.recordings(self._first_recording(scene, sensor))
 
     def _scene_frames(self, scene: dict):
         """(sample or None, LiDAR recording, images by camera) of all frames in order of time."""
@@ -186,7 +187,7 @@ class _FrameReader:
 
     def _timestamp(self, record: dict) -> float:
         """In microseconds."""
-        return self.tables.number('sample_data', record, 'timestamp')
+        return self.tables.number('sample_data', record, 'timestamp', MICROSECONDS)
 
     def _recording(self, record: dict) -> Recording:
         tables = self.tables
@@ -199,7 +200,7 @@ class _FrameReader:
         sensor = self.tables.follow('sample_data', record, 'calibrated_sensor_token', 'calibrated_sensor')
         size = None
         if record.get('width') and record.get('height'):
-            size = Size(*(self.tables.number('sample_data', record, side) for side in ('width', 'height')))
+            size = Size(*(self.tables.number('sample_data', record, side, PIXELS) for side in ('width', 'height')))
         return self._recording(record)._replace(
             size=size, intrinsics=self.tables.numbers('calibrated_sensor', sensor, 'camera_intrinsic', (3, 3)))
 

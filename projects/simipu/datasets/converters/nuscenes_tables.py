@@ -6,7 +6,7 @@ from scipy.spatial.transform import Rotation
 
 from ...errors import DataError
 from ...files import read_json, shown
-from ..readers.fields import has_numbers, is_number
+from ..readers.fields import Field, check_fields, has_numbers
 from .common import field
 
 NAMES = ('scene', 'sample', 'sample_data', 'ego_pose', 'calibrated_sensor', 'sensor')
@@ -26,6 +26,9 @@ class NuscenesTables:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.tables = {name: self._by_token(name) for name in NAMES}
+        self._channels = {
+            token: self.get('sensor', self.follow('calibrated_sensor', of_sensor, 'sensor_token', 'sensor'), 'channel',
+                            str) for token, of_sensor in self.tables['calibrated_sensor'].items()}
         self._key_frames = self._by_sample_and_channel()
 
     @property
@@ -61,6 +64,15 @@ class NuscenesTables:
             records.append(record)
         return records
 
+    def recordings(self, first: dict) -> list[dict]:
+        """A record of ``sample_data`` and all of the same sensor that follow it."""
+        records = self.chain('sample_data', first)
+        for record in records:
+            if self._channel(record) != self._channel(first):
+                raise DataError(f'{self._name("sample_data", record)}: it is of {self._channel(record)}, but follows '
+                                f'one of {self._channel(first)}; restore the original tables')
+        return records
+
     def key_frame(self, sample: dict, channel: str) -> dict:
         """The recording of a sensor that belongs to a sample."""
         recordings = self._key_frames.get(sample['token'], {})
@@ -82,13 +94,11 @@ class NuscenesTables:
         matrix[:3, :3] = Rotation.from_quat([*xyz, w]).as_matrix()
         return matrix
 
-    def number(self, table: str, record: dict, key: str) -> float:
-        """A field with a number."""
+    def number(self, table: str, record: dict, key: str, kind: Field) -> float:
+        """A field with a number of that kind."""
         value = record.get(key)
-        if not is_number(value):
-            field(record, key, (int, float), self._name(table, record))
-            raise DataError(f'{self._name(table, record)}: expected {key} of a usual size, found {shown(value, 80)}; '
-                            'restore the original tables')
+        if not kind.holds(value):
+            check_fields(record, {key: kind}, self._name(table, record), 'Restore the original tables', required=True)
         return value
 
     def numbers(self, table: str, record: dict, key: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -99,16 +109,17 @@ class NuscenesTables:
                             f'found {shown(value, 80)}; restore the original tables')
         return np.array(value, float)
 
+    def _channel(self, record: dict) -> str:
+        """Name of the sensor of a record of ``sample_data``."""
+        sensor = self.follow('sample_data', record, 'calibrated_sensor_token', 'calibrated_sensor')
+        return self._channels[sensor['token']]
+
     def _by_sample_and_channel(self) -> dict[str, dict[str, dict]]:
-        channels = {token: self.get('sensor', self.follow('calibrated_sensor', record, 'sensor_token', 'sensor'),
-                                    'channel', str)
-                    for token, record in self.tables['calibrated_sensor'].items()}
         key_frames: dict[str, dict[str, dict]] = {}
         for record in self.tables['sample_data'].values():
             if self.get('sample_data', record, 'is_key_frame', bool):
-                sensor = self.follow('sample_data', record, 'calibrated_sensor_token', 'calibrated_sensor')
                 recordings = key_frames.setdefault(self.get('sample_data', record, 'sample_token', str), {})
-                recordings[channels[sensor['token']]] = record
+                recordings[self._channel(record)] = record
         return key_frames
 
     def _by_token(self, name: str) -> dict[str, dict]:

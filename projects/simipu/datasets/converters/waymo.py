@@ -15,7 +15,7 @@ import numpy as np
 
 from ...errors import DataError
 from ...files import read_bytes, shown
-from ..readers.fields import check_fields, whole
+from ..readers.fields import MICROSECONDS, check_fields
 from ..readers.safe_pickle import load_pickle
 from .calibration_files import read_key_values, read_matrix
 from .common import (
@@ -37,7 +37,6 @@ from .text_files import read_text
 CAMERAS = ('CAM_FRONT', 'CAM_FRONT_LEFT', 'CAM_FRONT_RIGHT', 'CAM_SIDE_LEFT', 'CAM_SIDE_RIGHT')
 NUM_POINT_FEATS = 6  # x, y, z, intensity, elongation, place in the range image
 SPLITS = {'train': 'training', 'val': 'validation', 'test': 'testing'}
-MICROSECONDS = whole(10 ** 15, 10 ** 16)  # since 1970, of the years from 2001 to 2286
 _SEQUENCE_DIGITS = 4  # a frame is named PSSSFFF: split, sequence (with split: 4 digits) and frame
 
 Matrices = tuple[np.ndarray, np.ndarray]  # cam2img and lidar2cam, (4, 4)
