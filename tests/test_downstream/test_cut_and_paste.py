@@ -362,7 +362,7 @@ def test_wrong_files_are_one_line(breaking, message, tmp_path):
     (lambda data: (data.root / 'images/0.png').write_bytes(b'no image'),
      r'images/0\.png: expected an image, but it cannot be decoded .*; copy the file again'),
     (lambda data: change(data, 'dbinfos.pkl', drop_points),
-     r'dbinfos\.pkl: expected 7 points of the objects objects/0_Car_0\.bin, found 40 in their files; set'),
+     r'objects/0_Car_0\.bin: 640 bytes, expected 7 points of 4 float32 values, as .*dbinfos\.pkl says; set load_dim'),
 ])
 def test_files_that_turn_out_wrong_when_pasted_are_one_line(breaking, message, tmp_path):
     database = write_database(tmp_path, (lidar2img(), [(car(10, 2), CAR, 0)]))
