@@ -3,10 +3,13 @@ import os
 import runpy
 import subprocess
 import sys
+from argparse import Namespace
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from mmengine.config import Config
 
 import simipu
 from simipu import cli
@@ -59,6 +62,50 @@ def test_a_missing_command_is_told(capsys):
     with pytest.raises(SystemExit) as exit_info:
         cli.main([])
     assert exit_info.value.code == 2 and 'COMMAND' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('rank', [0, 1])
+def test_one_process_alone_writes_the_metrics(rank, tmp_path, monkeypatch):
+    from simipu.cli import test
+    cfg = Config(dict(launcher='pytorch', model={}, test_dataloader={}, test_cfg={}, test_evaluator={}))
+    monkeypatch.setenv('RANK', str(rank))
+    monkeypatch.setattr(test.launch, 'load_config', lambda args: cfg)
+    monkeypatch.setattr(test.launch, 'build_runner', lambda cfg, strict: SimpleNamespace(test=lambda: {'a/b': 1.5}))
+    test.main(Namespace(out=str(tmp_path / 'metrics.json'), checkpoint=None))
+    assert [path.name for path in tmp_path.iterdir()] == ['metrics.json'] * (rank == 0)
+
+
+@pytest.mark.parametrize('content, message', [
+    (b'[1]', 'expected metrics by name'), (b'{"a/b": "x"}', "a/b: expected a number, found 'x'"),
+    (b'\x80\x04N.', 'JSON'),
+    (b'a/b: !!python/object/apply:os.getcwd []', 'JSON'), (b'{"a/b": 1e999}', 'expected a number'), (b'', 'JSON'),
+    (b'{"time": 1}', 'no metric is in both')])
+def test_compare_takes_json_of_numbers_only(content, message, tmp_path):
+    (tmp_path / 'sound.json').write_text('{"a/b": 1.5}')
+    (tmp_path / 'a.pkl').write_bytes(content)
+    with pytest.raises(SystemExit, match=f'^error: .*{message}'):
+        cli.main(['compare', str(tmp_path / 'sound.json'), str(tmp_path / 'a.pkl')])
+
+
+@pytest.mark.parametrize('words', [
+    ['export', 'CHECKPOINT', 'CHECKPOINT'], ['convert', 'CHECKPOINT', 'CHECKPOINT', '--to', 'mmdet'],
+    ['export', 'CHECKPOINT', 'FOLDER'], ['test', 'x.py', '--out', 'FOLDER'],
+    ['transfer', 'x.py', '--out', 'CHECKPOINT'],
+    ['visualize', 'x.py', '--out-dir', 'CHECKPOINT/inside'], ['check-dataset', 'x.py', '--json', 'FOLDER']])
+def test_places_that_cannot_be_written_are_told_first(words, tmp_path, capsys):
+    (tmp_path / 'a.pth').write_text('precious')
+    places = dict(CHECKPOINT=tmp_path / 'a.pth', FOLDER=tmp_path)
+    with pytest.raises(SystemExit) as info:
+        cli.main([_placed(word, places) for word in words])
+    said = f'{info.value.code}{capsys.readouterr().err}'
+    assert 'error: ' in said and str(tmp_path) in said
+    assert (tmp_path / 'a.pth').read_text() == 'precious'
+
+
+def _placed(word, places):
+    for name, place in places.items():
+        word = word.replace(name, str(place))
+    return word
 
 
 def test_package_runs_as_a_module():

@@ -2,7 +2,7 @@
 import pytest
 from mmengine.config import Config
 
-from simipu.engine.launch import build_runner, with_data_root
+from simipu.engine.launch import build_runner, set_resume, with_data_root
 from simipu.errors import ConfigError
 
 
@@ -37,6 +37,13 @@ def test_data_sets_of_several_roots_are_an_error():
 def test_config_without_data_root_is_an_error():
     with pytest.raises(ConfigError, match='has no data_root'):
         with_data_root(Config(dict(model=dict())), 'x')
+
+
+@pytest.mark.parametrize('rank, lines', [('0', 1), ('1', 0)])
+def test_one_process_alone_says_where_a_training_goes_on(rank, lines, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv('RANK', rank)
+    set_resume(Config(dict(work_dir=str(tmp_path), launcher='pytorch')), 'auto')
+    assert len(capsys.readouterr().out.splitlines()) == lines
 
 
 @pytest.mark.parametrize('launcher, remedy', [('pytorch', 'dist_train.sh'), ('slurm', 'slurm_train.sh')])
