@@ -15,6 +15,7 @@ from simipu.config import check_config, check_parts, construction_errors_named, 
 from simipu.config.annotations import could_be
 from simipu.config.options import SEED, share, whole_number
 from simipu.config.runner_keys import RUNNER_KEYS
+from simipu.config.sections import check_kinds
 from simipu.errors import ConfigError, DataError
 
 
@@ -111,6 +112,13 @@ def test_a_misspelt_key_beside_the_right_one_of_a_base(key, tmp_path):
 def test_a_variable_that_is_used_may_look_like_a_key(tmp_path):
     (tmp_path / 'mine.py').write_text("train_cfgs = dict(by_epoch=False, max_iters=3)\ntrain_cfg = train_cfgs\n")
     check_config(read_config(tmp_path / 'mine.py'))
+
+
+@pytest.mark.parametrize('key, value', [('model', 5), ('default_scope', 5), ('default_scope', 'mmdet4d')])
+def test_the_top_level_of_a_detector(key, value):
+    check_kinds(Config(SOUND))
+    with pytest.raises(ConfigError, match=f'^{key}: expected '):
+        check_kinds(changed(key, value))
 
 
 def test_parts_that_a_command_needs():

@@ -15,6 +15,7 @@ from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
 from ..config import construction_errors_named, read_config
+from ..config.sections import check_kinds
 from ..errors import CheckpointError
 from .exporting import backbone_prefix, take_prefix
 from .metadata import pretraining_facts
@@ -113,6 +114,7 @@ def verify_pretrained(detector_config: PathLike, weights: PathLike,
                               f'{weights} backbone.pth --to mmdet')
     check_finite(checkpoint.state_dict, weights)
     cfg = read_config(detector_config, skip_failed_imports=backbone_only)
+    check_kinds(cfg)
     place = _backbone_place(cfg, detector_config)
     settings = _config_at(cfg.model, place)
     prefix = backbone_prefix(checkpoint.state_dict)
@@ -138,8 +140,7 @@ def verify_pretrained(detector_config: PathLike, weights: PathLike,
 
 def _backbone_place(cfg: Config, path: PathLike) -> str:
     """Dotted place of the image backbone in the model, the outermost one: ``img_backbone``, ``detector.backbone``."""
-    model = cfg.get('model')
-    model = model if isinstance(model, dict) else {}
+    model = cfg.get('model') or {}
     places = sorted(_places(model), key=lambda place: place.count('.'))
     for name in _BACKBONE_NAMES:
         for place in places:

@@ -44,6 +44,18 @@ def check_parts(cfg: Config, *needed: str) -> None:
         raise ConfigError('\n'.join(problems))
 
 
+def check_kinds(cfg: Config) -> None:
+    """Check the top level of a config alone, as of a detector whose parts this package does not know.
+
+    Raises:
+        ConfigError: A part is of the wrong kind, or ``default_scope`` no package.
+    """
+    problems = wrong_kinds(cfg)
+    problems = [*problems.values(), *(() if problems else wrong_words(cfg))]
+    if problems:
+        raise ConfigError('\n'.join(problems))
+
+
 def wrong_kinds(cfg: Config) -> dict[str, str]:
     """A sentence for each top-level key whose value is of the wrong kind, by its name."""
     problems = {}
