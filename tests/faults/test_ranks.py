@@ -55,6 +55,14 @@ def test_without_a_launcher_a_training_outlives_its_parent(tmp_path):
     assert (tmp_path / 'w' / 'iter_12.pth').exists(), (tmp_path / 'log').read_text()
 
 
+def test_a_dry_run_that_fails_in_one_process_ends_both(tmp_path):
+    """The second process tries samples 4 to 7."""
+    with start_ranks(tmp_path / 'w', options=[*OPTIONS, 'train_dataloader.dataset.missing=5']) as ranks:
+        assert [rank.wait() for rank in ranks] == [1, 1]
+    assert 'error: dry run: training failed in another process' in ranks[0].output.splitlines()[-1]
+    assert 'sample 5' in ranks[1].output and '[ 1/' not in ranks[0].output
+
+
 def records(work_dir, processes):
     """Losses of single records: {(iteration, record): loss}."""
     lines = [json.loads(line) for rank in range(processes)

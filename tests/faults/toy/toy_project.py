@@ -24,15 +24,17 @@ for registry, names in [
 
 @DATASETS.register_module()
 class ToyData(Dataset):
-    """Random numbers; those of the samples ``bad`` are all ``bad_value``."""
+    """Random numbers; those of the samples ``bad`` are all ``bad_value``, and sample ``missing`` is an error."""
 
-    def __init__(self, length=24, bad=(), bad_value=float('nan')):
-        self.length, self.bad, self.bad_value = length, bad, bad_value
+    def __init__(self, length=24, bad=(), bad_value=float('nan'), missing=None):
+        self.length, self.bad, self.bad_value, self.missing = length, bad, bad_value, missing
 
     def __len__(self):
         return self.length
 
     def __getitem__(self, index):
+        if index == self.missing:
+            raise FileNotFoundError(f'sample {index}')
         with engine.sample_seed(index):
             x = torch.rand(4) + index
         return dict(x=torch.full((4,), self.bad_value) if index in self.bad else x, record=int(index))
