@@ -1,4 +1,4 @@
-"""Linear regression from features to depth, and the errors of depth."""
+"""Linear regression from features to depth or anything else, and the errors of depth."""
 import copy
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -71,8 +71,8 @@ def probe_rows(features: Tensor, depth: Tensor) -> Tensor:
     return torch.cat([features.double(), depth.double().log()[:, None]], dim=1)
 
 
-class LinearDepthProbe:
-    """Ridge regression from features to log depth, in closed form and double precision.
+class LinearProbe:
+    """Ridge regression from features to one or several numbers, in closed form and double precision.
 
     Features are standardised first, so that the penalty means the same for every backbone. The
     penalty is chosen among ``penalties`` by the error on held-out rows, then the probe is fitted to all
@@ -85,36 +85,55 @@ class LinearDepthProbe:
     def __init__(self, penalties: Sequence[float] = (1e-4, 1e-3, 1e-2, 1e-1)) -> None:
         self.penalties = penalties
 
-    def fit(self, features: Tensor, depth: Tensor) -> 'LinearDepthProbe':
-        """Fit to (K, C) features and (K,) depths in metres; the last quarter of the rows is held out."""
-        rows = probe_rows(features, depth)
+    def fit(self, features: Tensor, targets: Tensor) -> 'LinearProbe':
+        """Fit to (K, C) features and (K, T) targets; the last quarter of the rows is held out."""
+        rows = torch.cat([features.double(), targets.double()], dim=1)
         held_out = len(rows) * 3 // 4
-        return self.fit_moments(RowMoments(rows[:held_out]), RowMoments(rows[held_out:]))
+        return self.fit_moments(RowMoments(rows[:held_out]), RowMoments(rows[held_out:]), targets.shape[1])
 
-    def fit_moments(self, fitted: RowMoments, held_out: RowMoments | None) -> 'LinearDepthProbe':
-        """Fit to the moments of ``probe_rows``; without held-out rows, by the largest penalty."""
+    def fit_moments(self, fitted: RowMoments, held_out: RowMoments | None, num_targets: int = 1) -> 'LinearProbe':
+        """Fit to the moments of rows whose last ``num_targets`` columns are the targets.
+
+        Without held-out rows by the largest penalty.
+        """
         all_rows = fitted if held_out is None else copy.deepcopy(fitted).add(held_out)
         self.mean = all_rows.mean
-        self.std = (all_rows.scatter.diagonal()[:-1] / (all_rows.count - 1)).sqrt().clamp(min=1e-8)
-        self.log_range = all_rows.smallest[-1], all_rows.largest[-1]
+        self.std = (all_rows.scatter.diagonal()[:-num_targets] / (all_rows.count - 1)).sqrt().clamp(min=1e-8)
+        self.target_range = all_rows.smallest[-num_targets:], all_rows.largest[-num_targets:]
 
         def error(penalty: float) -> float:
             # A residual is linear in its row, so their mean square follows from the moments.
-            direction = torch.cat([-self._ridge(fitted, penalty) / self.std, self.std.new_ones(1)])
-            mean_residual = direction @ (held_out.mean - fitted.mean)
-            return (direction @ held_out.scatter @ direction / held_out.count + mean_residual**2).item()
+            directions = torch.cat([-self._ridge(fitted, penalty) / self.std[:, None],
+                                    torch.eye(num_targets).to(self.std)])
+            mean_residual = (held_out.mean - fitted.mean) @ directions
+            scatter = (directions * (held_out.scatter @ directions)).sum()
+            return (scatter / held_out.count + mean_residual.square().sum()).item()
 
         self.penalty = self.penalties[-1] if held_out is None else min(self.penalties, key=error)
         self.weights = self._ridge(all_rows, self.penalty)
         return self
 
     def predict(self, features: Tensor) -> Tensor:
-        """(K, C) features -> (K,) depths in metres, within the range of those fitted."""
-        standardised = (features.double() - self.mean[:-1]) / self.std
-        return (standardised @ self.weights + self.mean[-1]).clamp(*self.log_range).exp()
+        """(K, C) features -> (K, T) targets."""
+        num_features = len(self.std)
+        standardised = (features.double() - self.mean[:num_features]) / self.std
+        return standardised @ self.weights + self.mean[num_features:]
 
     def _ridge(self, rows: RowMoments, penalty: float) -> Tensor:
-        """(C,) weights w of least |x w - y|^2 + penalty K |w|^2, of standardised x and centred y."""
-        gram = rows.scatter[:-1, :-1] / self.std / self.std[:, None]
+        """(C, T) weights w of least |x w - y|^2 + penalty K |w|^2, of standardised x and centred y."""
+        num_features = len(self.std)
+        gram = rows.scatter[:num_features, :num_features] / self.std / self.std[:, None]
         gram.diagonal().add_(penalty * rows.count)
-        return torch.linalg.solve(gram, rows.scatter[:-1, -1] / self.std)
+        return torch.linalg.solve(gram, rows.scatter[:num_features, num_features:] / self.std[:, None])
+
+
+class LinearDepthProbe(LinearProbe):
+    """A linear probe of log depth."""
+
+    def fit(self, features: Tensor, depth: Tensor) -> 'LinearDepthProbe':
+        """Fit to (K, C) features and (K,) depths in metres; the last quarter of the rows is held out."""
+        return super().fit(features, depth.double().log()[:, None])
+
+    def predict(self, features: Tensor) -> Tensor:
+        """(K, C) features -> (K,) depths in metres, within the range of those fitted."""
+        return super().predict(features).clamp(*self.target_range).exp()[:, 0]

@@ -23,10 +23,11 @@ from .frames import DepthFrames, DepthImage, load_depth_frames
 from .measuring import measure_all
 from .probe import frozen_features, frozen_probe, probe_errors
 from .report import Ratio, format_tables, ratio, write_report
+from .targets import OBJECT, SURFACE, ProbeTarget
 
 __all__ = [
-    'CALIBRATED', 'CLASS_INIT', 'POSITION', 'SCRATCH', 'DepthFrames', 'DepthImage', 'DepthModel',
-    'FineTuning', 'FrameSplit', 'Measurement', 'Ratio', 'Settings', 'TransferBenchmark',
+    'CALIBRATED', 'CLASS_INIT', 'OBJECT', 'POSITION', 'SCRATCH', 'SURFACE', 'DepthFrames', 'DepthImage', 'DepthModel',
+    'FineTuning', 'FrameSplit', 'Measurement', 'ProbeTarget', 'Ratio', 'Settings', 'TransferBenchmark',
     'build_backbone', 'calibrate_batch_norm', 'count_training_frames', 'feature_level', 'fine_tune',
     'format_tables', 'frozen_features', 'frozen_probe', 'load_depth_frames', 'measure_all',
     'parse_backbones', 'position_features', 'probe_errors', 'ratio', 'scale_invariant_loss',

@@ -8,17 +8,18 @@ from typing import NamedTuple
 import torch
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
-from torch import nn
+from torch import Tensor, nn
 
 from ...building import build_split
 from ...errors import ConfigError, DataError
 from ...seeding import mix_seeds
-from ..linear_probe import DepthErrors
+from ..linear_probe import DepthErrors, LinearProbe
 from .backbones import build_backbone, feature_level
 from .controls import calibrate_batch_norm, position_features
 from .finetune import FineTuning, fine_tune, score
 from .frames import DepthFrames, load_depth_frames
-from .probe import frozen_probe, probe_errors
+from .probe import frozen_features, frozen_probe, probe_errors
+from .targets import ProbeTarget
 
 SCRATCH = 'scratch'
 CALIBRATED = 'random + calibrated batch norm'
@@ -158,18 +159,21 @@ class TransferBenchmark:
     Args:
         cfg: Names the backbone, the level, the image size and normalisation, and the set.
         settings: Numbers of frames, steps and seeds.
+        target: What ``probe_target`` reads. It takes all points of a cloud for neighbours, so the pipeline should not
+            sample them.
 
     Raises:
         DataError: See ``load_depth_frames`` and ``split_frames``.
     """
 
-    def __init__(self, cfg: Config, settings: Settings = Settings()) -> None:
+    def __init__(self, cfg: Config, settings: Settings = Settings(), target: ProbeTarget | None = None) -> None:
         self.cfg = cfg
         self.settings = settings
+        self.target = target
         self.level = feature_level(cfg)
         self.split = split_frames(cfg, settings)
-        self.pool = load_depth_frames(cfg, self._needed_frames())
-        self.scored = load_depth_frames(cfg, self.split.scored)
+        self.pool = load_depth_frames(cfg, self._needed_frames(), target=target)
+        self.scored = load_depth_frames(cfg, self.split.scored, target=target)
 
     def probe(self, seed: int, checkpoints: list[str] | None = None,
               calibrated: bool = False) -> DepthErrors:
@@ -198,6 +202,26 @@ class TransferBenchmark:
         return probe_errors(position_features(labelled), labelled.depth,
                             position_features(self.scored), self.scored.depth)
 
+    def probe_beyond_position(self, seed: int, checkpoints: list[str] | None = None) -> DepthErrors:
+        """Errors of a probe that sees the features and where a pixel is.
+
+        Against ``probe_position``, what the features tell beyond the place.
+        """
+        labelled, backbone = self._draw(self.settings.probe_frames, seed), self._backbone(seed, checkpoints)
+        return probe_errors(self._features(backbone, labelled), labelled.depth,
+                            self._features(backbone, self.scored), self.scored.depth)
+
+    def probe_target(self, seed: int, checkpoints: list[str] | None = None,
+                     position_only: bool = False) -> dict[str, float]:
+        """Figures of a probe of the target that sees where a pixel is and, by default, the features."""
+        labelled = self._draw(self.settings.probe_frames, seed)
+        backbone = None if position_only else self._backbone(seed, checkpoints)
+        known = [~frames.values.isnan().any(1) for frames in (labelled, self.scored)]
+        fitted, scored = (self._features(backbone, frames)[rows]
+                          for frames, rows in zip((labelled, self.scored), known))
+        probe = LinearProbe().fit(fitted, labelled.values[known[0]])
+        return self.target.score(probe.predict(scored), self.scored.values[known[1]])
+
     def fine_tune(self, seed: int, checkpoints: list[str] | None, learning_rate: float,
                   long: bool = False) -> DepthErrors:
         """Errors after fine-tuning on the labelled frames of a seed, four times as long if ``long``."""
@@ -223,6 +247,13 @@ class TransferBenchmark:
         recipe = FineTuning(steps, self.settings.batch_size, learning_rate)
         backbone = self._backbone(seed, checkpoints)
         return score(fine_tune(backbone, self.level, labelled, recipe, seed), scored)
+
+    def _features(self, backbone: nn.Module | None, frames: DepthFrames) -> Tensor:
+        """(K, C) of where a pixel is and, with a backbone, what that has to tell."""
+        place = position_features(frames)
+        if backbone is None:
+            return place
+        return torch.cat([torch.cat(frozen_features(backbone, self.level, frames)).double(), place], dim=1)
 
     def _probe(self, backbone: nn.Module, labelled: DepthFrames) -> DepthErrors:
         return frozen_probe(backbone, self.level, labelled, self.scored)

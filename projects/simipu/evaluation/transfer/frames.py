@@ -15,6 +15,7 @@ from ...building import build_split, registry_scope
 from ...errors import DataError
 from ...geometry import project_to_cameras
 from ...seeding import SeededIndex, mix_seeds
+from .targets import ProbeTarget
 
 
 class DepthImage(NamedTuple):
@@ -22,12 +23,14 @@ class DepthImage(NamedTuple):
 
     ``image`` (3, H, W) uint8 in the order of channels that the pipeline leaves (BGR); ``pixels`` (K, 2)
     as (u, v) in this image, float64; ``depth`` (K,) in metres along the camera's axis; ``frame`` the
-    number of the frame it belongs to, which several cameras share.
+    number of the frame it belongs to, which several cameras share; ``values`` (K, T) of a ``ProbeTarget``, if there
+    is one.
     """
     image: Tensor
     pixels: Tensor
     depth: Tensor
     frame: int
+    values: Tensor | None = None
 
     def flipped(self) -> 'DepthImage':
         """The mirror image, left-right."""
@@ -59,6 +62,11 @@ class DepthFrames:
         """(K,) depths of all images, in their order."""
         return torch.cat([item.depth for item in self.images])
 
+    @property
+    def values(self) -> Tensor:
+        """(K, T) of the target that the frames were loaded with."""
+        return torch.cat([item.values for item in self.images])
+
     def of(self, frames: Sequence[int]) -> 'DepthFrames':
         """The images of these frames, in the order of ``frames``."""
         by_frame: dict[int, list] = {}
@@ -76,7 +84,8 @@ class DepthFrames:
 def load_depth_frames(cfg: Config,
                       frames: Sequence[int] | None = None,
                       depth_range: tuple[float, float] = (1.0, 60.0),
-                      rows_per_image: int = 256) -> DepthFrames:
+                      rows_per_image: int = 256,
+                      target: ProbeTarget | None = None) -> DepthFrames:
     """Load frames of a config's validation set; no annotation is read.
 
     Each frame is loaded once, with the points and the image size of the validation pipeline; points that
@@ -87,6 +96,7 @@ def load_depth_frames(cfg: Config,
         frames: Their indices in that set; all by default.
         depth_range: Metres; points outside are left out.
         rows_per_image: At most so many points of an image, evenly spread over the sampled ones.
+        target: What to label the points with besides.
 
     Raises:
         DataError: A frame cannot be read, comes twice (``on_bad_frame='skip'`` replaces bad ones by
@@ -104,7 +114,7 @@ def load_depth_frames(cfg: Config,
             raise DataError(f'{sample.lidar_path}: loaded for frame {other} and for frame {frame}; '
                             'expected a cloud of its own for each. '
                             "Set on_bad_frame='error' in val_dataloader.dataset")
-        images += _label(inputs, sample, frame, depth_range, rows_per_image)
+        images += _label(inputs, sample, frame, depth_range, rows_per_image, target)
     if not any(len(item.depth) for item in images):
         raise DataError(f'{len(images)} images, but no LiDAR point at {depth_range[0]:g} to '
                         f'{depth_range[1]:g} m in any of them; check the calibration')
@@ -117,7 +127,7 @@ def _load(dataset: BaseDataset, frame: int) -> tuple[dict, Det3DDataSample]:
 
 
 def _label(inputs: dict, sample: Det3DDataSample, frame: int, depth_range: tuple[float, float],
-           rows_per_image: int) -> list[DepthImage]:
+           rows_per_image: int, target: ProbeTarget | None) -> list[DepthImage]:
     geometry = [torch.from_numpy(np.asarray(sample.metainfo[name], dtype=np.float64))[None]
                 for name in ('lidar2img', 'img_aug_matrix', 'ori_shape', 'img_shape')]
     pixels, depth, visible = project_to_cameras(inputs['points'][None, :, :3].double(), *geometry)
@@ -127,5 +137,7 @@ def _label(inputs: dict, sample: Det3DDataSample, frame: int, depth_range: tuple
         rows = labelled[0, camera].nonzero()[:, 0]
         kept = torch.linspace(0, max(len(rows) - 1, 0), min(len(rows), rows_per_image)).round().long()
         rows = rows[kept]
-        images.append(DepthImage(image, pixels[0, camera, rows], depth[0, camera, rows], frame))
+        values = None if target is None else torch.from_numpy(
+            target.label(inputs['points'][:, :3].double().numpy(), rows.numpy(), sample.lidar_path))
+        images.append(DepthImage(image, pixels[0, camera, rows], depth[0, camera, rows], frame, values))
     return images
