@@ -1,5 +1,6 @@
 """The synthetic KITTI folder: same bytes, resumable, readable by mmdet3d."""
 import importlib.util
+import json
 from pathlib import Path
 
 import cv2
@@ -7,8 +8,9 @@ import mmdet3d
 import numpy as np
 import pytest
 
-from simipu.errors import DataError
+from simipu.errors import ConfigError, DataError
 from simipu.scenes import generate_dataset
+from simipu.scenes.kitti_writer import make_frame
 
 SIZE = (96, 48)
 
@@ -64,6 +66,37 @@ def test_stopped_or_shorter_run_is_completed(made, tmp_path):
     generate_dataset(folder, 4, seed=5, image_size=SIZE, num_workers=1, val_fraction=0.25)
     assert contents(folder) == contents(made)
     assert kept.stat().st_mtime_ns == before
+
+
+def test_the_yard_is_another_world(made, tmp_path):
+    """Nothing is labelled, the camera is higher and its lens longer, and the cloud still lies on the picture."""
+    frames = [make_frame('training', frame, 5, SIZE, 'yard') for frame in range(3)]
+    for frame in frames:
+        assert not frame.scene.objects and (frame.picture.instance == -1).all()
+        assert 2.2 < frame.rig.camera.camera_to_world[2, 3] < 3.6
+        assert frame.rig.camera.intrinsics[0, 0] == pytest.approx(0.95 * SIZE[0], rel=0.03)
+        pixels, depth = projected(frame)
+        inside = ((pixels >= 0) & (pixels < SIZE)).all(1) & (depth > 0)
+        column, row = pixels[inside].T
+        seen = frame.picture.depth[row, column]
+        assert inside.sum() > 100 and np.median(np.abs(seen / depth[inside] - 1)) < 0.05
+    generate_dataset(tmp_path, 1, seed=5, image_size=SIZE, num_workers=1, world='yard')
+    assert (tmp_path / 'training/label_2/000000.txt').read_text() == ''
+    assert json.loads((tmp_path / 'synthetic.json').read_text())['world'] == 'yard'
+    assert 'world' not in json.loads((made / 'synthetic.json').read_text())
+    with pytest.raises(DataError, match='asked for'):
+        generate_dataset(tmp_path, 1, seed=5, image_size=SIZE)
+    with pytest.raises(ConfigError, match="world 'moon': expected one of street, yard"):
+        generate_dataset(tmp_path, 1, world='moon')
+
+
+def projected(frame) -> tuple[np.ndarray, np.ndarray]:
+    """Nearest pixels (N, 2) and depths (N,) of the cloud's points, by KITTI's matrices."""
+    points = np.c_[frame.sweep.points[:, :3], np.ones(len(frame.sweep.points))]
+    matrices = frame.rig.calibration
+    rectified = matrices['R0_rect'] @ matrices['Tr_velo_to_cam'] @ points.T
+    u, v, depth = matrices['P2'] @ np.concatenate([rectified, np.ones((1, len(points)))])
+    return np.stack([u / depth, v / depth], 1).round().astype(int), depth
 
 
 def test_foreign_folder_and_other_settings_are_refused(made, tmp_path):

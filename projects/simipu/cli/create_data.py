@@ -5,6 +5,7 @@ from ..config.options import PROCESSES, SEED, share, whole_number
 from ..datasets import converters
 from ..datasets.converters.own_calibration import CLOUD_FRAMES, UNITS
 from ..datasets.converters.splitting import parse_val_scenes
+from ..errors import ConfigError
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -102,6 +103,9 @@ def add_synthetic(commands) -> None:
                                  'nuScenes')
     parser.add_argument('--layout', choices=['kitti', 'nuscenes'], default='kitti',
                         help='one camera, or six cameras on a moving vehicle')
+    parser.add_argument('--world', choices=['street', 'yard'], default='street',
+                        help='yard: scenes, light, camera and LiDAR unlike those of the street, without labels, to '
+                        'measure on; in the layout of KITTI only')
     parser.add_argument('--num-frames', type=whole_number(1), required=True)
     parser.add_argument('--seed', type=SEED, default=0, help='the same seed gives the same files')
     parser.add_argument('--image-size', type=whole_number(16, 8192), nargs=2, metavar=('W', 'H'),
@@ -133,12 +137,15 @@ def subset(args: Namespace) -> converters.Subset:
 
 def create_synthetic(args: Namespace) -> list:
     from .. import scenes  # here, since it compiles: the other commands need not wait for that
-    generate = dict(kitti=scenes.generate_dataset, nuscenes=scenes.generate_nuscenes_dataset)
-    size = dict(image_size=tuple(args.image_size)) if args.image_size else {}
-    version = generate[args.layout](args.out_dir, args.num_frames, args.seed, num_workers=args.num_workers, **size)
+    options = dict(image_size=tuple(args.image_size)) if args.image_size else {}
+    options['num_workers'] = args.num_workers
     if args.layout == 'kitti':
+        scenes.generate_dataset(args.out_dir, args.num_frames, args.seed, world=args.world, **options)
         return converters.create_kitti_infos(args.out_dir, args.out_dir,
                                              num_workers=args.num_workers)
+    if args.world != 'street':
+        raise ConfigError(f'--world {args.world} is written in the layout of KITTI only; leave out --layout nuscenes')
+    version = scenes.generate_nuscenes_dataset(args.out_dir, args.num_frames, args.seed, **options)
     return converters.create_nuscenes_infos(args.out_dir, args.out_dir, version,
                                             num_workers=args.num_workers)
 

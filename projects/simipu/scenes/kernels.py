@@ -17,7 +17,7 @@ BOX, ELLIPSOID, CYLINDER = 0, 1, 2
 # What a ray hits if no solid.
 SKY, GROUND_PLANE = -1, -2
 # Patterns of materials.
-PLAIN, MOTTLED, STRIPES, BARS, DIAGONAL, CHECKER, WINDOWS, BRICKS = range(8)
+PLAIN, MOTTLED, STRIPES, BARS, DIAGONAL, CHECKER, WINDOWS, BRICKS, WAVES = range(9)
 # Kinds of ground: the first rows of a scene's materials.
 ROAD, VERGE, SIDEWALK, MARKING, PATCH = range(5)
 
@@ -298,8 +298,10 @@ def _pattern(material, u: float, v: float, w: float, footprint: float) -> tuple[
         mix, brightness = _windows(a, b, share, seed)
     elif pattern == BRICKS:
         mix, brightness = _bricks(a, b, share, seed)
+    elif pattern == WAVES:
+        mix = 0.5 + 0.5 * np.sin(2 * np.pi * (a + b + w / period) + 3 * np.sin(2 * np.pi * 0.4 * (a - b)))
     if pattern != PLAIN:
-        mean = 0.5 if pattern in (MOTTLED, CHECKER) else share
+        mean = 0.5 if pattern in (MOTTLED, CHECKER, WAVES) else share
         fade = min(max(1.5 - 2.0 * footprint / period, 0.0), 1.0)
         mix = mean + (mix - mean) * fade
         brightness = 1.0 + (brightness - 1.0) * fade

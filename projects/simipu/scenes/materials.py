@@ -27,6 +27,7 @@ LIGHT = np.dtype([
     ('cloud_cover', 'f8'),  # 0..1
     ('cloud_scale', 'f8'),
     ('cloud_seed', 'i8'),
+    ('haze', 'f8'),  # share of the light that a metre of air replaces by that of the horizon
 ])
 
 # Group: (number of materials, patterns to draw from, range of the period in metres, range of the
@@ -120,5 +121,5 @@ def random_light(rng: np.random.Generator) -> np.void:
     horizon, zenith = random_colours(rng, 2, (0.3, 1.0), (0.0, 0.6)) * min(level + 0.1, 1.0)
     cloud = random_colours(rng, 1, (0.3, 1.0), (0.0, 0.25))[0] * min(level + 0.1, 1.0)
     record = (sun, level * strength * tint[0], level * (1.1 - 0.65 * strength) * tint[1], horizon,
-              zenith, cloud, rng.uniform(0.2, 0.9), rng.uniform(0.4, 2.0), rng.integers(1 << 20))
+              zenith, cloud, rng.uniform(0.2, 0.9), rng.uniform(0.4, 2.0), rng.integers(1 << 20), 0.0)
     return np.array([record], dtype=LIGHT)[0]

@@ -28,7 +28,7 @@ GROUND = np.dtype([
 
 _REACH = (-55.0, 120.0)  # metres along the road that are furnished
 _EGO_RADIUS = 3.2  # nothing stands closer to the sensors, metres
-_FAR = 1e6  # for things that are not there
+FAR = 1e6  # for things that are not there
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,12 @@ def _perhaps(rng: Random, chance: float, otherwise: float, low: float, high: flo
     return rng.uniform(low, high) if rng.random() < chance else otherwise
 
 
-def _random_ground(rng: Random) -> dict[str, float]:
+def ground_record(values: dict[str, float]) -> np.void:
+    """A GROUND record of these values; 0 where there is none."""
+    return np.array([tuple(values.get(name, 0.0) for name in GROUND.names)], dtype=GROUND)[0]
+
+
+def random_ground(rng: Random) -> dict[str, float]:
     """Values of a GROUND record."""
     num_lanes = rng.choice((1, 2, 2, 3, 4))
     return dict(
@@ -63,8 +68,8 @@ def _random_ground(rng: Random) -> dict[str, float]:
         gap=_perhaps(rng, 0.8, 0.0, 2, 9),
         edge_line=_perhaps(rng, 0.65, -1.0, 0.1, 0.5),
         sidewalk=_perhaps(rng, 0.7, 0.0, 1, 4),
-        crossing=_perhaps(rng, 0.25, _FAR, 5, 35),
-        side_road=_perhaps(rng, 0.3, _FAR, 8, 50),
+        crossing=_perhaps(rng, 0.25, FAR, 5, 35),
+        side_road=_perhaps(rng, 0.3, FAR, 8, 50),
         patch_share=_perhaps(rng, 0.5, 0.0, 0.15, 0.4))
 
 
@@ -74,7 +79,7 @@ class _Layout:
     def __init__(self, rng: Random, drive: float) -> None:
         self.rng, self.palette, self.builder = rng, Palette(), PrimitiveBuilder()
         self.scenery = Scenery(self.builder, rng, self.palette)
-        self.ground = _random_ground(rng)
+        self.ground = random_ground(rng)
         lane_width = 2 * self.ground['half_width'] / self.ground['num_lanes']
         lane = rng.randrange(self.ground['num_lanes'])
         self.ego_y = (lane + 0.5) * lane_width - self.ground['half_width'] + rng.gauss(0, 0.3)
@@ -195,7 +200,7 @@ def _outline(primitives: np.ndarray) -> np.ndarray:
     return to_world(primitives, shapes[primitives['kind']])
 
 
-def _shadow_map(primitives: np.ndarray, light: np.void) -> np.ndarray:
+def shadow_map(primitives: np.ndarray, light: np.void) -> np.ndarray:
     """Ground in shadow (255) or sun (0): the solids' outlines, moved along the sun's rays."""
     cells = round(2 * SHADOW_EDGE / SHADOW_CELL)
     shadows = np.zeros((cells, cells), dtype=np.uint8)
@@ -225,6 +230,5 @@ def random_scene(rng: np.random.Generator, drive: float = 0.0) -> Scene:
     layout.clutter()
     primitives = layout.builder.build()
     materials, light = random_materials(rng, layout.palette), random_light(rng)
-    ground = np.array([tuple(layout.ground[name] for name in GROUND.names)], dtype=GROUND)[0]
-    return Scene(primitives, materials, ground, light, _shadow_map(primitives, light),
+    return Scene(primitives, materials, ground_record(layout.ground), light, shadow_map(primitives, light),
                  layout.objects, layout.ego_y)

@@ -2,6 +2,7 @@
 
 Frames: world and LiDAR x forward, y left, z up; camera x right, y down, z forward. Metres.
 """
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -98,6 +99,12 @@ def _develop(linear: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return picture
 
 
+def _veiled(image: np.ndarray, distance: np.ndarray, light: np.void) -> np.ndarray:
+    """The light of the horizon before that of what is far; the sky has it already."""
+    veil = np.where(np.isfinite(distance), -np.expm1(-light['haze'] * distance), 0)[..., None]
+    return (image * (1 - veil) + light['horizon'] * veil).astype(np.float32)
+
+
 def render(scene: Scene, camera: Camera, rng: np.random.Generator) -> Picture:
     """Ray-cast a picture; only pixels on the outline of something get more than one ray."""
     origin = camera.camera_to_world[:3, 3]
@@ -106,9 +113,10 @@ def render(scene: Scene, camera: Camera, rng: np.random.Generator) -> Picture:
 
     def cast(directions, active):
         distance, hit = cast_rays(view, origin[2], directions, active)
-        return distance, hit, shade_image(
+        image = shade_image(
             scene.primitives, scene.materials, scene.ground, scene.light, scene.shadow_map, origin,
             directions, distance, hit, active, pixel_angle)
+        return distance, hit, _veiled(image, distance, scene.light) if scene.light['haze'] else image
 
     directions = camera.directions()
     distance, hit, linear = cast(directions, np.ones(directions.shape[:2], dtype=bool))
@@ -158,20 +166,30 @@ def _homogeneous(matrix: np.ndarray) -> np.ndarray:
     return np.concatenate([matrix, [[0.0, 0, 0, 1]]])
 
 
-def _pose(rotation: np.ndarray, translation) -> np.ndarray:
-    pose = np.eye(4)
-    pose[:3, :3], pose[:3, 3] = rotation, translation
-    return pose
+def pose(rotation: np.ndarray, translation) -> np.ndarray:
+    """(4, 4) of a (3, 3) rotation and a (3,) translation."""
+    matrix = np.eye(4)
+    matrix[:3, :3], matrix[:3, 3] = rotation, translation
+    return matrix
 
 
 def _small_rotation(rng: np.random.Generator, degrees: float) -> np.ndarray:
     return rotation_zyx(np.deg2rad(rng.normal(0, degrees, 3)))
 
 
-def _random_calibration(rng: np.random.Generator, size: tuple[int, int]) -> dict[str, np.ndarray]:
-    """KITTI's calibration, scaled to the image and shaken."""
+def random_calibration(rng: np.random.Generator, size: tuple[int, int], focal: float = 707.0 / 1242,
+                       camera: tuple[Sequence[float], Sequence[float]] = ([0.12, -0.15, -0.45], [0.57, 0.15, -0.05]),
+                       pitch: float = 0.0) -> dict[str, np.ndarray]:
+    """A calibration in KITTI's terms, by default KITTI's, scaled to the image and shaken.
+
+    Args:
+        size: (width, height) in pixels.
+        focal: Length, as a share of the image's width.
+        camera: Where the camera is, seen from the LiDAR: between these two points.
+        pitch: Degrees that it looks down.
+    """
     width, height = size
-    focal = 707.0 / 1242 * width * rng.uniform(0.98, 1.02)
+    focal = focal * width * rng.uniform(0.98, 1.02)
     intrinsics = np.array([[focal, 0, width * (0.487 + rng.normal(0, 0.01))],
                            [0, focal, height * (0.481 + rng.normal(0, 0.02))], [0, 0, 1]])
     calibration = {}
@@ -179,11 +197,9 @@ def _random_calibration(rng: np.random.Generator, size: tuple[int, int]) -> dict
         shift = np.array([[1, 0, 0, x], [0, 1, 0, 0], [0, 0, 1, 0]])
         calibration[f'P{number}'] = intrinsics @ shift
     calibration['R0_rect'] = _small_rotation(rng, 0.4)
-    rotation = _small_rotation(rng, 0.6) @ _TO_CAMERA_AXES
-    # Where the camera is, seen from the LiDAR: ahead of it and below.
-    camera = rng.uniform([0.12, -0.15, -0.45], [0.57, 0.15, -0.05])
-    calibration['Tr_velo_to_cam'] = _pose(rotation, -rotation @ camera)[:3]
-    calibration['Tr_imu_to_velo'] = _pose(_small_rotation(rng, 0.3), (-0.81, 0.32, -0.8))[:3]
+    rotation = _small_rotation(rng, 0.6) @ _TO_CAMERA_AXES @ rotation_zyx(np.deg2rad([0, -pitch, 0]))
+    calibration['Tr_velo_to_cam'] = pose(rotation, -rotation @ rng.uniform(*camera))[:3]
+    calibration['Tr_imu_to_velo'] = pose(_small_rotation(rng, 0.3), (-0.81, 0.32, -0.8))[:3]
     return calibration
 
 
@@ -207,15 +223,19 @@ def random_kitti_rig(rng: np.random.Generator, image_size: tuple[int, int],
     Args:
         image_size: (width, height) in pixels.
     """
-    calibration = _random_calibration(rng, image_size)
+    calibration = random_calibration(rng, image_size)
     attitude = np.deg2rad(np.clip(rng.normal(0, [4.0, 1.5, 1.5]), -8, 8))  # yaw, pitch, roll
-    velo_to_cam = _homogeneous(calibration['Tr_velo_to_cam'])
-    camera_offset = np.linalg.inv(velo_to_cam)[2, 3]
+    camera_offset = np.linalg.inv(_homogeneous(calibration['Tr_velo_to_cam']))[2, 3]
     lidar_height = rng.uniform(1.45, 1.85) - camera_offset
-    lidar_to_world = _pose(rotation_zyx(attitude), (0, ego_y, lidar_height))
+    lidar_to_world = pose(rotation_zyx(attitude), (0, ego_y, lidar_height))
+    return kitti_rig(calibration, _random_lidar(rng, lidar_to_world), image_size)
+
+
+def kitti_rig(calibration: dict[str, np.ndarray], lidar: Lidar, image_size: tuple[int, int]) -> KittiRig:
+    """The rig whose camera stands where the calibration says."""
     intrinsics = calibration['P2'][:, :3]
-    rectify = _pose(calibration['R0_rect'], (0, 0, 0))
-    to_camera2 = _pose(np.eye(3), np.linalg.solve(intrinsics, calibration['P2'][:, 3]))
-    lidar_to_camera = to_camera2 @ rectify @ velo_to_cam
-    camera = Camera(intrinsics, lidar_to_world @ np.linalg.inv(lidar_to_camera), image_size)
-    return KittiRig(camera, _random_lidar(rng, lidar_to_world), calibration)
+    rectify = pose(calibration['R0_rect'], (0, 0, 0))
+    to_camera2 = pose(np.eye(3), np.linalg.solve(intrinsics, calibration['P2'][:, 3]))
+    lidar_to_camera = to_camera2 @ rectify @ _homogeneous(calibration['Tr_velo_to_cam'])
+    camera = Camera(intrinsics, lidar.lidar_to_world @ np.linalg.inv(lidar_to_camera), image_size)
+    return KittiRig(camera, lidar, calibration)
