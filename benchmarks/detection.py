@@ -1,60 +1,56 @@
-"""Does a pre-trained backbone make a better 3D detector? A small FCOS3D, scratch against pre-trained.
+"""Does a pre-trained backbone make a better 3D detector? A small FCOS3D from several backbones.
 
     python tools/export_backbone.py CHECKPOINT backbone.pth
-    python benchmarks/detection.py backbone.pth [...] [--seeds 0 1 2] [--learning-rates 5e-3 ...]
+    python benchmarks/detection.py simipu=backbone.pth [...] [--seeds 3] [--labelled 64 128 256]
 
 Generates labelled scenes (with another seed than those of the quickstart, to pre-train on), trains
 configs/downstream/fcos3d_r18_simipu_synthetic.py and its scratch twin with equal seeds, two at a time with
-one thread each, and scores them by CentreDistanceAP. Of several backbones, from pre-trainings that differ in
-their seed, each seed takes one in turn. Needs no GPU.
+one thread each, and scores them by CentreDistanceAP. Of several files under one name, from pre-trainings that
+differ in their seed, each seed takes one in turn. Trainings whose figures are in the folder already are not
+repeated. Needs no GPU.
 """
 import argparse
-import json
-import os
+import shutil
 import sys
 import time
-import warnings
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from itertools import cycle
-from multiprocessing import get_context
+from functools import partial
+from itertools import product
 from pathlib import Path
-from statistics import mean
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import mmdet3d
-import torch
+from rows import Column, Figures, Measured, format_ratios, format_table, run_all
 
 from simipu.checkpoints import verify_pretrained
 from simipu.engine import launch
+from simipu.evaluation.transfer import SCRATCH, parse_backbones
 from simipu.scenes import generate_dataset
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs' / 'downstream'
-CONFIG = {variant: CONFIGS / f'fcos3d_r18_{variant}_synthetic.py' for variant in ('scratch', 'simipu')}
-LABELLED, SCORED = 256, 256  # frames
+CONFIG, SCRATCH_CONFIG = (CONFIGS / f'fcos3d_r18_{start}_synthetic.py' for start in ('simipu', 'scratch'))
+LABELLED = (64, 128, 256)  # scenes
+SCORED = 256
+LEARNING_RATE = 5e-3
 DATA_SEED = 1000
 METRICS = ('mAP', 'AP@1', 'AP@2', 'AP@4', 'depth_abs_rel', 'in_sight')
 
 
 class Job(NamedTuple):
-    """One training."""
-    variant: str  # 'scratch' or 'simipu'
+    """One training: the name of its backbone, its seed, the scenes that it may learn from."""
+    backbone: str
     seed: int
+    labelled: int
     learning_rate: float
 
-    def __str__(self) -> str:
-        return f'{self.variant} lr {self.learning_rate:g} seed {self.seed}'
+    @property
+    def task(self) -> str:
+        """What distinguishes it from others of the same backbone and seed."""
+        return f'{self.labelled} scenes, lr {self.learning_rate:g}'
 
 
-class Result(NamedTuple):
-    """What came of a job; ``seconds`` are of processor time."""
-    job: Job
-    metrics: dict[str, float]
-    seconds: float
-
-
-def make_data(root: Path, labelled: int = LABELLED, scored: int = SCORED) -> None:
+def make_data(root: Path, labelled: int = max(LABELLED), scored: int = SCORED) -> None:
     """Scenes with labels in KITTI's layout, and the info files by mmdet3d's own converter."""
     if (root / 'kitti_infos_val.pkl').is_file():
         return
@@ -69,112 +65,86 @@ def make_data(root: Path, labelled: int = LABELLED, scored: int = SCORED) -> Non
             update_pkl_infos('kitti', out_dir=str(root), pkl_path=f'{folder}/kitti_infos_{split}.pkl')
 
 
-def train(job: Job, backbones: Mapping[int, Path], data_root: Path, work_dir: Path,
-          options: Sequence[str] = ()) -> Result:
-    """Train a detector, from the backbone of its seed, in this process, and score it at the end."""
-    name = str(job).replace(' ', '_')
+def train(job: Job, checkpoint: Path | None, data_root: Path, work_dir: Path, options: Sequence[str] = ()) -> Figures:
+    """Train a detector in this process, and score it at the end; ``seconds`` are of processor time.
+
+    Args:
+        job: What distinguishes it from others.
+        checkpoint: Backbone to start from; None: random weights.
+        data_root: Folder that ``make_data`` has filled.
+        work_dir: Of all trainings. What one that was stopped left there is deleted.
+        options: As ``--cfg-options`` of tools/train.py.
+    """
+    name = f'{job.backbone}_seed{job.seed}_{job.task}'.replace(' ', '_').replace(',', '')
+    shutil.rmtree(work_dir / name, ignore_errors=True)
+    # Another seed learns from other scenes where there are more than it may see.
+    first = job.seed * job.labelled % max(LABELLED) if job.labelled < max(LABELLED) else 0
+    scenes = list(range(first, first + job.labelled))
     options = [f'randomness.seed={job.seed}', f'optim_wrapper.optimizer.lr={job.learning_rate}',
-               f'experiment_name={name}', 'log_level=WARNING', *options]
-    if job.variant != 'scratch':
-        options.append(f'model.backbone.init_cfg.checkpoint={backbones[job.seed]}')
+               f'experiment_name={name}', 'log_level=WARNING', f'train_dataloader.dataset.indices={scenes}', *options]
+    if checkpoint is not None:
+        options.append(f'model.backbone.init_cfg.checkpoint={checkpoint}')
     parser = argparse.ArgumentParser()
     launch.add_common_arguments(parser)
+    config = CONFIG if checkpoint else SCRATCH_CONFIG
     cfg = launch.load_config(parser.parse_args([
-        str(CONFIG[job.variant]), '--data-root', str(data_root), '--work-dir', str(work_dir / name),
-        '--cfg-options', *options]))
+        str(config), '--data-root', str(data_root), '--work-dir', str(work_dir / name), '--cfg-options', *options]))
     start = time.process_time()
     runner = launch.build_runner(cfg)
     runner.train()
     seconds = time.process_time() - start
     scalars, prefix = runner.message_hub.log_scalars, 'val/detection/'
-    return Result(job, {key.removeprefix(prefix): float(scalars[key].current()) for key in scalars
-                        if key.startswith(prefix)}, seconds)
+    return dict({key.removeprefix(prefix): float(scalars[key].current()) for key in scalars
+                 if key.startswith(prefix)}, seconds=seconds)
 
 
-def _single_thread() -> None:
-    torch.set_num_threads(1)
-    warnings.filterwarnings('ignore')
+def work(checkpoints: Mapping[str, Sequence[str] | None], variants: Sequence[tuple[int, float]], out: Path,
+         name: str, seed: int) -> None:
+    """Train all variants (labelled scenes and learning rate) from a backbone with a seed."""
+    files = checkpoints[name]
+    checkpoint = Path(files[seed % len(files)]).resolve() if files else None
+    jobs = [Job(name, seed, *variant) for variant in variants]
+    measured(out).complete(name, seed, {job.task: partial(train, job, checkpoint, out / 'data', out) for job in jobs})
 
 
-def train_all(jobs: Sequence[Job], backbones: Mapping[int, Path], data_root: Path, work_dir: Path,
-              options: Sequence[str] = ()) -> list[Result]:
-    """Two at a time, each in a process of its own; results in the order of ``jobs``."""
-    os.environ['OMP_NUM_THREADS'] = '1'
-    results = {}
-    with ProcessPoolExecutor(2, get_context('spawn'), _single_thread) as pool:
-        futures = [pool.submit(train, job, backbones, data_root, work_dir, options) for job in jobs]
-        for future in as_completed(futures):
-            result = future.result()
-            results[result.job] = result
-            print(f'{result.job}: mAP {result.metrics["mAP"]:.3f}, {result.seconds:.0f} s', flush=True)
-    return [results[job] for job in jobs]
-
-
-def mean_metrics(results: Sequence[Result]) -> dict[str, float]:
-    """Over the seeds."""
-    return {name: mean(result.metrics[name] for result in results) for name in METRICS}
-
-
-def best_rate(results: Sequence[Result], variant: str) -> float:
-    """The learning rate with the highest mAP, on average over the seeds."""
-    rates = sorted({result.job.learning_rate for result in results})
-    return max(rates, key=lambda rate: mean_metrics(_of(results, variant, rate))['mAP'])
-
-
-def _of(results: Sequence[Result], variant: str, rate: float | None = None) -> list[Result]:
-    return [result for result in results
-            if result.job.variant == variant and rate in (None, result.job.learning_rate)]
-
-
-def table(results: Sequence[Result]) -> str:
-    """Every training, then each variant's mean at its best learning rate, and the comparison by seed."""
-    lines = [f'{"":28}' + ''.join(f'{name:>14}' for name in METRICS)]
-    lines += [_row(str(result.job), result.metrics) for result in results]
-    best = {variant: _of(results, variant, best_rate(results, variant)) for variant in CONFIG}
-    for variant, chosen in best.items():
-        lines.append(_row(f'{variant} mean, lr {chosen[0].job.learning_rate:g}', mean_metrics(chosen)))
-    pairs = list(zip(best['scratch'], best['simipu']))
-    for name, better in (('mAP', lambda old, new: new > old),
-                         ('depth_abs_rel', lambda old, new: new < old)):
-        wins = sum(better(old.metrics[name], new.metrics[name]) for old, new in pairs)
-        lines.append(f'{name}: simipu better than scratch in {wins} of {len(pairs)} seeds')
-    return '\n'.join(lines)
-
-
-def _row(title: str, metrics: dict[str, float]) -> str:
-    return f'{title:28}' + ''.join(f'{metrics[name]:14.3f}' for name in METRICS)
+def measured(out: Path) -> Measured:
+    """The figures in the folder."""
+    return Measured(out / 'figures', CONFIG.read_text())
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('backbones', type=Path, nargs='+', help='exported by tools/export_backbone.py')
-    parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
-    parser.add_argument('--learning-rates', type=float, nargs='+', default=[5e-3],
-                        help='each variant is judged at its best one (default: that of the config)')
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('backbones', nargs='+', metavar='NAME=FILE', help='exported by tools/export_backbone.py')
+    parser.add_argument('--seeds', type=int, default=3, help='from 0 (default: 3)')
+    parser.add_argument('--labelled', type=int, nargs='+', choices=LABELLED, default=[max(LABELLED)],
+                        help=f'scenes to train on (default: {max(LABELLED)})')
+    parser.add_argument('--learning-rates', type=float, nargs='+', default=[LEARNING_RATE],
+                        help='(default: that of the config)')
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/detection'),
-                        help='scenes, logs, checkpoints and results.json')
+                        help='scenes, logs, checkpoints and figures')
+    parser.add_argument('--num-workers', type=int, default=2, help='trainings at a time (default: 2)')
     return parser.parse_args()
 
 
 def main() -> None:
     args = parse_args()
-    if len(args.backbones) > len(args.seeds):
-        sys.exit(f'error: {len(args.backbones)} backbones, but {len(args.seeds)} --seeds, each of which takes one')
-    for backbone in args.backbones:
-        report = verify_pretrained(CONFIG['simipu'], backbone)
-        if not report.ok:
-            sys.exit(f'error: {report}')
-    data_root = args.work_dir / 'data'
-    make_data(data_root)
-    jobs = [Job(variant, seed, rate) for rate in args.learning_rates for seed in args.seeds
-            for variant in CONFIG]
-    backbones = {seed: backbone.resolve() for seed, backbone in zip(args.seeds, cycle(args.backbones))}
-    results = train_all(jobs, backbones, data_root, args.work_dir)
-    print(table(results))
-    rows = [dict(result.job._asdict(), **result.metrics, seconds=result.seconds) for result in results]
-    (args.work_dir / 'results.json').write_text(json.dumps(rows, indent=2))
+    checkpoints = parse_backbones(args.backbones)
+    for name, files in checkpoints.items():
+        if files and len(files) > args.seeds:
+            sys.exit(f'error: {name}: {len(files)} backbones, but --seeds {args.seeds}, each of which takes one')
+        for file in files or ():
+            report = verify_pretrained(CONFIG, file)
+            if not report.ok:
+                sys.exit(f'error: {report}')
+    out = args.work_dir.resolve()
+    make_data(out / 'data')
+    variants = list(product(args.labelled, args.learning_rates))
+    run_all(partial(work, checkpoints, variants, out), list(checkpoints), args.seeds, args.num_workers)
+    table = measured(out).table(checkpoints)
+    columns = [Column(Job('', 0, *variant).task, metric) for variant in variants for metric in METRICS]
+    print(format_table(table, columns))
+    print(format_ratios(table, [(name, SCRATCH) for name in checkpoints if name != SCRATCH], columns))
 
 
 if __name__ == '__main__':
-    main()
+    launch.run(main)

@@ -1,155 +1,187 @@
-"""Does SimIPU transfer? Pre-trains on generated scenes, with controls, and measures every backbone.
+"""Does SimIPU transfer? Pre-trains rival backbones on generated scenes, and measures each of them.
 
     python benchmarks/transfer.py --out work_dirs/transfer_benchmark
+    python benchmarks/transfer.py --out work_dirs/transfer_benchmark --all
 
-Generates frames, pre-trains variants of VARIANTS with each seed, by default SimIPU and its mispaired control,
-then measures the backbones by tools/transfer_benchmark.py's protocol on frames that none of them has seen.
-Frames and backbones that are in the folder already are not made again, and a training that was stopped goes
-on; measuring starts anew.
+The first takes about 20 minutes on two cores: the rows of DEFAULT_ROWS, one seed, all tasks but detection. With
+--all, every row, three seeds and every task, in hours. Either may be stopped and called again, with more rows,
+seeds or tasks: frames, backbones and figures that are in the folder are kept.
 """
 import argparse
-import json
-import os
-import subprocess
-import sys
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache, partial
 from pathlib import Path
-from typing import NamedTuple
 
-import mmengine
+import detection
 from generated_frames import make_frames
-from made_with import check_made_with
 from mmengine.config import Config
-from mmengine.device import get_device
+from rows import (
+    PROJECT,
+    Column,
+    Figures,
+    Measured,
+    Pretraining,
+    folder_of,
+    format_ratios,
+    format_table,
+    pretrain,
+    pretraining_config,
+    run_all,
+)
 
-from simipu.checkpoints import export_backbone
 from simipu.engine import launch
-from simipu.evaluation import DepthErrors
-from simipu.evaluation.transfer import SCRATCH, Settings, measure_all, ratio, split_frames, write_report
+from simipu.evaluation.transfer import OBJECT, SURFACE, ProbeTarget, Settings, TransferBenchmark
 
-PROJECT = Path(__file__).resolve().parents[1]
-CONFIG = PROJECT / 'configs' / 'simipu_synthetic.py'
+CONFIG = PROJECT / 'configs' / 'simipu_synthetic.py'  # what backbones are measured with, too
 NUM_TRAIN, NUM_VAL = 2400, 384
 ITERATIONS = 900
+MAX_SEEDS = 10
+SETTINGS = Settings(num_seeds=MAX_SEEDS)
 
-
-class Variant(NamedTuple):
-    """A way to pre-train: a config, and what to change in it (``--cfg-options`` of tools/train.py)."""
-    config: Path
-    options: tuple[str, ...] = ()
-
-
-VARIANTS = {
-    'SimIPU': Variant(CONFIG),
-    'mispaired': Variant(CONFIG, ('train_dataloader.dataset.type=MispairedDataset', )),
-    'no-intra': Variant(CONFIG, (
-        'model.intra_head=None', 'model.matcher=None', 'model.inter_head.0.detach_key=None',
-        'model.inter_head.1.detach_key=None')),
-    'original': Variant(PROJECT / 'benchmarks' / 'simipu_synthetic_original.py'),
+SCRATCH, PLACE = 'scratch', 'place only'
+ROWS: dict[str, Pretraining | None] = {
+    SCRATCH: None,  # PyTorch's initialisation, the best one
+    PLACE: None,
+    'mispaired': Pretraining(CONFIG, {'train_dataloader.dataset.type': 'MispairedDataset'}),
+    'original': Pretraining(PROJECT / 'benchmarks' / 'simipu_synthetic_original.py'),
+    'SimIPU': Pretraining(CONFIG),
+    'strong start': Pretraining(PROJECT / 'benchmarks' / 'object_classifier.py'),  # in the place of ImageNet
+    'strong start + SimIPU': Pretraining(CONFIG, start='strong start'),
 }
-RATIOS = [('SimIPU', SCRATCH), ('SimIPU', 'mispaired'), ('SimIPU', 'no-intra'), ('SimIPU', 'original')]
-DEFAULT_VARIANTS = ('SimIPU', 'mispaired')
-# Fine-tuning takes most of the time of measuring; the others are only probed.
-FINETUNED = (SCRATCH, 'SimIPU')
+DEFAULT_ROWS = (SCRATCH, PLACE, 'mispaired', 'SimIPU')
+RATIOS = [('SimIPU', SCRATCH), ('SimIPU', PLACE), ('SimIPU', 'mispaired'), ('SimIPU', 'original'),
+          ('strong start', SCRATCH), ('strong start + SimIPU', 'strong start'), ('strong start + SimIPU', 'SimIPU')]
+
+PROBES = ('depth probe', 'beyond place', 'surfaces', 'objects', 'another world')
+DETECTION = {f'detection {labelled}': labelled for labelled in detection.LABELLED}
+TASKS = (*PROBES, 'fine-tuning', *DETECTION)
+DEFAULT_TASKS = (*PROBES, 'fine-tuning')
+COLUMNS = [Column('depth probe', 'abs_rel'), Column('beyond place', 'to_place'), Column('surfaces', 'degrees'),
+           Column('objects', 'error'), Column('another world', 'abs_rel'), Column('fine-tuning', 'abs_rel'),
+           *(Column(task, 'mAP') for task in DETECTION)]
 
 
-def pretrain(folder: Path, data: Path, variant: Variant, seed: int, iterations: int) -> Path:
-    """Pre-train in a process of its own with one thread; the exported backbone."""
-    options = [f'randomness.seed={seed}', 'val_dataloader=None', 'val_cfg=None', 'val_evaluator=None',
-               *length_options(variant.config, iterations), *variant.options]
-    check_made_with(folder, '\n'.join([f'# {NUM_TRAIN} frames', *(f'# {option}' for option in options),
-                                       Config.fromfile(variant.config).pretty_text]))
-    backbone = folder / 'backbone.pth'
-    if backbone.is_file():
-        return backbone
-    command = [sys.executable, str(PROJECT / 'tools' / 'train.py'), str(variant.config), '--resume',
-               '--data-root', str(data), '--work-dir', str(folder), '--cfg-options', *options]
-    path = os.pathsep.join([str(PROJECT / 'benchmarks'), os.environ.get('PYTHONPATH', '')])
-    environment = dict(os.environ, OMP_NUM_THREADS='1', PYTHONWARNINGS='ignore', PYTHONPATH=path)
-    log = folder / 'train.txt'
-    with open(log, 'w') as stream:
-        done = subprocess.run(command, stdout=stream, stderr=subprocess.STDOUT, cwd=PROJECT,
-                              env=environment)
-    if done.returncode:
-        last_line = (log.read_text().splitlines() or ['no output'])[-1]
-        sys.exit(f'error: the pre-training of {folder.name} failed: {last_line}\n'
-                 f'All of its output is in {log}')
-    export_backbone((folder / 'last_checkpoint').read_text(), backbone)
-    print(f'pre-trained {folder.name}', flush=True)
-    return backbone
+def backbone(out: Path, row: str, seed: int, iterations: int) -> Path | None:
+    """Exported weights of a row, pre-trained if they are not there yet; None for random weights."""
+    how = ROWS[row]
+    if how is None:
+        return None
+    start = backbone(out, how.start, seed, iterations) if how.start else None
+    return pretrain(folder_of(out, row, seed), pretraining_config(how, seed, iterations, out / 'data', start))
 
 
-def length_options(config: Path, iterations: int) -> list[str]:
-    """Options for another number of iterations; what ended with the training does so again."""
-    cfg = Config.fromfile(config)
-    ends = [f'param_scheduler.{i}.end={iterations}' for i, schedule in enumerate(cfg.param_scheduler)
-            if schedule.get('end') == cfg.train_cfg.max_iters]
-    return [f'train_cfg.max_iters={iterations}', *ends]
+def tasks_of(row: str, seed: int, checkpoint: Path | None, out: Path) -> Iterator[tuple[str, Callable[[], Figures]]]:
+    """What is measured of a row, by the name of the task."""
+    checkpoints = [str(checkpoint)] if checkpoint else None
+    only = row == PLACE
+    for task, data, target in (('depth probe', 'data', None), ('another world', 'another_world', None),
+                               ('surfaces', 'data', SURFACE), ('objects', 'data', OBJECT)):
+        yield task, partial(probe, out / data, target, seed, checkpoints, only)
+    if only:
+        return
+    yield 'beyond place', partial(probe_beyond_place, out / 'data', seed, checkpoints)
+    yield 'fine-tuning', partial(fine_tune, out / 'data', seed, checkpoints)
+    for task, labelled in DETECTION.items():
+        yield task, partial(detect, out / 'detection', row, seed, labelled, checkpoint)
 
 
-def pretrain_all(out: Path, args: argparse.Namespace) -> dict[str, list[str]]:
-    """Backbones of all seeds by the name of the variant."""
-    variants = list(dict.fromkeys(args.variants))
-    jobs = [(name, seed) for seed in range(args.seeds) for name in variants]
-
-    def work(job: tuple) -> str:
-        name, seed = job
-        return str(pretrain(out / f'{name}_seed{seed}', out / 'data', VARIANTS[name], seed, args.iterations))
-
-    with ThreadPoolExecutor(args.num_workers) as pool:
-        backbones = list(pool.map(work, jobs))
-    return {name: [path for path, job in zip(backbones, jobs) if job[0] == name] for name in variants}
+def probe(data: Path, target: ProbeTarget | None, seed: int, checkpoints: list[str] | None,
+          only_place: bool) -> Figures:
+    """Of the frozen probe of depth or of something else."""
+    benchmark = _benchmark(data, target)
+    if target is not None:
+        return benchmark.probe_target(seed, checkpoints, only_place)
+    errors = benchmark.probe_position(seed) if only_place else benchmark.probe(seed, checkpoints)
+    return errors._asdict()
 
 
-def measure(out: Path, backbones: dict[str, list[str]], args: argparse.Namespace) -> str:
-    """Measure, write the report, and return its text."""
-    cfg = launch.with_data_root(Config.fromfile(CONFIG), str(out / 'data'))
-    settings = Settings(num_seeds=max(Settings().num_seeds, args.seeds))
-    backbones = {SCRATCH: None, **backbones}
-    finetuned = [name for name in FINETUNED if name in backbones]
-    num_workers = args.num_workers if get_device() == 'cpu' else 1
-    measurements = measure_all(cfg, backbones, settings, num_workers, finetuned,
-                               finetuned if args.long else ())
-    return write_report(out, measurements, settings, split_frames(cfg, settings))
+def probe_beyond_place(data: Path, seed: int, checkpoints: list[str] | None) -> Figures:
+    """Of a depth probe of features and place; ``to_place``: its error over that of the place alone."""
+    benchmark = _benchmark(data, None)
+    errors = benchmark.probe_beyond_position(seed, checkpoints)
+    return dict(errors._asdict(), to_place=errors.abs_rel / benchmark.probe_position(seed).abs_rel)
 
 
-def compare(out: Path) -> dict:
-    """Ratios of AbsRel over the seeds, by task and pair of backbones, where both were measured."""
-    backbones = json.loads((out / 'transfer.json').read_text())['backbones']
+def fine_tune(data: Path, seed: int, checkpoints: list[str] | None) -> Figures:
+    """At the learning rate that is best on held-out labelled frames, chosen for each row and seed."""
+    benchmark = _benchmark(data, None)
+    tried = benchmark.tune(checkpoints)
+    rate = min(tried, key=tried.get)
+    return dict(benchmark.fine_tune(seed, checkpoints, rate)._asdict(), learning_rate=rate)
 
-    def errors(name: str, task: str) -> list[DepthErrors]:
-        return [DepthErrors(**error) for error in backbones.get(name, {}).get(task, {}).get('errors', [])]
 
-    ratios = {}
-    for task in ('probe', 'finetune', 'finetune_long'):
-        for pair in RATIOS:
-            ours, baseline = (errors(name, task) for name in pair)
-            if ours and baseline:
-                ratios.setdefault(task, {})[' / '.join(pair)] = ratio(ours, baseline)._asdict()
-    return ratios
+def detect(folder: Path, row: str, seed: int, labelled: int, checkpoint: Path | None) -> Figures:
+    """Of a small detector trained on so many labelled scenes."""
+    job = detection.Job(row, seed, labelled, detection.LEARNING_RATE)
+    return detection.train(job, checkpoint, folder / 'data', folder)
+
+
+@cache
+def _benchmark(data: Path, target: ProbeTarget | None) -> TransferBenchmark:
+    """Frames are loaded once in each process."""
+    cfg = launch.with_data_root(Config.fromfile(CONFIG), str(data))
+    if target is not None:  # whose labels want a point's neighbours
+        pipeline = cfg.val_dataloader.dataset.pipeline
+        cfg.val_dataloader.dataset.pipeline = [step for step in pipeline if step['type'] != 'SamplePoints']
+    return TransferBenchmark(cfg, SETTINGS, target)
+
+
+def measured(out: Path) -> Measured:
+    """The figures in the folder."""
+    cfg = Config.fromfile(CONFIG)
+    return Measured(out / 'figures', f'{SETTINGS}\n{cfg.model.img_backbone}\n{cfg.val_dataloader}')
+
+
+def work(out: Path, tasks: Sequence[str], iterations: int, row: str, seed: int) -> None:
+    """Pre-train and measure a row of one seed."""
+    available = dict(tasks_of(row, seed, backbone(out, row, seed, iterations), out))
+    measured(out).complete(row, seed, {task: available[task] for task in tasks if task in available})
+
+
+def make_data(out: Path, tasks: Sequence[str], num_workers: int) -> None:
+    """Frames to pre-train on and to measure on, of either world, and those of the detector."""
+    make_frames(out / 'data', NUM_TRAIN, NUM_VAL, num_workers)
+    if 'another world' in tasks:
+        make_frames(out / 'another_world', 1, NUM_VAL, num_workers, world='yard')
+    if DETECTION.keys() & set(tasks):
+        detection.make_data(out / 'detection' / 'data')
+
+
+def report(out: Path) -> str:
+    """The table of all that was measured, and the ratios of rows, by seed."""
+    table = measured(out).table(ROWS)
+    seen = {task for row in table.values() for tasks in row.values() for task in tasks}
+    columns = [column for column in COLUMNS if column.task in seen]
+    text = f'{format_table(table, columns)}\n\n{format_ratios(table, RATIOS, columns)}\n'
+    (out / 'transfer.md').write_text(text)
+    return text
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--out', type=Path, default=Path('work_dirs/transfer_benchmark'))
+    parser.add_argument('--all', action='store_true', help='every row and task, three seeds')
+    parser.add_argument('--rows', nargs='+', choices=ROWS, metavar='ROW',
+                        help=f'any of {", ".join(map(repr, ROWS))} (default: {", ".join(DEFAULT_ROWS)})')
+    parser.add_argument('--seeds', type=int, choices=range(1, MAX_SEEDS + 1), metavar='N',
+                        help='of pre-training and measuring (default: 1)')
+    parser.add_argument('--tasks', nargs='+', choices=TASKS, metavar='TASK',
+                        help=f'any of {", ".join(map(repr, TASKS))} (default: {", ".join(DEFAULT_TASKS)})')
+    parser.add_argument('--iterations', type=int, default=ITERATIONS, help='of pre-training (default: %(default)s)')
+    parser.add_argument('--num-workers', type=int, default=2, help='processes at a time, one thread each (default: 2)')
+    return parser.parse_args()
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--out', type=Path, default=Path('work_dirs/transfer_benchmark'))
-    parser.add_argument('--seeds', type=int, default=1, help='of pre-training (default: 1)')
-    parser.add_argument('--variants', nargs='+', choices=VARIANTS, default=DEFAULT_VARIANTS,
-                        help=f'to pre-train (default: {" ".join(DEFAULT_VARIANTS)})')
-    parser.add_argument('--iterations', type=int, default=ITERATIONS,
-                        help='of pre-training (default: %(default)s)')
-    parser.add_argument('--long', action='store_true', help='fine-tune four times as long, too')
-    parser.add_argument('--num-workers', type=int, default=2,
-                        help='processes at a time, one thread each (default: 2)')
-    args = parser.parse_args()
+    args = parse_args()
     out = args.out.resolve()
-    make_frames(out / 'data', NUM_TRAIN, NUM_VAL, args.num_workers)
-    print(measure(out, pretrain_all(out, args), args))
-    ratios = compare(out)
-    mmengine.dump(ratios, out / 'ratios.json', indent=2)
-    for task, pairs in ratios.items():
-        for pair, values in pairs.items():
-            print(f'{task:14} {pair:40} mean {values["mean"]:.2f}, worst seed {values["worst"]:.2f}')
+    rows = args.rows or (ROWS if args.all else DEFAULT_ROWS)
+    tasks = args.tasks or (TASKS if args.all else DEFAULT_TASKS)
+    seeds = args.seeds or (3 if args.all else 1)
+    make_data(out, tasks, args.num_workers)
+    starts = {ROWS[row].start for row in rows if ROWS[row] and ROWS[row].start}
+    run_all(partial(work, out, tasks, args.iterations), rows, seeds, args.num_workers, starts)
+    print(report(out))
 
 
 if __name__ == '__main__':

@@ -19,7 +19,9 @@ FINITE = ('mAP', 'AP@0.5', 'AP@1', 'AP@2', 'AP@4', 'in_sight')
 
 @pytest.fixture(scope='module')
 def benchmark():
-    return SimpleNamespace(**runpy.run_path(str(PROJECT / 'benchmarks' / 'detection.py')))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(PROJECT / 'benchmarks'))
+        return SimpleNamespace(**runpy.run_path(str(PROJECT / 'benchmarks' / 'detection.py')))
 
 
 @pytest.fixture(scope='module')
@@ -69,34 +71,37 @@ def test_scratch_twin_differs_only_in_the_initialisation():
 
 
 @pytest.mark.filterwarnings('ignore')
-@pytest.mark.parametrize('variant', ['scratch', 'simipu'])
-def test_a_training_step_and_its_score(variant, benchmark, backbone, data, tmp_path):
-    job = benchmark.Job(variant, 0, 1e-3)
-    result = benchmark.train(job, {0: backbone}, data, tmp_path, [
+@pytest.mark.parametrize('pretrained', [False, True])
+def test_a_training_step_and_its_score(pretrained, benchmark, backbone, data, tmp_path):
+    job = benchmark.Job('ours', 0, 2, 1e-3)
+    left_behind = tmp_path / 'ours_seed0_2_scenes_lr_0.001' / 'iter_1.pth'  # by a training that was killed
+    left_behind.parent.mkdir()
+    left_behind.write_bytes(b'')
+    figures = benchmark.train(job, backbone if pretrained else None, data, tmp_path, [
         'train_cfg.max_iters=1', 'train_cfg.val_interval=1', 'default_hooks.checkpoint.interval=1',
         'train_dataloader.batch_size=2', 'model.test_cfg.score_thr=0.0'])
-    assert all(0 <= result.metrics[name] <= 1 for name in FINITE)
-    trained = torch.load(next(tmp_path.rglob('iter_1.pth')))['state_dict']
+    assert all(0 <= figures[name] <= 1 for name in FINITE) and figures['seconds'] > 0
+    trained = torch.load(left_behind)['state_dict']
     moved = [(trained[f'backbone.{name}'].float() - value.float()).abs().max()
              for name, value in read_state_dict(backbone).items() if name.endswith('conv1.weight')]
     # The first steps are shorter than the learning rate; random weights are elsewhere altogether.
-    assert (0 < max(moved) < 2e-3) if variant == 'simipu' else min(moved) > 2e-3
+    assert (0 < max(moved) < 2e-3) if pretrained else min(moved) > 2e-3
 
 
-def test_table_compares_each_variant_at_its_best_rate(benchmark):
-    def result(variant, seed, rate, precision, error):
-        metrics = dict.fromkeys(benchmark.METRICS, 0.0)
-        return benchmark.Result(benchmark.Job(variant, seed, rate),
-                                dict(metrics, mAP=precision, depth_abs_rel=error), 1.0)
+def test_trainings_that_are_there_are_kept(benchmark, monkeypatch, tmp_path):
+    trained = []
 
-    results = [result('scratch', 0, 1e-3, 0.1, 0.5), result('scratch', 1, 1e-3, 0.3, 0.3),
-               result('scratch', 0, 3e-3, 0.1, 0.1), result('scratch', 1, 3e-3, 0.1, 0.1),
-               result('simipu', 0, 1e-3, 0.0, 0.1), result('simipu', 1, 1e-3, 0.1, 0.1),
-               result('simipu', 0, 3e-3, 0.4, 0.4), result('simipu', 1, 3e-3, 0.2, 0.2)]
-    assert benchmark.best_rate(results, 'scratch') == 1e-3
-    assert benchmark.best_rate(results, 'simipu') == 3e-3
-    lines = benchmark.table(results).splitlines()
-    assert lines[-4].split() == ['scratch', 'mean,', 'lr', '0.001', '0.200', '0.000', '0.000', '0.000',
-                                 '0.400', '0.000']
-    assert lines[-2:] == ['mAP: simipu better than scratch in 1 of 2 seeds',
-                          'depth_abs_rel: simipu better than scratch in 2 of 2 seeds']
+    def train(job, checkpoint, *_):
+        trained.append((job, checkpoint))
+        return dict(mAP=0.5)
+
+    monkeypatch.setitem(benchmark.work.__globals__, 'train', train)
+    checkpoints = dict(scratch=None, ours=['a.pth', 'b.pth'])
+    for variants in ([(64, 5e-3)], [(64, 5e-3), (128, 5e-3)]):
+        for name, seed in (('scratch', 0), ('ours', 1), ('ours', 2)):
+            benchmark.work(checkpoints, variants, tmp_path, name, seed)
+    assert [(job.task, checkpoint and checkpoint.name) for job, checkpoint in trained] == [
+        (f'{labelled} scenes, lr 0.005', file) for labelled in (64, 128) for file in (None, 'b.pth', 'a.pth')]
+    table = benchmark.measured(tmp_path).table(checkpoints)
+    assert list(table) == ['scratch', 'ours'] and list(table['ours']) == [1, 2]
+    assert table['ours'][2]['128 scenes, lr 0.005'] == dict(mAP=0.5)

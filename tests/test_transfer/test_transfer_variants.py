@@ -1,99 +1,84 @@
-"""What benchmarks/transfer.py pre-trains: every variant fits the configs as they are now."""
+"""What benchmarks/transfer.py and real_frames.py pre-train and measure: rows fit the configs as they are now."""
 import argparse
-import importlib.util
+import importlib
+import json
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 import torch
 from mmdet3d.registry import MODELS
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
 from simipu.config import check_config
+from simipu.evaluation import DepthErrors
 from simipu.evaluation.transfer import build_backbone
+from simipu.seeding import SeededIndex
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / 'benchmarks'
+COLUMN = ('probe', 'abs_rel')
 
 
 @pytest.fixture
-def benchmark(monkeypatch) -> ModuleType:
+def load_benchmark(monkeypatch):
+    """Import a file of benchmarks/ by its name."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))
-    spec = importlib.util.spec_from_file_location('transfer_of_benchmarks', BENCHMARKS / 'transfer.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return importlib.import_module
 
 
-def load(variant, *options: str) -> Config:
-    """The config as tools/train.py reads it."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument('--options', nargs='*', action=DictAction, default={})
-    cfg = Config.fromfile(variant.config)
-    cfg.merge_from_dict(parser.parse_args(['--options', *variant.options, *options]).options)
-    check_config(cfg)
-    return cfg
+@pytest.fixture
+def benchmark(load_benchmark) -> ModuleType:
+    return load_benchmark('transfer')
 
 
-def test_all_variants_train_the_backbone_that_is_measured(benchmark):
+@pytest.fixture
+def rows(load_benchmark) -> ModuleType:
+    return load_benchmark('rows')
+
+
+def pretrained_rows(benchmark) -> dict:
+    return {name: how for name, how in benchmark.ROWS.items() if how is not None}
+
+
+def test_all_rows_train_the_backbone_that_is_measured(benchmark, rows, tmp_path):
     measured = build_backbone(Config.fromfile(benchmark.CONFIG)).state_dict()
     shapes = {name: value.shape for name, value in measured.items()}
-    for name, variant in benchmark.VARIANTS.items():
+    for name, how in pretrained_rows(benchmark).items():
+        cfg = rows.pretraining_config(how, 3, 90, tmp_path)
+        check_config(cfg)
+        length = round(90 * how.length)
+        assert cfg.train_cfg.max_iters == length and cfg.param_scheduler[-1].end == length
+        assert cfg.param_scheduler[0].end < length and cfg.randomness.seed == 3
+        assert cfg.train_dataloader.dataset.get('data_root', f'{tmp_path}/') == f'{tmp_path}/'
         with DefaultScope.overwrite_default_scope('mmdet3d'):
-            model = MODELS.build(load(variant).model)
+            model = MODELS.build(cfg.model)
         found = {key: value.shape for key, value in model.img_backbone.state_dict().items()}
         assert found == shapes, name
-        assert (model.intra_head is None) == (name == 'no-intra')
-        if name == 'no-intra':
-            assert [head.detach_key for head in model.inter_heads] == [None, None]
-        assert (type(model).__name__ == 'OriginalProjectionSimIPU') == (name == 'original')
 
 
-def test_the_control_differs_in_its_pairs_only(benchmark):
-    ours, control = (load(benchmark.VARIANTS[name]).to_dict() for name in ('SimIPU', 'mispaired'))
+def test_the_control_differs_in_its_pairs_only(benchmark, rows, tmp_path):
+    ours, control = (rows.pretraining_config(benchmark.ROWS[name], 0, 90, tmp_path).to_dict()
+                     for name in ('SimIPU', 'mispaired'))
     assert control['train_dataloader']['dataset'].pop('type') == 'MispairedDataset'
     assert ours['train_dataloader']['dataset'].pop('type') == 'PairedDataset'
     assert control == ours
 
 
-def test_another_length_moves_the_end_of_the_schedule(benchmark):
-    for variant in benchmark.VARIANTS.values():
-        cfg = load(variant, *benchmark.length_options(variant.config, 77))
-        assert cfg.train_cfg.max_iters == 77 and cfg.param_scheduler[-1].end == 77
-        assert cfg.param_scheduler[0].end < 77
-
-
-def test_ratios_come_from_the_report(benchmark, tmp_path):
-    def task(*abs_rel):
-        return dict(errors=[dict(abs_rel=value, rmse=1, rmse_log=1, delta1=1) for value in abs_rel])
-
-    backbones = {name: dict(probe=task(0.4, 0.2)) for name in (*benchmark.VARIANTS, 'scratch')}
-    backbones['SimIPU'].update(probe=task(0.2, 0.15), finetune=task(0.3))
-    backbones['scratch'].update(finetune=task(0.6))
-    (tmp_path / 'transfer.json').write_text(benchmark.json.dumps(dict(backbones=backbones)))
-    ratios = benchmark.compare(tmp_path)
-    assert ratios['probe']['SimIPU / mispaired'] == dict(
-        seeds=pytest.approx([0.5, 0.75]), mean=pytest.approx(0.625), worst=pytest.approx(0.75))
-    assert list(ratios['probe']) == [' / '.join(pair) for pair in benchmark.RATIOS]
-    del backbones['original']  # was not asked for
-    (tmp_path / 'transfer.json').write_text(benchmark.json.dumps(dict(backbones=backbones)))
-    assert list(benchmark.compare(tmp_path)['probe']) == [' / '.join(pair) for pair in benchmark.RATIOS[:3]]
-    assert list(ratios['finetune']) == ['SimIPU / scratch'] and 'finetune_long' not in ratios
-
-
-def test_a_folder_keeps_what_was_made_with_equal_settings_only(benchmark, tmp_path):
+def test_a_folder_keeps_what_was_made_with_equal_settings_only(rows, tmp_path):
     folder = tmp_path / 'SimIPU_seed0'
-    benchmark.check_made_with(folder, 'lr = 1')
-    benchmark.check_made_with(folder, 'lr = 1')
+    rows.check_made_with(folder, 'lr = 1')
+    rows.check_made_with(folder, 'lr = 1')
     with pytest.raises(SystemExit, match='SimIPU_seed0 was made with other settings'):
-        benchmark.check_made_with(folder, 'lr = 2')
+        rows.check_made_with(folder, 'lr = 2')
     assert (folder / 'made_with.txt').read_text() == 'lr = 1'
     (folder / 'made_with.txt').rename(folder / 'backbone.pth')
     with pytest.raises(SystemExit, match='SimIPU_seed0 was made with unknown settings'):
-        benchmark.check_made_with(folder, 'lr = 1')
+        rows.check_made_with(folder, 'lr = 1')
 
 
-def test_pretraining_is_called_once_and_tells_why_it_failed(benchmark, monkeypatch, tmp_path):
+def test_pretraining_is_called_once_and_tells_why_it_failed(benchmark, rows, monkeypatch, tmp_path):
     """The training itself is replaced by one that leaves what tools/train.py leaves."""
     calls = []
 
@@ -106,27 +91,104 @@ def test_pretraining_is_called_once_and_tells_why_it_failed(benchmark, monkeypat
     backbone = build_backbone(Config.fromfile(benchmark.CONFIG))
     torch.save(dict(state_dict={f'img_backbone.{name}': value
                                 for name, value in backbone.state_dict().items()}), tmp_path / 'iter_5.pth')
-    monkeypatch.setattr(benchmark.subprocess, 'run', train)
-    variant, folder = benchmark.VARIANTS['mispaired'], tmp_path / 'seed0'
-    exported = benchmark.pretrain(folder, tmp_path, variant, 0, 5)
-    assert benchmark.pretrain(folder, tmp_path, variant, 0, 5) == exported and len(calls) == 1
-    assert {'randomness.seed=0', 'train_cfg.max_iters=5', *variant.options} <= set(calls[0])
-    build_backbone(Config.fromfile(benchmark.CONFIG), str(exported))
+    monkeypatch.setattr(rows.subprocess, 'run', train)
+    row, folder = benchmark.ROWS['mispaired'], tmp_path / 'seed0'
+    start = rows.pretrain(folder, rows.pretraining_config(row, 0, 5, tmp_path))
+    assert rows.pretrain(folder, rows.pretraining_config(row, 0, 5, tmp_path)) == start and len(calls) == 1
+    assert Config.fromfile(calls[0][2]).train_cfg.max_iters == 5
+    build_backbone(Config.fromfile(benchmark.CONFIG), str(start))
     with pytest.raises(SystemExit, match='other settings'):
-        benchmark.pretrain(folder, tmp_path, variant, 0, 6)
+        rows.pretrain(folder, rows.pretraining_config(row, 0, 6, tmp_path))
     folder = tmp_path / 'seed1'
+    from_it = rows.pretraining_config(row, 1, 5, tmp_path, start)
+    assert from_it.model.img_backbone.init_cfg == dict(type='Pretrained', checkpoint=str(start))
     with pytest.raises(SystemExit, match='pre-training of seed1 failed: error: no data'):
-        benchmark.pretrain(folder, tmp_path, variant, 1, 5)
+        rows.pretrain(folder, from_it)
 
 
-@pytest.mark.parametrize('long', [False, True])
-def test_what_is_measured(benchmark, monkeypatch, tmp_path, long):
+def test_what_is_measured_is_kept_and_added_to(rows, tmp_path, capsys):
+    measured = rows.Measured(tmp_path, 'settings')
+
+    def stopped():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        measured.complete('place only', 1, dict(probe=lambda: dict(abs_rel=0.5), other=stopped))
+    assert json.loads((tmp_path / 'place_only_seed1.json').read_text()) == dict(probe=dict(abs_rel=0.5))
+    measured.complete('place only', 1, dict(probe=stopped, other=lambda: dict(mAP=0.25)))
+    assert 'place only, seed 1, other: mAP 0.25' in capsys.readouterr().out
+    assert measured.table(['scratch', 'place only']) == {
+        'place only': {1: dict(probe=dict(abs_rel=0.5), other=dict(mAP=0.25))}}
+    with pytest.raises(SystemExit, match='other settings'):
+        rows.Measured(tmp_path, 'others')
+
+
+def test_ratios_are_of_the_seeds_that_both_have(rows):
+    def row(**errors):
+        return {int(seed[1:]): dict(probe=dict(abs_rel=error)) for seed, error in errors.items()}
+
+    table = dict(scratch=row(s0=0.4, s1=0.2, s3=9.0), SimIPU=row(s0=0.2, s1=0.15, s2=8.0))
+    column = rows.Column(*COLUMN)
+    assert rows.paired(table, 'SimIPU', 'scratch', column) == pytest.approx([0.5, 0.75])
+    *_, line = rows.format_ratios(table, [('SimIPU', 'nowhere'), ('SimIPU', 'scratch')], [column]).splitlines()
+    assert line == '| SimIPU / scratch | 0.62 (0.50, 0.75) |'
+    lines = rows.format_table(dict(scratch=row(s0=0.5), place={}), [column]).splitlines()
+    assert lines == ['| backbone | probe, abs_rel |', '| --- | --- |', '| scratch | 0.500 |', '| place |  |']
+
+
+def test_tasks_of_a_row_and_of_the_place(benchmark, monkeypatch, tmp_path):
     asked = []
-    monkeypatch.setattr(benchmark, 'measure_all', lambda cfg, *arguments: asked.append(arguments))
-    monkeypatch.setattr(benchmark, 'split_frames', lambda *_: None)
-    monkeypatch.setattr(benchmark, 'write_report', lambda *_: 'table')
-    args = argparse.Namespace(seeds=4, num_workers=2, long=long)
-    assert benchmark.measure(tmp_path, {'SimIPU': ['a.pth'], 'mispaired': ['b.pth']}, args) == 'table'
-    (backbones, settings, _, finetuned, finetuned_long), = asked
-    assert list(backbones) == ['scratch', 'SimIPU', 'mispaired'] and settings.num_seeds == 4
-    assert finetuned == ['scratch', 'SimIPU'] and list(finetuned_long) == (finetuned if long else [])
+
+    class Recorder:
+        def __getattr__(self, name):
+            def record(*arguments):
+                asked.append((name, *arguments))
+                return {1e-3: 0.5, 1e-2: 0.4} if name == 'tune' else DepthErrors(0.5, 1, 1, 1)
+            return record
+
+    monkeypatch.setattr(benchmark, '_benchmark', lambda data, target: Recorder())
+    tasks = dict(benchmark.tasks_of('SimIPU', 1, tmp_path / 'a.pth', tmp_path))
+    assert set(tasks) == set(benchmark.TASKS)
+    file = [str(tmp_path / 'a.pth')]
+    assert tasks['fine-tuning']()['learning_rate'] == 1e-2
+    assert asked == [('tune', file), ('fine_tune', 1, file, 1e-2)]
+    asked.clear()
+    assert tasks['beyond place']()['to_place'] == 1
+    assert asked == [('probe_beyond_position', 1, file), ('probe_position', 1)]
+    asked.clear()
+    place = dict(benchmark.tasks_of(benchmark.PLACE, 0, None, tmp_path))
+    assert not {'fine-tuning', 'beyond place', 'detection 64'} & set(place)
+    place['depth probe'](), place['surfaces']()
+    assert asked == [('probe_position', 0), ('probe_target', 0, None, True)]
+
+
+def test_draws_of_real_frames_never_score_what_is_labelled(load_benchmark):
+    real = load_benchmark('real_frames')
+    drawn = list(real.draws(16, in_one_piece=False))
+    assert len(drawn) == 8 and len({tuple(labelled) for labelled, _ in drawn}) == 8
+    assert all(len(labelled) == 10 and sorted(labelled + scored) == list(range(16)) for labelled, scored in drawn)
+    for labelled, scored in real.draws(50, in_one_piece=True):
+        assert max(labelled) < 25 and len(labelled) == 16 and scored == list(range(25, 50))
+    assert real.summary([(0.2, 0.4), (0.3, 0.2)]) == pytest.approx(
+        dict(abs_rel=0.25, place=0.3, to_place=1.0, worst=1.5))
+
+
+def test_the_classifier_learns_from_pictures_of_all_classes(benchmark, rows, load_benchmark, tmp_path):
+    """Every class fills its picture, and one step changes the backbone."""
+    objects = load_benchmark('generated_objects')
+    for label in range(len(objects.CLASSES)):
+        rng = np.random.default_rng(label)
+        image = objects.picture(label, 32, rng)
+        assert image.shape == (32, 32, 3) and image.std() > 2, objects.CLASSES[label]
+    data = objects.GeneratedObjects(size=32)
+    first, again, other = (data[SeededIndex(4, seed)] for seed in (1, 1, 2))
+    assert first['data_samples'] == again['data_samples'] and torch.equal(first['inputs'], again['inputs'])
+    assert not torch.equal(first['inputs'], other['inputs'])
+    cfg = rows.pretraining_config(benchmark.ROWS['strong start'], 0, 2, tmp_path)
+    with DefaultScope.overwrite_default_scope('mmdet3d'):
+        model = MODELS.build(cfg.model)
+    batch = dict(inputs=[first['inputs'], other['inputs']], data_samples=[3, 9])
+    losses = model(**model.data_preprocessor(batch, True))
+    losses['loss'].backward()
+    assert model.img_backbone.conv1.weight.grad.abs().max() > 0
+    assert losses['loss'].item() == pytest.approx(np.log(len(objects.CLASSES)), rel=0.3)  # knows nothing yet

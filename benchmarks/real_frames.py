@@ -1,0 +1,247 @@
+"""What is a backbone worth on real frames? Pre-trains on real drives, on generated scenes, and on both.
+
+    python benchmarks/real_frames.py --data-root data --out work_dirs/real_frames
+
+Takes KITTI in its own layouts: DATA/kitti_raw and, if it is there, DATA/kitti_odometry to pre-train on,
+DATA/kitti_object and the drive --held-out to measure on; links will do. Several draws of labelled frames are probed
+and fine-tuned, each against the place of a pixel alone. What is in the folder already is kept.
+
+KITTI's object frames come from raw drives. The default --drives are none of those that the first 16 object frames
+are of; with others, pre-training may have seen (without a label) frames that are scored.
+"""
+import argparse
+import os
+from collections.abc import Iterator
+from functools import cache, partial
+from pathlib import Path
+from statistics import mean
+from typing import NamedTuple
+
+import torch
+from generated_frames import make_frames
+from mmengine.config import Config
+from rows import (
+    PROJECT,
+    Column,
+    Figures,
+    Measured,
+    Pretraining,
+    folder_of,
+    format_table,
+    pretrain,
+    pretraining_config,
+    run_all,
+)
+
+from simipu.datasets.converters import create_kitti_infos, create_kitti_odometry_infos, create_kitti_raw_infos
+from simipu.engine import launch
+from simipu.evaluation.transfer import (
+    DepthFrames,
+    FineTuning,
+    build_backbone,
+    feature_level,
+    fine_tune,
+    frozen_features,
+    load_depth_frames,
+    position_features,
+    probe_errors,
+    score,
+)
+from simipu.files import write_whole
+
+CONFIG = PROJECT / 'configs' / 'simipu_synthetic.py'
+DRIVES = ('2011_09_26_drive_0005_sync', '2011_09_26_drive_0048_sync', '04')
+HELD_OUT = '2011_09_26_drive_0009_sync'
+NUM_GENERATED = 2400
+ITERATIONS = 900
+LABELLED_SHARE, MOST_FRAMES = 10 / 16, 256
+NUM_DRAWS, FINE_TUNED_DRAWS = 8, 3
+RATES, STEPS, BATCH_SIZE = (3e-4, 1e-3, 3e-3), 100, 4
+COLUMNS = [Column(f'{task} {frames}', 'to_place') for frames in ('object', 'drive')
+           for task in ('probe', 'beyond place', 'fine-tuning')]
+
+SCRATCH = 'scratch'
+RECIPES = {'SimIPU': CONFIG}
+
+
+class Stage(NamedTuple):
+    """A pre-training and the frames it sees: generated or real."""
+    how: Pretraining
+    real: bool
+
+
+ROWS: dict[str, Stage | None] = {SCRATCH: None}
+for recipe, config in RECIPES.items():
+    generated = f'{recipe}, generated'
+    ROWS[generated] = Stage(Pretraining(config), real=False)
+    ROWS[f'{recipe}, real'] = Stage(Pretraining(config), real=True)
+    ROWS[f'{recipe}, generated then real'] = Stage(Pretraining(config, length=2 / 3, start=generated), real=True)
+
+
+class Run(NamedTuple):
+    """What was asked for: folders of the data and of the results, and the lengths of pre-trainings."""
+    data: Path
+    out: Path
+    iterations: int
+
+
+def backbone_file(run: Run, row: str, seed: int) -> Path | None:
+    """Exported weights of a row, pre-trained if they are not there yet; None for random weights."""
+    stage = ROWS[row]
+    if stage is None:
+        return None
+    start = backbone_file(run, stage.how.start, seed) if stage.how.start else None
+    cfg = pretraining_config(stage.how, seed, run.iterations, run.out / 'generated', start)
+    return pretrain(folder_of(run.out, row, seed), on_real_frames(cfg, run) if stage.real else cfg)
+
+
+def on_real_frames(cfg: Config, run: Run) -> Config:
+    """The config with the real drives for its training set, one of their cameras at a time."""
+    pipeline = [dict(type='SampleCameras', num_cameras=1), *cfg.train_dataloader.dataset.pipeline]
+    sets = [dict(type='PairedDataset', data_root=str(run.data / name), pipeline=pipeline,
+                 ann_file=str(run.out / 'infos' / name / 'simipu_infos_train.pkl'))
+            for name in ('kitti_raw', 'kitti_odometry') if (run.out / 'infos' / name).is_dir()]
+    cfg.train_dataloader.dataset = dict(type='ConcatDataset', datasets=sets, ignore_keys=[
+        'dataset', 'split', 'version', 'info_version', 'categories'])
+    return cfg
+
+
+def make_infos(run: Run, drives: list[str], held_out: str) -> None:
+    """Info files: of the drives to pre-train on, of the one held out, of the object frames."""
+    infos = run.out / 'infos'
+    for name, create in (('kitti_raw', create_kitti_raw_infos), ('kitti_odometry', create_kitti_odometry_infos)):
+        root = run.data / name
+        known = {folder.name for folder in [*root.glob('*/*_sync'), *root.glob('sequences/*')]}
+        if known & set(drives):
+            create(root, infos / name, val_scenes=sorted(known - set(drives)))
+    create_kitti_raw_infos(run.data / 'kitti_raw', infos / 'drive', cameras=['CAM2'], val_scenes=[held_out])
+    objects = run.data / 'kitti_object'
+    names = sorted(file.stem for file in objects.glob('training/velodyne*/*.bin'))
+    write_whole(infos / 'object.txt', ''.join(f'{name}\n' for name in names[:MOST_FRAMES]).encode())
+    create_kitti_infos(objects, infos, splits=[str(infos / 'object.txt')])
+
+
+@cache
+def frames_of(run: Run, name: str) -> DepthFrames:
+    """Frames to label and to score: ``object`` or ``drive``."""
+    root, file = dict(object=('kitti_object', 'simipu_infos_object.pkl'),
+                      drive=('kitti_raw', 'drive/simipu_infos_val.pkl'))[name]
+    cfg = launch.with_data_root(Config.fromfile(CONFIG), str(run.data / root))
+    cfg.val_dataloader.dataset.ann_file = str(run.out / 'infos' / file)
+    frames = load_depth_frames(cfg)
+    return frames.of(range(min(len(frames), MOST_FRAMES)))
+
+
+def draws(num_frames: int, in_one_piece: bool) -> Iterator[tuple[list[int], list[int]]]:
+    """Labelled and scored frames of each draw.
+
+    Args:
+        num_frames: All that there are.
+        in_one_piece: Whether they are of one drive, whose neighbours look alike: then only frames of its first half
+            are labelled, and the second half is scored.
+    """
+    for draw in range(NUM_DRAWS):
+        generator = torch.Generator().manual_seed(draw)
+        pool = num_frames // 2 if in_one_piece else num_frames
+        order = torch.randperm(pool, generator=generator).tolist()
+        labelled = order[:round(LABELLED_SHARE * pool)]
+        yield labelled, list(range(pool, num_frames)) if in_one_piece else order[len(labelled):]
+
+
+def tasks_of(run: Run, name: str, checkpoint: Path | None, seed: int) -> dict:
+    """What is measured, by the name of the task."""
+    make = partial(build_backbone, Config.fromfile(CONFIG), checkpoint and str(checkpoint), seed)
+    return {f'probe {name}': lambda: probe(frames_of(run, name), make(), name == 'drive', with_place=False),
+            f'beyond place {name}': lambda: probe(frames_of(run, name), make(), name == 'drive', with_place=True),
+            f'fine-tuning {name}': lambda: fine_tuned(frames_of(run, name), make, name == 'drive')}
+
+
+def probe(frames: DepthFrames, backbone: torch.nn.Module, in_one_piece: bool, with_place: bool) -> Figures:
+    """Means over the draws: AbsRel of a frozen probe, and its ratio to that of a pixel's place alone."""
+    place = position_features(frames).split([len(item.depth) for item in frames])
+    features = frozen_features(backbone, feature_level(Config.fromfile(CONFIG)), frames)
+    if with_place:
+        features = [torch.cat([ours.double(), where], dim=1) for ours, where in zip(features, place)]
+    errors = [(errors_of(features, frames, *draw), errors_of(place, frames, *draw))
+              for draw in draws(len(frames), in_one_piece)]
+    return summary(errors)
+
+
+def errors_of(features: list[torch.Tensor], frames: DepthFrames, labelled: list[int], scored: list[int]) -> float:
+    """AbsRel at the scored frames of a probe of the labelled ones."""
+    fitted, tested = (torch.cat([features[i] for i in part]) for part in (labelled, scored))
+    return probe_errors(fitted, frames.of(labelled).depth, tested, frames.of(scored).depth).abs_rel
+
+
+def fine_tuned(frames: DepthFrames, make_backbone, in_one_piece: bool) -> Figures:
+    """Means over the first draws, at the learning rate that is best on a held-out quarter of the labelled frames."""
+    place = position_features(frames).split([len(item.depth) for item in frames])
+    errors = []
+    for draw, (labelled, scored) in enumerate(draws(len(frames), in_one_piece)):
+        if draw == FINE_TUNED_DRAWS:
+            break
+        fitted, held_out = labelled[:len(labelled) * 3 // 4], labelled[len(labelled) * 3 // 4:]
+        tried = {rate: _fine_tune(frames, make_backbone(), fitted, held_out, STEPS // 2, rate, draw) for rate in RATES}
+        rate = min(tried, key=tried.get)
+        errors.append((_fine_tune(frames, make_backbone(), labelled, scored, STEPS, rate, draw),
+                       errors_of(place, frames, labelled, scored)))
+    return summary(errors)
+
+
+def _fine_tune(frames: DepthFrames, backbone: torch.nn.Module, labelled: list[int], scored: list[int],
+               steps: int, rate: float, seed: int) -> float:
+    level, recipe = feature_level(Config.fromfile(CONFIG)), FineTuning(steps, BATCH_SIZE, rate)
+    return score(fine_tune(backbone, level, frames.of(labelled), recipe, seed), frames.of(scored)).abs_rel
+
+
+def summary(errors: list[tuple[float, float]]) -> Figures:
+    """Of (ours, place alone) of each draw."""
+    ratios = [ours / place for ours, place in errors]
+    return dict(abs_rel=mean(ours for ours, _ in errors), place=mean(place for _, place in errors),
+                to_place=mean(ratios), worst=max(ratios))
+
+
+def work(run: Run, row: str, seed: int) -> None:
+    """Pre-train and measure a row of one seed."""
+    checkpoint = backbone_file(run, row, seed)
+    for name in ('object', 'drive'):
+        measured(run.out).complete(row, seed, tasks_of(run, name, checkpoint, seed))
+
+
+def measured(out: Path) -> Measured:
+    """The figures in the folder."""
+    return Measured(out / 'figures', f'{NUM_DRAWS} {FINE_TUNED_DRAWS} {RATES} {STEPS} {BATCH_SIZE} {MOST_FRAMES}')
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--data-root', type=Path, default=os.environ.get('SIMIPU_REAL_DATA', 'data'),
+                        help='folder of kitti_raw/, kitti_odometry/ and kitti_object/ (default: the environment '
+                        'variable SIMIPU_REAL_DATA, else data)')
+    parser.add_argument('--out', type=Path, default=Path('work_dirs/real_frames'))
+    parser.add_argument('--rows', nargs='+', choices=ROWS, metavar='ROW', default=list(ROWS),
+                        help=f'any of {", ".join(map(repr, ROWS))} (default: all)')
+    parser.add_argument('--seeds', type=int, default=1, help='of pre-training (default: 1)')
+    parser.add_argument('--drives', nargs='+', default=DRIVES, help='drives and sequences to pre-train on (default: '
+                        f'{" ".join(DRIVES)})')
+    parser.add_argument('--held-out', default=HELD_OUT, help='drive to measure on (default: %(default)s)')
+    parser.add_argument('--iterations', type=int, default=ITERATIONS, help='of pre-training (default: %(default)s)')
+    parser.add_argument('--num-workers', type=int, default=2, help='processes at a time, one thread each (default: 2)')
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    run = Run(args.data_root.resolve(), args.out.resolve(), args.iterations)
+    make_infos(run, [drive for drive in args.drives if drive != args.held_out], args.held_out)
+    starts = {ROWS[row].how.start for row in args.rows if ROWS[row] and ROWS[row].how.start}
+    if any(ROWS[row] and not ROWS[row].real for row in {*args.rows, *starts}):
+        make_frames(run.out / 'generated', NUM_GENERATED, 1, args.num_workers)
+    run_all(partial(work, run), args.rows, args.seeds, args.num_workers, starts)
+    text = format_table(measured(run.out).table(ROWS), COLUMNS)
+    (run.out / 'real_frames.md').write_text(f'{text}\n')
+    print(text)
+
+
+if __name__ == '__main__':
+    launch.run(main)

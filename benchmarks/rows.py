@@ -1,0 +1,213 @@
+"""The rows of a benchmark's table: how each backbone comes about, and what was measured of it.
+
+What is there is kept. A pre-training that was stopped goes on; measurements of a row and a seed are one JSON
+file, written whole, to which tasks are added.
+"""
+import json
+import os
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from statistics import mean, stdev
+from typing import NamedTuple
+
+import torch
+from made_with import check_made_with
+from mmengine.config import Config
+
+from simipu.checkpoints import export_backbone
+from simipu.engine import launch
+from simipu.files import write_whole
+
+PROJECT = Path(__file__).resolve().parents[1]
+
+Figures = dict[str, float]
+"""By name, of one task."""
+
+
+class Pretraining(NamedTuple):
+    """How a backbone is made.
+
+    Attributes:
+        config: Of the pre-training.
+        changes: Of the config, by key.
+        length: Iterations, as a multiple of the benchmark's; chosen so that all rows cost the same.
+        start: The row whose backbone of the same seed it starts from; None: random weights.
+    """
+    config: Path
+    changes: Mapping[str, object] = {}
+    length: float = 1.0
+    start: str | None = None
+
+
+def pretrain(folder: Path, cfg: Config) -> Path:
+    """Pre-train in a process of its own with one thread; the exported backbone.
+
+    Args:
+        folder: Of logs, checkpoints and the backbone; an earlier run with equal settings goes on.
+        cfg: As ``pretraining_config`` makes it.
+    """
+    check_made_with(folder, cfg.pretty_text)
+    backbone = folder / 'backbone.pth'
+    if backbone.is_file():
+        return backbone
+    cfg.dump(folder / 'config.py')
+    path = os.pathsep.join([str(PROJECT / 'benchmarks'), os.environ.get('PYTHONPATH', '')])
+    environment = dict(os.environ, OMP_NUM_THREADS='1', PYTHONWARNINGS='ignore', PYTHONPATH=path)
+    log = folder / 'train.txt'
+    with open(log, 'w') as stream:
+        done = subprocess.run([sys.executable, str(PROJECT / 'tools' / 'train.py'), str(folder / 'config.py'),
+                               '--resume', '--work-dir', str(folder)],
+                              stdout=stream, stderr=subprocess.STDOUT, cwd=PROJECT, env=environment)
+    if done.returncode:
+        last_line = (log.read_text().splitlines() or ['no output'])[-1]
+        sys.exit(f'error: the pre-training of {folder.name} failed: {last_line}\nAll of its output is in {log}')
+    export_backbone((folder / 'last_checkpoint').read_text(), backbone)
+    print(f'pre-trained {folder.name}', flush=True)
+    return backbone
+
+
+def pretraining_config(row: Pretraining, seed: int, iterations: int, data: Path, start: Path | None = None) -> Config:
+    """The row's config, without validation; what ended with the training does so again.
+
+    Args:
+        row: How.
+        seed: Of the training.
+        iterations: Before ``row.length``.
+        data: Folder of frames to train on.
+        start: Backbone to start from.
+    """
+    cfg = Config.fromfile(row.config)
+    end, length = cfg.train_cfg.max_iters, round(row.length * iterations)
+    cfg.merge_from_dict({'train_cfg.max_iters': length, 'randomness.seed': seed, 'val_dataloader': None,
+                         'val_cfg': None, 'val_evaluator': None, **row.changes})
+    for schedule in cfg.param_scheduler:
+        if schedule.get('end') == end:
+            schedule.end = length
+    if start is not None:
+        cfg.model.img_backbone.init_cfg = dict(type='Pretrained', checkpoint=str(start))
+    return launch.with_data_root(cfg, str(data))
+
+
+class Measured:
+    """Figures of rows and seeds, a file each.
+
+    Args:
+        folder: Made if need be.
+        settings: Text that is equal for equal settings; files of others are refused.
+    """
+
+    def __init__(self, folder: Path, settings: str) -> None:
+        check_made_with(folder, settings)
+        self.folder = folder
+
+    def complete(self, row: str, seed: int, tasks: Mapping[str, Callable[[], Figures]]) -> None:
+        """Measure those of ``tasks`` that are not in the file of the row and seed."""
+        found = self.read(row, seed)
+        for task, measure in tasks.items():
+            if task not in found:
+                found[task] = measure()
+                write_whole(self._file(row, seed), json.dumps(found, indent=2).encode())
+                print(f'{row}, seed {seed}, {task}: ' + ', '.join(
+                    f'{name} {value:.3g}' for name, value in found[task].items()), flush=True)
+
+    def read(self, row: str, seed: int) -> dict[str, Figures]:
+        """Figures by task; none where nothing has been measured."""
+        file = self._file(row, seed)
+        return json.loads(file.read_text()) if file.is_file() else {}
+
+    def table(self, rows: Sequence[str]) -> dict[str, dict[int, dict[str, Figures]]]:
+        """Figures by row, seed and task, of all files of these rows."""
+        files = {row: sorted(self.folder.glob(f'{_stem(row)}_seed*.json')) for row in rows}
+        return {row: {int(file.stem.rpartition('_seed')[2]): json.loads(file.read_text()) for file in of_row}
+                for row, of_row in files.items() if of_row}
+
+    def _file(self, row: str, seed: int) -> Path:
+        return self.folder / f'{_stem(row)}_seed{seed}.json'
+
+
+def run_all(work: Callable[[str, int], None], rows: Sequence[str], seeds: int, num_workers: int,
+            starts: Collection[str] = ()) -> None:
+    """Call ``work(row, seed)`` for all rows and seeds, some at a time, each in a process of one thread.
+
+    Args:
+        work: A function that can be pickled.
+        rows: Names.
+        seeds: From 0.
+        num_workers: How many at a time.
+        starts: Rows that others start from. They come first, so that no two processes train them.
+    """
+    os.environ['OMP_NUM_THREADS'] = '1'
+    with ProcessPoolExecutor(num_workers, get_context('spawn'), _start_worker) as pool:
+        for wave in (starts, [row for row in rows if row not in starts]):
+            for future in [pool.submit(work, row, seed) for seed in range(seeds) for row in wave]:
+                future.result()
+
+
+def _start_worker() -> None:
+    torch.set_num_threads(1)
+    warnings.filterwarnings('ignore')
+
+
+def _stem(row: str) -> str:
+    return row.replace(' ', '_')
+
+
+def folder_of(out: Path, row: str, seed: int) -> Path:
+    """Of a row's pre-training."""
+    return out / f'{_stem(row)}_seed{seed}'
+
+
+class Column(NamedTuple):
+    """A task and which of its figures stands for it."""
+    task: str
+    figure: str
+
+
+Table = Mapping[str, Mapping[int, Mapping[str, Figures]]]
+
+
+def values(table: Table, row: str, column: Column) -> dict[int, float]:
+    """Of a row, by seed."""
+    return {seed: tasks[column.task][column.figure] for seed, tasks in table.get(row, {}).items()
+            if column.task in tasks}
+
+
+def paired(table: Table, row: str, other: str, column: Column) -> list[float]:
+    """Ratios of two rows, seed by seed, of the seeds that both have."""
+    ours, theirs = values(table, row, column), values(table, other, column)
+    return [ours[seed] / theirs[seed] for seed in sorted(ours.keys() & theirs.keys())]
+
+
+def format_table(table: Table, columns: Sequence[Column]) -> str:
+    """A Markdown table: mean and deviation over the seeds."""
+    return _markdown('backbone', columns, {
+        row: [_spread(list(values(table, row, column).values())) for column in columns] for row in table})
+
+
+def format_ratios(table: Table, pairs: Sequence[tuple[str, str]], columns: Sequence[Column]) -> str:
+    """A Markdown table: mean of the paired ratios, and each of them."""
+    ratios = {f'{row} / {other}': [_ratio(paired(table, row, other, column)) for column in columns]
+              for row, other in pairs}
+    return _markdown('ratio', columns, {pair: cells for pair, cells in ratios.items() if any(cells)})
+
+
+def _markdown(title: str, columns: Sequence[Column], rows: Mapping[str, Sequence[str]]) -> str:
+    header = [title, *(f'{task}, {figure}' for task, figure in columns)]
+    lines = [header, ['---'] * len(header), *([row, *cells] for row, cells in rows.items())]
+    return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
+
+
+def _spread(numbers: list[float]) -> str:
+    if not numbers:
+        return ''
+    return f'{mean(numbers):.3f}' + (f' ± {stdev(numbers):.3f}' if len(numbers) > 1 else '')
+
+
+def _ratio(ratios: list[float]) -> str:
+    each = f' ({", ".join(f"{ratio:.2f}" for ratio in ratios)})' if len(ratios) > 1 else ''
+    return f'{mean(ratios):.2f}{each}' if ratios else ''
