@@ -6,6 +6,7 @@ import torch
 from mmdet3d.registry import MODELS
 from mmengine.config import Config
 from mmengine.model import BaseModule
+from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DefaultScope
 from torch import nn
 
@@ -102,3 +103,18 @@ def test_backbone_learns_as_a_whole_and_the_detector_loads_it(case, tmp_path):
     assert not report.mismatched and not report.not_loaded and not report.warnings
     # A detector may read more levels than were contrasted, each through a norm of its own.
     assert all(name.startswith('norm') for name in report.missing), report.missing
+
+
+def test_strong_weights_move_less_the_nearer_they_are_to_the_image():
+    """Rates of the parameter groups against those of the header's rule; nothing of the backbone is forgotten."""
+    cfg = Config.fromfile(CONFIGS / 'backbones/simipu_r50-strong-start_8xb4-100e_kitti.py')
+    assert cfg.model.img_backbone.init_cfg.checkpoint == cfg.weights
+    with DefaultScope.overwrite_default_scope('mmdet3d'):
+        backbone = MODELS.build(dict(cfg.model.img_backbone, init_cfg=None))
+    model = nn.ModuleDict(dict(img_backbone=backbone, point_encoder=nn.Linear(2, 2), inter_head=nn.Linear(2, 2)))
+    optimizer = build_optim_wrapper(model, cfg.optim_wrapper).optimizer
+    rates = {id(weight): group['lr'] for group in optimizer.param_groups for weight in group['params']}
+    expected = dict(conv1=0.05, bn1=0.05, layer1=0.1, layer2=0.2, layer3=0.4, layer4=0.8)
+    for name, weight in backbone.named_parameters():
+        assert rates[id(weight)] == pytest.approx(0.03 * expected[name.split('.')[0]]), name
+    assert rates[id(model.inter_head.weight)] == 0.03 and rates[id(model.point_encoder.weight)] == 1e-3
