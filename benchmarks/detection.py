@@ -30,7 +30,8 @@ from simipu.scenes import generate_dataset
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs' / 'downstream'
 CONFIG, SCRATCH_CONFIG = (CONFIGS / f'fcos3d_r18_{start}_synthetic.py' for start in ('simipu', 'scratch'))
-LABELLED = (64, 128, 256)  # scenes
+STEPS = {64: 150, 128: 220, 256: 400}  # of training, by the number of labelled scenes
+LABELLED = tuple(STEPS)
 SCORED = 256
 LEARNING_RATE = 5e-3
 DATA_SEED = 1000
@@ -81,7 +82,8 @@ def train(job: Job, checkpoint: Path | None, data_root: Path, work_dir: Path, op
     first = job.seed * job.labelled % max(LABELLED) if job.labelled < max(LABELLED) else 0
     scenes = list(range(first, first + job.labelled))
     options = [f'randomness.seed={job.seed}', f'optim_wrapper.optimizer.lr={job.learning_rate}',
-               f'experiment_name={name}', 'log_level=WARNING', f'train_dataloader.dataset.indices={scenes}', *options]
+               f'experiment_name={name}', 'log_level=WARNING', f'train_dataloader.dataset.indices={scenes}',
+               f'max_iters={STEPS.get(job.labelled, max(STEPS.values()))}', *options]
     if checkpoint is not None:
         options.append(f'model.backbone.init_cfg.checkpoint={checkpoint}')
     parser = argparse.ArgumentParser()

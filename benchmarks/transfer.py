@@ -4,8 +4,8 @@
     python benchmarks/transfer.py --out work_dirs/transfer_benchmark --all
 
 The first takes about 20 minutes on two cores: the rows of DEFAULT_ROWS, one seed, all tasks but detection. With
---all, every row, three seeds and every task, in hours. Either may be stopped and called again, with more rows,
-seeds or tasks: frames, backbones and figures that are in the folder are kept.
+--all, every row, three seeds and every task, about four hours. Either may be stopped and called again, with more
+rows, seeds or tasks: frames, backbones and figures that are in the folder are kept.
 """
 import argparse
 from collections.abc import Callable, Iterator, Sequence
@@ -48,6 +48,7 @@ ROWS: dict[str, Pretraining | None] = {
     'strong start': Pretraining(PROJECT / 'benchmarks' / 'object_classifier.py'),  # in the place of ImageNet
     'strong start + SimIPU': Pretraining(CONFIG, start='strong start'),
 }
+CONTROLS = (PLACE, 'mispaired', 'original')  # only probed
 DEFAULT_ROWS = (SCRATCH, PLACE, 'mispaired', 'SimIPU')
 RATIOS = [('SimIPU', SCRATCH), ('SimIPU', PLACE), ('SimIPU', 'mispaired'), ('SimIPU', 'original'),
           ('strong start', SCRATCH), ('strong start + SimIPU', 'strong start'), ('strong start + SimIPU', 'SimIPU')]
@@ -77,9 +78,10 @@ def tasks_of(row: str, seed: int, checkpoint: Path | None, out: Path) -> Iterato
     for task, data, target in (('depth probe', 'data', None), ('another world', 'another_world', None),
                                ('surfaces', 'data', SURFACE), ('objects', 'data', OBJECT)):
         yield task, partial(probe, out / data, target, seed, checkpoints, only)
-    if only:
+    if not only:
+        yield 'beyond place', partial(probe_beyond_place, out / 'data', seed, checkpoints)
+    if row in CONTROLS:
         return
-    yield 'beyond place', partial(probe_beyond_place, out / 'data', seed, checkpoints)
     yield 'fine-tuning', partial(fine_tune, out / 'data', seed, checkpoints)
     for task, labelled in DETECTION.items():
         yield task, partial(detect, out / 'detection', row, seed, labelled, checkpoint)

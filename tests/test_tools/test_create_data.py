@@ -35,6 +35,16 @@ def test_synthetic_writes_frames_and_info_files(tmp_path, monkeypatch):
         run(monkeypatch, *arguments, '--seed', 4)
 
 
+def test_the_yard_comes_in_the_layout_of_kitti_only(tmp_path, monkeypatch):
+    yard = ('synthetic', '--world', 'yard', '--out-dir', tmp_path, '--num-frames', 1, '--image-size', 64, 32)
+    with pytest.raises(SystemExit, match='error: --world yard is written in the layout of KITTI only'):
+        run(monkeypatch, *yard, '--layout', 'nuscenes')
+    assert not list(tmp_path.iterdir())
+    run(monkeypatch, *yard, '--num-workers', 1)
+    assert len(mmengine.load(tmp_path / 'simipu_infos_train.pkl')['data_list']) == 1
+    assert json.loads((tmp_path / 'synthetic.json').read_text())['world'] == 'yard'
+
+
 def test_synthetic_nuscenes_is_converted_by_its_own_command(tmp_path, monkeypatch, capsys):
     run(monkeypatch, 'synthetic', '--layout', 'nuscenes', '--out-dir', tmp_path / 'data',
         '--num-frames', 2, '--image-size', 64, 36, '--num-workers', 1)

@@ -156,6 +156,7 @@ def test_tasks_of_a_row_and_of_the_place(benchmark, monkeypatch, tmp_path):
     assert tasks['beyond place']()['to_place'] == 1
     assert asked == [('probe_beyond_position', 1, file), ('probe_position', 1)]
     asked.clear()
+    assert set(dict(benchmark.tasks_of('mispaired', 1, None, tmp_path))) == set(benchmark.PROBES)
     place = dict(benchmark.tasks_of(benchmark.PLACE, 0, None, tmp_path))
     assert not {'fine-tuning', 'beyond place', 'detection 64'} & set(place)
     place['depth probe'](), place['surfaces']()
