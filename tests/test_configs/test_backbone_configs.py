@@ -111,8 +111,8 @@ def test_strong_weights_move_less_the_nearer_they_are_to_the_image():
     assert cfg.model.img_backbone.init_cfg.checkpoint == cfg.weights
     with DefaultScope.overwrite_default_scope('mmdet3d'):
         backbone = MODELS.build(dict(cfg.model.img_backbone, init_cfg=None))
-    model = nn.ModuleDict(dict(img_backbone=backbone, point_encoder=nn.Linear(2, 2), inter_head=nn.Linear(2, 2)))
-    optimizer = build_optim_wrapper(model, cfg.optim_wrapper).optimizer
+        model = nn.ModuleDict(dict(img_backbone=backbone, point_encoder=nn.Linear(2, 2), inter_head=nn.Linear(2, 2)))
+        optimizer = build_optim_wrapper(model, cfg.optim_wrapper).optimizer
     rates = {id(weight): group['lr'] for group in optimizer.param_groups for weight in group['params']}
     expected = dict(conv1=0.05, bn1=0.05, layer1=0.1, layer2=0.2, layer3=0.4, layer4=0.8)
     for name, weight in backbone.named_parameters():
