@@ -21,7 +21,8 @@ import torch
 from generated_frames import make_frames
 from mmengine.config import Config
 from rows import (
-    PROJECT,
+    CONFIG,
+    RECIPES,
     Column,
     Figures,
     Measured,
@@ -49,7 +50,6 @@ from simipu.evaluation.transfer import (
 )
 from simipu.files import write_whole
 
-CONFIG = PROJECT / 'configs' / 'simipu_synthetic.py'
 DRIVES = ('2011_09_26_drive_0005_sync', '2011_09_26_drive_0048_sync', '04')
 HELD_OUT = '2011_09_26_drive_0009_sync'
 NUM_GENERATED = 2400
@@ -61,7 +61,6 @@ COLUMNS = [Column(f'{task} {frames}', 'to_place') for frames in ('object', 'driv
            for task in ('probe', 'beyond place', 'fine-tuning')]
 
 SCRATCH = 'scratch'
-RECIPES = {'SimIPU': CONFIG}
 
 
 class Stage(NamedTuple):
@@ -71,11 +70,11 @@ class Stage(NamedTuple):
 
 
 ROWS: dict[str, Stage | None] = {SCRATCH: None}
-for recipe, config in RECIPES.items():
-    generated = f'{recipe}, generated'
-    ROWS[generated] = Stage(Pretraining(config), real=False)
-    ROWS[f'{recipe}, real'] = Stage(Pretraining(config), real=True)
-    ROWS[f'{recipe}, generated then real'] = Stage(Pretraining(config, length=2 / 3, start=generated), real=True)
+for name, recipe in RECIPES.items():
+    ROWS[f'{name}, generated'] = Stage(recipe, real=False)
+    ROWS[f'{name}, real'] = Stage(recipe, real=True)
+    ROWS[f'{name}, generated then real'] = Stage(
+        recipe._replace(length=recipe.length * 2 / 3, start=f'{name}, generated'), real=True)
 
 
 class Run(NamedTuple):

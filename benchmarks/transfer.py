@@ -16,7 +16,10 @@ import detection
 from generated_frames import make_frames
 from mmengine.config import Config
 from rows import (
+    CONFIG,
     PROJECT,
+    RECIPES,
+    RECOMMENDED,
     Column,
     Figures,
     Measured,
@@ -32,26 +35,26 @@ from rows import (
 from simipu.engine import launch
 from simipu.evaluation.transfer import OBJECT, SURFACE, ProbeTarget, Settings, TransferBenchmark
 
-CONFIG = PROJECT / 'configs' / 'simipu_synthetic.py'  # what backbones are measured with, too
 NUM_TRAIN, NUM_VAL = 2400, 384
 ITERATIONS = 900
 MAX_SEEDS = 10
 SETTINGS = Settings(num_seeds=MAX_SEEDS)
 
-SCRATCH, PLACE = 'scratch', 'place only'
+SCRATCH, PLACE, STRONG = 'scratch', 'place only', 'strong start'
 ROWS: dict[str, Pretraining | None] = {
     SCRATCH: None,  # PyTorch's initialisation, the best one
     PLACE: None,
     'mispaired': Pretraining(CONFIG, {'train_dataloader.dataset.type': 'MispairedDataset'}),
     'original': Pretraining(PROJECT / 'benchmarks' / 'simipu_synthetic_original.py'),
-    'SimIPU': Pretraining(CONFIG),
-    'strong start': Pretraining(PROJECT / 'benchmarks' / 'object_classifier.py'),  # in the place of ImageNet
-    'strong start + SimIPU': Pretraining(CONFIG, start='strong start'),
+    **RECIPES,
+    STRONG: Pretraining(PROJECT / 'benchmarks' / 'object_classifier.py'),  # in the place of ImageNet
+    f'{STRONG} + {RECOMMENDED}': RECIPES[RECOMMENDED]._replace(start=STRONG),
 }
 CONTROLS = (PLACE, 'mispaired', 'original')  # only probed
-DEFAULT_ROWS = (SCRATCH, PLACE, 'mispaired', 'SimIPU')
-RATIOS = [('SimIPU', SCRATCH), ('SimIPU', PLACE), ('SimIPU', 'mispaired'), ('SimIPU', 'original'),
-          ('strong start', SCRATCH), ('strong start + SimIPU', 'strong start'), ('strong start + SimIPU', 'SimIPU')]
+DEFAULT_ROWS = (SCRATCH, PLACE, 'depth regression', RECOMMENDED)
+RATIOS = [*((RECOMMENDED, other) for other in (SCRATCH, PLACE, 'mispaired', 'original', 'depth regression', 'SimIPU')),
+          ('SimIPU', SCRATCH), ('SimIPU', 'mispaired'), ('SimIPU', 'depth regression'), (STRONG, SCRATCH),
+          (f'{STRONG} + {RECOMMENDED}', STRONG), (f'{STRONG} + {RECOMMENDED}', RECOMMENDED)]
 
 PROBES = ('depth probe', 'beyond place', 'surfaces', 'objects', 'another world')
 DETECTION = {f'detection {labelled}': labelled for labelled in detection.LABELLED}
