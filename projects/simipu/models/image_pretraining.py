@@ -109,8 +109,8 @@ class ImagePretraining(BaseModel):
     def project_points(self, xyz: Tensor, inputs: dict[str, Tensor],
                        data_samples: Sequence[Det3DDataSample]) -> ProjectedPoints:
         """(B, N, 3) points of the frames, in metres in LiDAR coordinates, in all of their cameras."""
-        geometry = [stack_metainfo(data_samples, name).to(xyz.device) for name in
-                    ('lidar2img', 'img_aug_matrix', 'ori_shape', 'img_shape')]
+        geometry = to_device([stack_metainfo(data_samples, name) for name in
+                              ('lidar2img', 'img_aug_matrix', 'ori_shape', 'img_shape')], xyz.device)
         pixel, depth, visible = project_to_cameras(
             xyz.double(), *geometry, cloud=inputs['points'][..., :3], occlusion=self.occlusion)
         return ProjectedPoints(pixel.float(), depth.float(), visible)
@@ -134,3 +134,12 @@ def stack_metainfo(data_samples: Sequence[Det3DDataSample], name: str) -> Tensor
                         'has none; end the pipeline with PackPairedInputs')
     return torch.from_numpy(np.stack([np.asarray(sample.metainfo[name], dtype=np.float64)
                                       for sample in data_samples]))
+
+
+def to_device(tensors: Sequence[Tensor], device: torch.device) -> list[Tensor]:
+    """Small CPU tensors of one type, in one copy from pinned memory, for which the host does not wait."""
+    joined = torch.cat([tensor.flatten() for tensor in tensors])
+    if device.type == 'cuda':
+        joined = joined.pin_memory()
+    parts = joined.to(device, non_blocking=True).split([tensor.numel() for tensor in tensors])
+    return [part.view_as(tensor) for part, tensor in zip(parts, tensors)]
