@@ -25,8 +25,9 @@ SIZED_BY_VALUES = {
 }
 # What does not reach the dispatcher on a CPU.
 READ_OR_COPIED = {Tensor.tolist, Tensor.numpy, Tensor.cpu, Tensor.new_tensor, Tensor.__array__}
-# Code that a GPU does not run, or that is not ours.
-LEFT_OUT = (f'{PACKAGE}/ops/backend.py', '/spconv/', '/torch/optim/')  # these read step counts on the CPU
+# Code that a GPU does not run, that is not ours, or that reads numbers on the CPU (step counts of optimizers): what
+# the file or the function has in its name.
+LEFT_OUT = ('numba', '/ops/backend.py:to_numpy', '/spconv/', '/torch/optim/')
 
 
 class Synchronisations(Counter):
@@ -44,7 +45,7 @@ class Synchronisations(Counter):
 
     def add(self, operation: str) -> None:
         frames = traceback.extract_stack()
-        if not any(part in frame.filename for frame in frames for part in LEFT_OUT):
+        if not any(part in f'{frame.filename}:{frame.name}' for frame in frames for part in LEFT_OUT):
             ours = [frame for frame in frames if frame.filename.startswith(PACKAGE)]
             place = f'{Path(ours[-1].filename).relative_to(PACKAGE)}:{ours[-1].lineno}' if ours else 'elsewhere'
             self[place, operation] += 1
