@@ -2,7 +2,7 @@
 import pytest
 from mmengine.config import Config
 
-from simipu.engine.launch import build_runner, set_resume, with_data_root
+from simipu.engine.launch import _pin_memory, build_runner, set_resume, with_data_root
 from simipu.errors import ConfigError
 
 
