@@ -117,8 +117,8 @@ def parts_of(step: Step) -> dict[str, Callable[[], object]]:
     }
 
 
-def measure_parts(step: Step, repeats: int) -> None:
-    """Prints forward and backward of each part, by turns."""
+def time_parts(step: Step, repeats: int) -> dict[str, tuple[float, float]]:
+    """Seconds of forward and backward of each part, by turns."""
     parts = parts_of(step)
     forward, backward = ({name: [] for name in parts} for _ in range(2))
     step.optimizer.zero_grad()
@@ -130,11 +130,16 @@ def measure_parts(step: Step, repeats: int) -> None:
             if isinstance(result, torch.Tensor):
                 signal = torch.ones_like(result)
                 backward[name].append(seconds(lambda: result.backward(signal)))
-    unit = median(forward['image backbone'])
+    return {name: (median(forward[name]), median(backward[name] or [0.0])) for name in parts}
+
+
+def measure_parts(step: Step, repeats: int) -> None:
+    """Prints forward and backward of each part in units."""
+    spent = time_parts(step, repeats)
+    unit = spent['image backbone'][0]
     print('  part                            forward     backward   (units, with a graph)')
-    for name in parts:
-        back = median(backward[name]) / unit if backward[name] else 0
-        print(f'  {name:30s} {median(forward[name]) / unit:8.2f} {back:12.2f}')
+    for name, (forward, backward) in spent.items():
+        print(f'  {name:30s} {forward / unit:8.2f} {backward / unit:12.2f}')
 
 
 def check(step: Step) -> None:
