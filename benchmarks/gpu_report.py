@@ -94,8 +94,7 @@ def report_case(case: Case, num_images: int, seconds_left: float) -> dict:
         case.train()
     step = (clock() - start) / steps
     memory = peak_memory()
-    with case.precision():
-        parts = time_parts(Step(case.model, case.optimizer, case.batch()), max(2, steps // 5))
+    parts = time_parts(Step(case.model, case.optimizer, case.batch()), max(2, steps // 5), case.precision)
     sides = {'data': (median(seconds(case.batch) for _ in range(3)), 0.0)}
     sides.update({side: tuple(map(sum, zip(*(parts[name] for name in names)))) for side, names in SIDES.items()})
     table = {side: dict(forward_ms=1e3 * forward, backward_ms=1e3 * backward, share=(forward + backward) / step)

@@ -13,6 +13,7 @@ which rounding does not hide a mistake (needs 8 GB).
 import argparse
 import copy
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
@@ -117,15 +118,17 @@ def parts_of(step: Step) -> dict[str, Callable[[], object]]:
     }
 
 
-def time_parts(step: Step, repeats: int) -> dict[str, tuple[float, float]]:
-    """Seconds of forward and backward of each part, by turns."""
-    parts = parts_of(step)
+def time_parts(step: Step, repeats: int, precision: Callable = nullcontext) -> dict[str, tuple[float, float]]:
+    """Seconds of forward, in ``precision()``, and backward of each part, by turns."""
+    with precision():
+        parts = parts_of(step)
     forward, backward = ({name: [] for name in parts} for _ in range(2))
     step.optimizer.zero_grad()
     for _ in range(repeats):
         for name, function in parts.items():
             start = clock()
-            result = function()
+            with precision():
+                result = function()
             forward[name].append(clock() - start)
             if isinstance(result, torch.Tensor):
                 signal = torch.ones_like(result)
