@@ -31,13 +31,13 @@ class Batch(NamedTuple):
     data_samples: list
 
 
-def made_up_batch(num_frames: int, num_points: int) -> Batch:
+def made_up_batch(num_frames: int, num_points: int, width: int = WIDTH, height: int = HEIGHT) -> Batch:
     """LiDAR-like clouds before a camera like KITTI's, and images of noise."""
-    lidar2img = _kitti_like_camera()
-    size = [(HEIGHT, WIDTH)]
+    lidar2img = _kitti_like_camera(width)
+    size = [(height, width)]
     clouds, views, samples = [], [], []
     for frame in range(num_frames):
-        cloud = _seen_part(lidar_like_clouds(1, 4 * num_points, seed=frame)[0], lidar2img)[:num_points]
+        cloud = _seen_part(lidar_like_clouds(1, 4 * num_points, seed=frame)[0], lidar2img, size)[:num_points]
         results = dict(points=LiDARPoints(cloud, points_dim=4))
         PointCloudSecondView(shuffle=False).transform(results)
         sample = Det3DDataSample()
@@ -47,7 +47,7 @@ def made_up_batch(num_frames: int, num_points: int) -> Batch:
         clouds.append(cloud)
         views.append(results['points_aug'].tensor)
         samples.append(sample)
-    imgs = torch.randn(num_frames, 1, 3, HEIGHT, WIDTH)
+    imgs = torch.randn(num_frames, 1, 3, height, width)
     return Batch(dict(points=torch.stack(clouds), points_aug=torch.stack(views), imgs=imgs), samples)
 
 
@@ -74,16 +74,16 @@ def shuffle_points(clouds: Tensor) -> tuple[Tensor, Tensor]:
     return clouds.gather(1, rows[..., None].expand_as(clouds)), rows
 
 
-def _kitti_like_camera() -> np.ndarray:
-    """(1, 4, 4) projection of LiDAR points into the image: camera 2, from 1242 to 640 pixels."""
+def _kitti_like_camera(width: int) -> np.ndarray:
+    """(1, 4, 4) projection of LiDAR points into the image: camera 2, from 1242 to ``width`` pixels."""
     lidar2cam = np.array([[0, -1, 0, 0], [0, 0, -1, -0.08], [1, 0, 0, -0.27], [0, 0, 0, 1.]])
     cam2img = np.eye(4)
-    cam2img[:2, :3] = np.array([[721.5, 0, 609.6], [0, 721.5, 172.9]]) * WIDTH / 1242
+    cam2img[:2, :3] = np.array([[721.5, 0, 609.6], [0, 721.5, 172.9]]) * width / 1242
     return (cam2img @ lidar2cam)[None]
 
 
-def _seen_part(cloud: Tensor, lidar2img: np.ndarray) -> Tensor:
-    size = torch.tensor([[[HEIGHT, WIDTH]]])
+def _seen_part(cloud: Tensor, lidar2img: np.ndarray, size: list[tuple[int, int]]) -> Tensor:
+    size = torch.tensor([size])
     _, _, visible = project_to_cameras(cloud[None, :, :3].double(), torch.from_numpy(lidar2img)[None],
                                        torch.eye(4).double()[None, None], size, size)
     return cloud[visible[0, 0]]

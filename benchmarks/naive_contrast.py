@@ -34,7 +34,7 @@ class NaiveInfoNCE(torch.nn.Module):
 def hungarian(xyz_a, xyz_b):
     """Assignment of least total distance, frame by frame, from all differences at once."""
     parts = []
-    for frame, (a, b) in enumerate(zip(xyz_a.double().numpy(), xyz_b.double().numpy())):
+    for frame, (a, b) in enumerate(zip(xyz_a.double().cpu().numpy(), xyz_b.double().cpu().numpy())):
         rows, columns = linear_sum_assignment(np.linalg.norm(a[:, None] - b[None], axis=-1))
         parts.append((np.full(len(rows), frame), rows, columns))
-    return Matches(*(torch.from_numpy(np.concatenate(part)) for part in zip(*parts)))
+    return Matches(*(torch.from_numpy(np.concatenate(part)).to(xyz_a.device) for part in zip(*parts)))

@@ -21,7 +21,7 @@ def ball_query(min_radius, max_radius, num_samples, points, centers):
 def _ball_query(low, high, num_samples, points, centers):
     squared = sum((centers[:, None, axis] - points[None, :, axis]).square() for axis in range(3))
     outside = (squared != 0) & ((squared < low) | (squared >= high))
-    rows = torch.arange(len(points), dtype=torch.int32).expand(len(centers), -1)
+    rows = torch.arange(len(points), dtype=torch.int32, device=points.device).expand(len(centers), -1)
     rows = rows.masked_fill(outside, len(points))
     rows = torch.nn.functional.pad(rows, (0, num_samples), value=len(points))
     rows = rows.topk(num_samples, largest=False, sorted=True)[0].long()
@@ -40,7 +40,7 @@ def furthest_point_sample_with_dist(distances, num_points):
 
 
 def _furthest(batch, num_points, distances_to):
-    taken = torch.zeros(len(batch), num_points, dtype=torch.long)
+    taken = torch.zeros(len(batch), num_points, dtype=torch.long, device=batch.device)
     for cloud, rows in zip(batch, taken):
         nearest = cloud.new_full((len(cloud), ), 1e10)
         for step in range(1, num_points):
@@ -51,7 +51,7 @@ def _furthest(batch, num_points, distances_to):
 
 def group_points(features, rows):
     """(B, C, M, K) copies of (B, C, N) features."""
-    batch = torch.arange(len(rows))[:, None, None]
+    batch = torch.arange(len(rows), device=rows.device)[:, None, None]
     return features.transpose(1, 2)[batch, rows.long()].permute(0, 3, 1, 2)
 
 
@@ -103,7 +103,7 @@ class NaiveEncoder(PointNet2SAMSG):
         sampling = self.samplings.pop(0) if self.samplings else [None] * len(self.SA_modules)
         taken = []
         xyz, features = self._split_point_feats(points)
-        indices = torch.arange(points.shape[1]).expand(points.shape[:2])
+        indices = torch.arange(points.shape[1], device=points.device).expand(points.shape[:2])
         with mmdet3d_on_cpu():
             for rows, abstraction, aggregation in zip(sampling, self.SA_modules,
                                                       self.aggregation_mlps):

@@ -13,6 +13,7 @@ which rounding does not hide a mistake (needs 8 GB).
 import argparse
 import copy
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
@@ -117,24 +118,31 @@ def parts_of(step: Step) -> dict[str, Callable[[], object]]:
     }
 
 
-def measure_parts(step: Step, repeats: int) -> None:
-    """Prints forward and backward of each part, by turns."""
-    parts = parts_of(step)
+def time_parts(step: Step, repeats: int, precision: Callable = nullcontext) -> dict[str, tuple[float, float]]:
+    """Seconds of forward, in ``precision()``, and backward of each part, by turns."""
+    with precision():
+        parts = parts_of(step)
     forward, backward = ({name: [] for name in parts} for _ in range(2))
     step.optimizer.zero_grad()
     for _ in range(repeats):
         for name, function in parts.items():
             start = clock()
-            result = function()
+            with precision():
+                result = function()
             forward[name].append(clock() - start)
             if isinstance(result, torch.Tensor):
                 signal = torch.ones_like(result)
                 backward[name].append(seconds(lambda: result.backward(signal)))
-    unit = median(forward['image backbone'])
+    return {name: (median(forward[name]), median(backward[name] or [0.0])) for name in parts}
+
+
+def measure_parts(step: Step, repeats: int) -> None:
+    """Prints forward and backward of each part in units."""
+    spent = time_parts(step, repeats)
+    unit = spent['image backbone'][0]
     print('  part                            forward     backward   (units, with a graph)')
-    for name in parts:
-        back = median(backward[name]) / unit if backward[name] else 0
-        print(f'  {name:30s} {median(forward[name]) / unit:8.2f} {back:12.2f}')
+    for name, (forward, backward) in spent.items():
+        print(f'  {name:30s} {forward / unit:8.2f} {backward / unit:12.2f}')
 
 
 def check(step: Step) -> None:

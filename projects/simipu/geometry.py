@@ -254,8 +254,8 @@ def sample_features(feature_map: Tensor, pixels: Tensor, input_shape: Sequence[i
         (B, N, C), in the more precise of the two dtypes.
     """
     height, width = input_shape
-    size = pixels.new_tensor([width, height])
-    grid = (2 * pixels + 1) / size - 1
+    # By column: a tensor of both sizes would have to be copied to the device.
+    grid = torch.stack([(2 * pixels[..., axis] + 1) / size - 1 for axis, size in enumerate((width, height))], dim=-1)
     # Half-precision coordinates would be whole pixels off: never round the grid to the features'
     # dtype.
     dtype = torch.promote_types(feature_map.dtype, grid.dtype)

@@ -2,7 +2,7 @@
 import pytest
 from mmengine.config import Config
 
-from simipu.engine.launch import build_runner, set_resume, with_data_root
+from simipu.engine.launch import _pin_memory, build_runner, set_resume, with_data_root
 from simipu.errors import ConfigError
 
 
@@ -52,3 +52,11 @@ def test_a_launcher_that_did_not_start_the_process_is_told(launcher, remedy, mon
         monkeypatch.delenv(variable, raising=False)
     with pytest.raises(ConfigError, match=f'--launcher {launcher}: .*{remedy}'):
         build_runner(Config(dict(launcher=launcher)))
+
+
+def test_loaders_pin_memory_for_a_gpu_unless_the_config_says_otherwise():
+    cfg = Config(dict(train_dataloader=dict(num_workers=1), val_dataloader=dict(num_workers=1, pin_memory=False),
+                      test_dataloader=None))
+    _pin_memory(cfg)
+    assert cfg.train_dataloader.pin_memory is True
+    assert cfg.val_dataloader.pin_memory is False

@@ -204,6 +204,21 @@ def test_processes_share_an_epoch(monkeypatch, infinite):
     assert len({item.seed for item in dealt}) == 12
 
 
+def test_one_then_two_then_three_processes_draw_the_order_of_one(monkeypatch):
+    """As ResumeHook lets them go on: each process leaves out its share of what all drew together."""
+    def draw(world_size, drawn, rounds):
+        shares = []
+        for rank in range(world_size):
+            monkeypatch.setattr('simipu.engine.resumable_sampler.get_dist_info', lambda: (rank, world_size))
+            sampler = ResumableSampler(range(24), seed=1, infinite=True)
+            sampler.skip(drawn // world_size)
+            items = iter(sampler)
+            shares.append([next(items) for _ in range(rounds)])
+        return [(int(item), item.seed) for row in zip(*shares) for item in row]
+
+    assert draw(1, 0, 6) + draw(2, 6, 9) + draw(3, 24, 4) == draw(1, 0, 36)
+
+
 def test_skipping_within_and_over_epochs():
     def draw(skip):
         sampler = ResumableSampler(range(7), seed=1, infinite=True)

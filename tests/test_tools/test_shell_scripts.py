@@ -37,7 +37,7 @@ def test_syntax(script):
     assert run('-n', script).returncode == 0
 
 
-@pytest.mark.parametrize('name', ['install.sh', 'run_tests.sh'])
+@pytest.mark.parametrize('name', ['gpu_report.sh', 'install.sh', 'run_tests.sh'])
 def test_help_explains_the_script(name):
     shown = run(PROJECT / 'tools' / name, '--help')
     assert shown.returncode == 0 and f'bash tools/{name}' in shown.stdout
@@ -88,6 +88,24 @@ def test_slurm_train(echo):
     assert shown.stdout.startswith('srun -p gpu --job-name=job --gres=gpu:4 --ntasks=4 --ntasks-per-node=4')
     assert '--time 1:00' in shown.stdout
     assert shown.stdout.endswith('train.py config.py --work-dir work --launcher slurm --amp\n')
+
+
+@pytest.mark.parametrize('code', [75, 0, 1])
+def test_slurm_job_is_queued_again_where_the_training_was_told_to_stop(code, echo, tmp_path):
+    """The job that is submitted, run with a training that ends with that code."""
+    path = echo('python', 'sbatch', 'srun', 'scontrol')
+    with open(tmp_path / 'bin/sbatch', 'a') as file:
+        file.write(f'cat > "{tmp_path}/job"\n')
+    with open(tmp_path / 'bin/srun', 'a') as file:
+        file.write(f'exit {code}\n')
+    submitted = run(PROJECT / 'tools/slurm_train.sh', 'gpu', 'job', 'a config.py', 'work', '--amp', PATH=path,
+                    VIRTUAL_ENV='x', REQUEUE='1', GRACE='60')
+    assert '--requeue --open-mode=append --signal=TERM@60' in submitted.stdout, submitted.stderr
+    job = run(tmp_path / 'job', PATH=path, SLURM_JOB_ID='7')
+    lines = job.stdout.splitlines()
+    assert lines[0].endswith('train.py a config.py --work-dir work --launcher slurm --amp --resume')
+    assert lines[1:] == (['scontrol requeue 7'] if code == 75 else [])
+    assert job.returncode == (0 if code == 75 else code)
 
 
 @pytest.fixture

@@ -1,9 +1,11 @@
 """No optimizer step for modules that get only zero gradients, as from a batch without pairs."""
+import math
 from collections.abc import Sequence
 
+import torch
 from mmdet3d.registry import HOOKS
 from mmengine.runner import Runner
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from .step_hook import StepHook
@@ -46,11 +48,16 @@ class SkipEmptyBatchHook(StepHook):
 
     def _before_step(self, optimizer: Optimizer, args: tuple, kwargs: dict) -> None:
         """Drop the gradients of modules where all are zero."""
-        self._left_out = [name for name, child in self._model.named_children() if _has_zero_gradients(child)]
+        largest = {name: _largest_gradient(child) for name, child in self._model.named_children()
+                   if any(weight.grad is not None for weight in child.parameters())}
+        # One synchronisation for all of them.
+        values = torch.stack(list(largest.values())).tolist() if largest else []
+        self._left_out = [name for name, value in zip(largest, values) if value == 0]
         for name in self._left_out:
             getattr(self._model, name).zero_grad(set_to_none=True)
 
 
-def _has_zero_gradients(module: nn.Module) -> bool:
-    gradients = [weight.grad for weight in module.parameters() if weight.grad is not None]
-    return bool(gradients) and not any(gradient.any() for gradient in gradients)
+def _largest_gradient(module: nn.Module) -> Tensor:
+    """Largest absolute value, on the device."""
+    norms = torch._foreach_norm([weight.grad for weight in module.parameters() if weight.grad is not None], math.inf)
+    return torch.stack([norm.float() for norm in norms]).amax()

@@ -27,7 +27,7 @@ class PairedDataPreprocessor(BaseDataPreprocessor):
                  std: Sequence[float] = (58.395, 57.12, 57.375),
                  bgr_to_rgb: bool = True,
                  pad_size_divisor: int = 32) -> None:
-        super().__init__()
+        super().__init__(non_blocking=True)
         self.bgr_to_rgb = bgr_to_rgb
         self.pad_size_divisor = pad_size_divisor
         self.register_buffer('mean', torch.tensor(mean).view(3, 1, 1), persistent=False)
@@ -62,7 +62,7 @@ class PairedDataPreprocessor(BaseDataPreprocessor):
         stacked = self.mean.new_zeros(len(cameras[0]), len(cameras), 3, height, width)
         for v, images in enumerate(cameras):
             for b, image in enumerate(images):
-                image = image[[2, 1, 0]] if self.bgr_to_rgb else image
+                image = image.flip(0) if self.bgr_to_rgb else image
                 stacked[b, v, :, :image.shape[1], :image.shape[2]] = (image - self.mean) / self.std
         return stacked
 

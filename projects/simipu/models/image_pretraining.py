@@ -109,8 +109,8 @@ class ImagePretraining(BaseModel):
     def project_points(self, xyz: Tensor, inputs: dict[str, Tensor],
                        data_samples: Sequence[Det3DDataSample]) -> ProjectedPoints:
         """(B, N, 3) points of the frames, in metres in LiDAR coordinates, in all of their cameras."""
-        geometry = [stack_metainfo(data_samples, name).to(xyz.device) for name in
-                    ('lidar2img', 'img_aug_matrix', 'ori_shape', 'img_shape')]
+        geometry = to_device([stack_metainfo(data_samples, name) for name in
+                              ('lidar2img', 'img_aug_matrix', 'ori_shape', 'img_shape')], xyz.device)
         pixel, depth, visible = project_to_cameras(
             xyz.double(), *geometry, cloud=inputs['points'][..., :3], occlusion=self.occlusion)
         return ProjectedPoints(pixel.float(), depth.float(), visible)
@@ -126,11 +126,19 @@ class ImagePretraining(BaseModel):
         return {f'{key}_depth': value for key, value in losses.items()}
 
 
-def stack_metainfo(data_samples: Sequence[Det3DDataSample], name: str) -> Tensor:
-    """The field of all frames as one tensor, on the CPU and in double precision."""
+def stack_metainfo(data_samples: Sequence[Det3DDataSample], name: str) -> np.ndarray:
+    """The field of all frames as one array in double precision."""
     missing = [index for index, sample in enumerate(data_samples) if name not in sample.metainfo]
     if missing:
         raise DataError(f'the model needs {name} in the data samples, but frame {missing[0]} of the batch '
                         'has none; end the pipeline with PackPairedInputs')
-    return torch.from_numpy(np.stack([np.asarray(sample.metainfo[name], dtype=np.float64)
-                                      for sample in data_samples]))
+    return np.stack([np.asarray(sample.metainfo[name], dtype=np.float64) for sample in data_samples])
+
+
+def to_device(arrays: Sequence[np.ndarray], device: torch.device) -> list[Tensor]:
+    """Small arrays of one type as tensors, in one copy from pinned memory, for which the host does not wait."""
+    joined = torch.from_numpy(np.concatenate([array.ravel() for array in arrays]))
+    if device.type == 'cuda':
+        joined = joined.pin_memory()
+    parts = joined.to(device, non_blocking=True).split([array.size for array in arrays])
+    return [part.view(array.shape) for part, array in zip(parts, arrays)]

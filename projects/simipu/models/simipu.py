@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ..errors import ConfigError
 from ..geometry import invert_matrix, sample_features, transform_points
-from .image_pretraining import ImagePretraining, stack_metainfo
+from .image_pretraining import ImagePretraining, stack_metainfo, to_device
 from .matchers import IndexMatcher
 from .momentum_keys import MomentumKeys
 from .point_encoders import PointFeatures
@@ -23,8 +23,8 @@ class PixelPointPairs(NamedTuple):
     The pixel: ``pixel`` (K, 2) as (u, v) in the network's input image of number ``image`` (K,) among
     the B * V of the batch. The point: ``index`` (K,) among the sampled ones of frame ``frame`` (K,),
     ``point_features`` (K, C), ``position`` (K, 3) in metres in the frame's LiDAR coordinates, and
-    ``depth`` (K,) in metres along the camera's axis. ``visible_share`` is the share of all sampled
-    points that some camera sees.
+    ``depth`` (K,) in metres along the camera's axis. ``num_sampled`` points were sampled of each frame,
+    of which some camera sees the share ``visible_share``.
     """
     pixel: Tensor
     image: Tensor
@@ -33,6 +33,7 @@ class PixelPointPairs(NamedTuple):
     point_features: Tensor
     position: Tensor
     depth: Tensor
+    num_sampled: int
     visible_share: Tensor
 
 
@@ -147,7 +148,7 @@ class SimIPU(ImagePretraining):
         feature_maps = self.extract_image_levels(inputs['imgs'])
         pairs = self.pair_pixels_with_points(points, inputs, data_samples)
         results = self._inter_losses(feature_maps, pairs, points, inputs)
-        results['pairs_inter'] = points.xyz.new_tensor(float(len(pairs.frame)))
+        results['pairs_inter'] = points.xyz.new_full((), len(pairs.frame))
         results['visible_share'] = pairs.visible_share
         results.update(self.depth_losses(feature_maps, inputs, data_samples))
         if self.intra_head is not None:
@@ -193,13 +194,14 @@ class SimIPU(ImagePretraining):
         with torch.set_grad_enabled(self.intra_head.detach_key is None):
             sampling = points.sampling if isinstance(self.matcher, IndexMatcher) else None
             view = self.point_encoder(points_aug, sampling=sampling)
-        back = invert_matrix(stack_metainfo(data_samples, 'lidar_aug_matrix'), 'lidar_aug_matrix').to(view.xyz)
-        matches = self.matcher(points.xyz, transform_points(view.xyz, back))
+        matrix = invert_matrix(stack_metainfo(data_samples, 'lidar_aug_matrix'), 'lidar_aug_matrix')
+        back, = to_device([matrix], view.xyz.device)
+        matches = self.matcher(points.xyz, transform_points(view.xyz, back.to(view.xyz.dtype)))
         results = self.intra_head.loss(points.features[matches.batch, matches.index_a],
                                        view.features[matches.batch, matches.index_b],
                                        frame=matches.batch,
                                        position=points.xyz[matches.batch, matches.index_a])
-        results['pairs'] = results['loss'].new_tensor(float(len(matches.batch)))
+        results['pairs'] = results['loss'].new_full((), len(matches.batch))
         return {f'{key}_intra': value for key, value in results.items()}
 
     def predict(self, inputs: dict[str, Tensor],
@@ -227,7 +229,10 @@ class SimIPU(ImagePretraining):
                                 data_samples: Sequence[Det3DDataSample]) -> PixelPointPairs:
         """Every sampled point with the pixel of every camera that sees it."""
         pixels, depth, visible = self.project_points(points.xyz, inputs, data_samples)
-        frame, camera, index = self._choose_pairs(visible)
+        chosen = visible
+        if self.training and self.max_pairs_per_frame is not None:
+            chosen = _at_most(self.max_pairs_per_frame, visible)
+        frame, camera, index = chosen.nonzero(as_tuple=True)
         return PixelPointPairs(
             pixel=pixels[frame, camera, index],
             image=frame * visible.shape[1] + camera,
@@ -236,29 +241,17 @@ class SimIPU(ImagePretraining):
             point_features=points.features[frame, index],
             position=points.xyz[frame, index],
             depth=depth[frame, camera, index],
+            num_sampled=visible.shape[2],
             visible_share=visible.any(dim=1).float().mean())
-
-    def _choose_pairs(self, visible: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Frame, camera and point of the pairs (K,), at most the budget of each frame."""
-        frame, camera, index = visible.nonzero(as_tuple=True)
-        if not self.training or self.max_pairs_per_frame is None:
-            return frame, camera, index
-        # Numbered in random order within each frame: those beyond the budget go.
-        shuffled = torch.randperm(len(frame), device=frame.device)
-        shuffled = shuffled[frame[shuffled].argsort(stable=True)]
-        kept = shuffled[_rank_in_group(frame[shuffled]) < self.max_pairs_per_frame].sort().values
-        return frame[kept], camera[kept], index[kept]
 
 
 def features_at_pixels(pairs: PixelPointPairs, feature_map: Tensor,
                        input_shape: tuple[int, int]) -> Tensor:
     """(K, C) features of the pairs' pixels in feature maps (B * V, C, h, w)."""
-    rank = _rank_in_group(pairs.image)
-    # Every image gets as many rows as the one with most pixels; (0, 0) fills up the others.
-    most = int(rank.max()) + 1 if len(rank) else 1
-    rows = pairs.pixel.new_zeros(len(feature_map), most, 2)
-    rows[pairs.image, rank] = pairs.pixel
-    return sample_features(feature_map, rows, input_shape)[pairs.image, rank]
+    # A row for every sampled point in each image, whether it shows the point or not: a size that the host knows.
+    rows = pairs.pixel.new_zeros(len(feature_map), pairs.num_sampled, 2)
+    rows[pairs.image, pairs.index] = pairs.pixel
+    return sample_features(feature_map, rows, input_shape)[pairs.image, pairs.index]
 
 
 def feature_cell(pairs: PixelPointPairs, feature_map: Tensor, input_shape: tuple[int, int]) -> Tensor:
@@ -269,6 +262,8 @@ def feature_cell(pairs: PixelPointPairs, feature_map: Tensor, input_shape: tuple
     return (pairs.image * height + row) * width + column
 
 
-def _rank_in_group(group: Tensor) -> Tensor:
-    """(K,) sorted group numbers -> (K,) 0, 1, 2 ... within each group."""
-    return torch.arange(len(group), device=group.device) - torch.searchsorted(group, group)
+def _at_most(most: int, visible: Tensor) -> Tensor:
+    """``visible`` (B, V, M) with at most so many true values in each frame, drawn at random."""
+    flat = visible.flatten(1)
+    drawn = torch.rand(flat.shape, device=flat.device).masked_fill_(~flat, -1).topk(min(most, flat.shape[1])).indices
+    return (flat & torch.zeros_like(flat).scatter_(1, drawn, True)).view_as(visible)

@@ -106,7 +106,8 @@ class PortableSAModuleMSG(PointSAModuleMSG):
     def _abstract_points(self, mlp: nn.Sequential, groups: Tensor, xyz: Tensor, centers: Tensor,
                          features: Tensor | None) -> Tensor:
         """Pooled features where the shared MLP sees features only: one row per source point."""
-        weights = torch.bincount(groups.flatten(), minlength=len(xyz))
+        rows = groups.flatten()
+        weights = rows.new_zeros(len(xyz)).index_add_(0, rows, torch.ones_like(rows))
         conv = mlp[0].conv
         first = linear(features, conv.weight.flatten(1), conv.bias)
         return gather_max(_shared_mlp(mlp, first, weights), groups)
@@ -130,14 +131,26 @@ def _flat_rows(rows: Tensor, num_points: int) -> Tensor:
 
 
 def _distinct_pairs(groups: Tensor) -> _Pairs:
-    """Drops from (G, K) groups the copies of the first member that ball query fills up with."""
+    """Drops from (G, K) groups the copies of the first member that ball query fills up with.
+
+    On a GPU they stay, with weight 0: the host need not wait to know how many others there are.
+    """
     distinct = groups != groups[:, :1]
     distinct[:, 0] = True
-    position = distinct.flatten().cumsum(0).unflatten(0, groups.shape) - 1
-    pair_groups = torch.where(distinct, position, position[:, :1])
-    centers = distinct.nonzero()[:, 0]
-    weights = torch.bincount(pair_groups.flatten())
-    return _Pairs(groups[distinct], centers, weights, pair_groups)
+    weights = distinct.long()
+    weights[:, 0] += groups.shape[1] - weights.sum(1)
+    centers = torch.arange(len(groups), device=groups.device)[:, None].expand_as(groups)
+    if _keeps_copies(groups):
+        position = torch.arange(groups.numel(), device=groups.device).view_as(groups)
+        pairs = [value.flatten() for value in (groups, centers, weights)]
+    else:
+        position = distinct.flatten().cumsum(0).unflatten(0, groups.shape) - 1
+        pairs = [value[distinct] for value in (groups, centers, weights)]
+    return _Pairs(*pairs, torch.where(distinct, position, position[:, :1]))
+
+
+def _keeps_copies(groups: Tensor) -> bool:
+    return groups.is_cuda
 
 
 def _shared_mlp(mlp: nn.Sequential, first: Tensor, weights: Tensor) -> Tensor:

@@ -82,9 +82,6 @@ class SparseConvEncoder(BaseModule):
             DataError: Some coordinates are not finite.
         """
         check_points(points, self.in_channels, 'SparseConvEncoder')
-        if not torch.isfinite(points).all():
-            raise DataError('points must be finite to be put into voxels, but some are NaN or '
-                            'infinite: filter the cloud before the model')
         xyz = points[..., :3].contiguous()
         rows = sampling[0] if sampling else furthest_point_sample(xyz, self.num_points)
         # spconv has no bfloat16 on CPU.
@@ -110,15 +107,33 @@ class SparseConvEncoder(BaseModule):
         coarsest = 2 ** (len(self.levels) - 1)
         origin = (cells.amin((0, 1)) / coarsest).floor() * coarsest
         cells = (cells - origin).long()
-        shape = [-(-(size + 1) // coarsest) * coarsest for size in cells.amax((0, 1)).tolist()]
+        extent = (cells.amax((0, 1)) // coarsest + 1) * coarsest
         batch = torch.arange(len(points), device=points.device)[:, None, None]
         cells = torch.cat([batch.expand(*cells.shape[:2], 1), cells], dim=2)
-        keys, voxel_of_point, counts = torch.unique(
-            _keys(cells.flatten(0, 1), shape), return_inverse=True, return_counts=True)
-        sums = inputs.new_zeros(len(keys), inputs.shape[1]).index_add_(0, voxel_of_point, inputs)
-        voxels = spconv.SparseConvTensor(sums / counts[:, None], _cells(keys, shape).int(), shape,
+        keys = _keys(cells.flatten(0, 1), extent)
+        voxel_of_point, num_voxels = _number_distinct(keys)
+        finite = torch.isfinite(points).all()
+        # All that the host must know, in one synchronisation.
+        *shape, num_voxels, finite = torch.cat([extent, torch.stack([num_voxels, finite])]).tolist()
+        if not finite:
+            raise DataError('points must be finite to be put into voxels, but some are NaN or '
+                            'infinite: filter the cloud before the model')
+        counted = torch.cat([inputs, torch.ones_like(inputs[:, :1])], dim=1)
+        sums = inputs.new_zeros(num_voxels, counted.shape[1]).index_add_(0, voxel_of_point, counted)
+        voxel_keys = keys.new_empty(num_voxels).scatter_(0, voxel_of_point, keys)
+        voxels = spconv.SparseConvTensor(sums[:, :-1] / sums[:, -1:], _cells(voxel_keys, shape).int(), shape,
                                          len(points))
         return voxels, cells
+
+
+def _number_distinct(keys: Tensor) -> tuple[Tensor, Tensor]:
+    """Number of each key (K,) among the distinct ones in ascending order, and how many those are, on the device.
+
+    As ``torch.unique``, which would wait for the device to know the size of its result.
+    """
+    ascending, order = keys.sort()
+    number = torch.cat([keys.new_zeros(1), (ascending[1:] != ascending[:-1]).long()]).cumsum(0)
+    return torch.empty_like(number).scatter_(0, order, number), number[-1] + 1
 
 
 def _same_voxels(in_channels: int, out_channels: int, neighbourhood: str) -> list[nn.Module]:
@@ -133,7 +148,7 @@ def _down(in_channels: int, out_channels: int) -> list[nn.Module]:
     return [convolution, nn.BatchNorm1d(out_channels), nn.ReLU(inplace=True)]
 
 
-def _keys(cells: Tensor, shape: Sequence[int]) -> Tensor:
+def _keys(cells: Tensor, shape: Sequence[int] | Tensor) -> Tensor:
     """One number for each (batch, x, y, z) row of ``cells``."""
     batch, x, y, z = cells.long().unbind(1)
     return ((batch * shape[0] + x) * shape[1] + y) * shape[2] + z
