@@ -25,8 +25,8 @@ ARG PIP_FIND_LINKS
 
 WORKDIR /opt/simipu
 COPY . .
-# pip keeps the mmcv that it has built, so that a changed file of the project does not mean to compile it again.
-RUN --mount=type=cache,target=/root/.cache/pip bash tools/install.sh
+# The mmcv that was compiled is kept, so that a changed file of the project does not mean to compile it again.
+RUN --mount=type=cache,target=/root/.cache bash tools/install.sh
 
 ENV PATH=/opt/simipu/.venv/bin:$PATH
 # Inputs are read and outputs written relative to the folder that the container is started in.

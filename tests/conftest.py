@@ -10,6 +10,8 @@ DEVICES = ['cpu', 'cuda'] if torch.cuda.is_available() else ['cpu']
 if 'cuda' not in DEVICES:  # Triton kernels then run in its interpreter; read when Triton is imported
     os.environ['TRITON_INTERPRET'] = '1'
 
+import simipu  # noqa: F401  (before mmdet3d, which it lets be imported beside an mmcv without operators)
+
 PROJECT = Path(__file__).resolve().parents[1]
 
 

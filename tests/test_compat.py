@@ -7,7 +7,10 @@ import pickle
 import socket
 import subprocess
 import sys
+import zipfile
+from pathlib import Path
 
+import mmcv
 import mmengine
 import numpy as np
 import pytest
@@ -31,6 +34,9 @@ from simipu import compat
 from simipu.engine.launch import build_runner
 from simipu.errors import OutputError
 
+torch_has_safe_globals = torch.load is not compat._load_with_our_types
+needs_safe_globals = pytest.mark.skipif(not torch_has_safe_globals, reason='torch before 2.6')
+before_safe_globals = pytest.mark.skipif(torch_has_safe_globals, reason='torch 2.6 or newer')
 on_cpu = pytest.mark.skipif(torch.cuda.is_available(), reason='about machines without GPU')
 
 
@@ -43,13 +49,32 @@ def save_history(path):
 
 def test_mmengine_checkpoints_open_without_trust(tmp_path):
     save_history(tmp_path / 'checkpoint.pth')
-    loaded = torch.load(tmp_path / 'checkpoint.pth')
+    loaded = torch.load(tmp_path / 'checkpoint.pth', weights_only=True)
     assert loaded['history'].mean() == pytest.approx(7 / 3) and loaded['best'] == 0.5
     assert loaded['count'].tolist() == [0, 1, 2] and loaded['name'] == 'Van'
     loaded['history'].update(4.5)
     assert loaded['history'].statistics('max') == 4.5
 
 
+def test_checkpoints_of_the_other_numpy_open(tmp_path):
+    """numpy 2 has another name for the functions that numpy 1 writes into a pickle."""
+    save_history(tmp_path / 'checkpoint.pth')
+    names = [b'numpy.core.multiarray', b'numpy._core.multiarray']
+    mine, other = names if np.__version__ < '2' else names[::-1]
+    with zipfile.ZipFile(tmp_path / 'checkpoint.pth') as source, zipfile.ZipFile(tmp_path / 'other.pth', 'w') as target:
+        for name in source.namelist():
+            target.writestr(name, source.read(name).replace(b'c' + mine + b'\n', b'c' + other + b'\n'))
+    assert (tmp_path / 'other.pth').read_bytes().count(other) > 0
+    assert torch.load(tmp_path / 'other.pth', weights_only=True)['best'] == 0.5
+
+
+@before_safe_globals
+def test_torch_load_is_as_it_was_for_whoever_does_not_ask_for_weights_only(tmp_path):
+    torch.save(dict(payload=Evil(abs, -1)), tmp_path / 'trusted.pth')
+    assert torch.load(tmp_path / 'trusted.pth')['payload'] == 1
+
+
+@needs_safe_globals
 def test_fault_mmengine_checkpoints_do_not_open_by_themselves(tmp_path):
     save_history(tmp_path / 'checkpoint.pth')
     with torch.serialization.safe_globals([]):
@@ -73,7 +98,7 @@ class Evil:
 def test_code_in_a_checkpoint_stays_forbidden(tmp_path, payload):
     torch.save(dict(payload=payload), tmp_path / 'evil.pth')
     with pytest.raises(pickle.UnpicklingError):
-        torch.load(tmp_path / 'evil.pth')
+        torch.load(tmp_path / 'evil.pth', weights_only=True)
 
 
 @on_cpu
@@ -283,3 +308,32 @@ def test_mmengine_removes_checkpoints_before_it_writes_the_next():
     for name in ('_save_checkpoint_with_step', '_save_best_checkpoint'):
         source = inspect.getsource(getattr(CheckpointHook, name))  # of MMEngine's own, which ours names
         assert source.index('self.file_backend.remove(') < source.index('runner.save_checkpoint(')
+
+
+@pytest.fixture
+def without_operators(tmp_path):
+    """Runs code where mmcv has no compiled extension."""
+    (tmp_path / 'mmcv').mkdir()
+    for path in Path(mmcv.__file__).parent.iterdir():
+        if not path.name.startswith('_ext'):
+            (tmp_path / 'mmcv' / path.name).symlink_to(path)
+
+    def run(code):
+        path = os.pathsep.join([str(tmp_path), *sys.path])
+        return subprocess.run([sys.executable, '-c', code], capture_output=True, text=True,
+                              env=dict(os.environ, PYTHONPATH=path))
+    return run
+
+
+def test_fault_mmdet3d_cannot_be_imported_without_the_operators_of_mmcv(without_operators):
+    assert "No module named 'mmcv._ext'" in without_operators('import mmdet3d.models').stderr
+
+
+def test_without_operators_all_is_there_but_what_calls_them(without_operators):
+    done = without_operators(
+        'import importlib.util, torch, simipu, simipu.models, mmcv.ops\n'
+        'from simipu.ops.backend import mmcv_has_cuda_ops\n'
+        'assert not mmcv_has_cuda_ops() and importlib.util.find_spec("mmcv._ext").loader is None\n'
+        'mmcv.ops.nms(torch.rand(2, 4), torch.rand(2), 0.5)')
+    assert done.stderr.splitlines()[-1].startswith(
+        'simipu.errors.DependencyError: this needs nms, one of the compiled operators of mmcv'), done.stderr

@@ -36,8 +36,8 @@ INLINE_COMMAND = re.compile(r'`((?:python |bash )?(?:tools|benchmarks)/\w+\.(?:p
 PROJECT_PATH = re.compile(r'`((?:configs|docs|projects|tools|tests|benchmarks|requirements)/[\w./-]+)`')
 ASSIGNMENT = re.compile(r'([A-Z_]+)=(.*)', re.DOTALL)
 # What a reader has from the system, and whose options are no matter of this project.
-SYSTEM_COMMANDS = set('apt-get cat cd cp docker export git ls mkdir mim pip pre-commit pytest python python3.11 ruff '
-                      'source tensorboard'.split())
+SYSTEM_COMMANDS = set('apt-get cat cd cp docker export git ls mkdir mim pip pre-commit pytest python python3.10 '
+                      'python3.11 ruff source tensorboard'.split())
 
 
 class Block(NamedTuple):

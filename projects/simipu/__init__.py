@@ -6,6 +6,7 @@ check_versions()  # before anything that an unsupported version would break in a
 from . import compat
 
 compat.silence_spconv()
+compat.stand_in_for_missing_operators()
 compat.allow_training_checkpoints()
 compat.find_own_bases()
 compat.write_checkpoints_whole()

@@ -4,14 +4,18 @@ Every one has a test in ``tests/test_compat.py`` that also shows the fault, and 
 library is mended and the workaround can go.
 """
 import io
+import pickle
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial, wraps
 from importlib import import_module
+from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
 from pathlib import Path
-from pickle import UnpicklingError
+from types import ModuleType, SimpleNamespace
 from typing import IO, Any
 
 import numpy as np
@@ -25,9 +29,12 @@ from mmengine.fileio import BaseStorageBackend, LocalBackend, YamlHandler, regis
 from mmengine.hooks import CheckpointHook, checkpoint_hook
 from mmengine.logging import HistoryBuffer
 from mmengine.optim import OptimWrapper
+from mmengine.utils import digit_version
+from numpy._core import multiarray
 from torch import nn
+from torch._weights_only_unpickler import _get_allowed_globals
 
-from .errors import ConfigError
+from .errors import ConfigError, DependencyError
 from .files import write_whole
 
 OWN_CONFIGS = Path(__file__).parent / '.mim' / 'configs'
@@ -58,27 +65,87 @@ def silence_spconv() -> None:
     warnings.filterwarnings('ignore', category=FutureWarning, module=r'spconv\.')
 
 
-def allow_training_checkpoints() -> None:
-    """Let ``torch.load`` open MMEngine's own training checkpoints without trusting the file.
+def stand_in_for_missing_operators() -> None:
+    """Let mmdet and mmdet3d be imported with an mmcv that has no compiled operators (mmcv-lite).
 
-    mmengine 0.10.7 calls ``torch.load`` without ``weights_only``, which is True by default from
-    torch 2.6 on, and stores ``HistoryBuffer`` objects (logged scalars in numpy arrays) beside the
-    weights. So ``--resume`` and ``init_cfg=dict(type='Pretrained', ...)`` fail on its checkpoints. The
-    types in them are plain data, and are allowed here by name; everything else stays forbidden. (Strings
-    of numpy's are class names in mmdet3d's KITTI info files, which its detectors' checkpoints repeat.)
+    Both import all of ``mmcv.ops``, which fails without its extension, although pre-training calls none of them.
+    Call it before mmdet3d's models are imported.
     """
-    dtypes = [np.dtype(name) for name in ('bool', 'uint8', 'int32', 'int64', 'float32', 'float64', 'str')]
-    multiarray = np.core.multiarray
-    torch.serialization.add_safe_globals([
-        HistoryBuffer, np.ndarray, np.dtype, *{type(dtype) for dtype in dtypes},
-        multiarray._reconstruct, multiarray.scalar, (_history_statistic, 'builtins.getattr')])
+    if 'mmcv._ext' not in sys.modules and find_spec('mmcv._ext') is None:
+        module = _MissingOperators('mmcv._ext')
+        module.__spec__ = ModuleSpec('mmcv._ext', loader=None)  # by which mmcv finds out that it has no operators
+        sys.modules['mmcv._ext'] = module
+
+
+class _MissingOperators(ModuleType):
+    """Has a function of every name; all but the two that say what mmcv was compiled with raise an error."""
+
+    def __getattr__(self, name: str) -> Callable:
+        if name.startswith('__'):
+            raise AttributeError(name)
+        return partial(_missing_operator, name)
+
+
+def _missing_operator(name: str, *args: Any, **kwargs: Any) -> str:
+    if name in ('get_compiler_version', 'get_compiling_cuda_version'):
+        return 'not available'
+    raise DependencyError(f'this needs {name}, one of the compiled operators of mmcv, and the mmcv installed here has '
+                          'none: pre-training does without them, many detectors do not. pip uninstall mmcv-lite, '
+                          'then compile mmcv by bash tools/install.sh')
+
+
+def allow_training_checkpoints() -> None:
+    """Let ``torch.load(weights_only=True)`` open MMEngine's own training checkpoints without trusting the file.
+
+    mmengine 0.10.7 stores ``HistoryBuffer`` objects (logged scalars in numpy arrays) beside the weights. From torch
+    2.6 on, ``weights_only`` is the default, so that ``--resume`` and ``init_cfg=dict(type='Pretrained', ...)`` would
+    fail on its checkpoints. The types in them are plain data, and are allowed here by name; everything else stays
+    forbidden. (Strings of numpy's are class names in mmdet3d's KITTI info files, which its detectors' checkpoints
+    repeat.)
+    """
+    if digit_version(torch.__version__) >= digit_version('2.6'):
+        torch.serialization.add_safe_globals([(value, name) for name, value in _training_checkpoint_types().items()])
+    else:
+        torch.load = _load_with_our_types
+
+
+def _training_checkpoint_types() -> dict[str, Any]:
+    """What MMEngine's checkpoints hold besides weights, by the names that numpy 1 and numpy 2 write."""
+    dtypes = [type(np.dtype(name)) for name in ('bool', 'uint8', 'int32', 'int64', 'float32', 'float64', 'str')]
+    types = {f'{value.__module__}.{value.__name__}': value for value in (HistoryBuffer, np.ndarray, np.dtype, *dtypes)}
+    for module in ('numpy.core.multiarray', 'numpy._core.multiarray'):
+        types |= {f'{module}.{name}': getattr(multiarray, name) for name in ('_reconstruct', 'scalar')}
+    return types | {'builtins.getattr': _history_statistic}
+
+
+class _RestrictedUnpickler(pickle.Unpickler):
+    """For torch before 2.6, whose own restricted unpickler cannot be told of further types (or not by name)."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """The object of that name, if it is a part of tensors or of MMEngine's training checkpoints."""
+        allowed = {**_get_allowed_globals(), **_training_checkpoint_types()}
+        if f'{module}.{name}' not in allowed:
+            raise pickle.UnpicklingError(f'Unsupported global: GLOBAL {module}.{name} is not allowed')
+        return allowed[f'{module}.{name}']
+
+
+_restricted_pickle = SimpleNamespace(__name__='simipu', Unpickler=_RestrictedUnpickler,
+                                     load=lambda file, **options: _RestrictedUnpickler(file, **options).load())
+_torch_load = torch.load
+
+
+def _load_with_our_types(*args: Any, weights_only: bool = False, **kwargs: Any) -> Any:
+    """``torch.load`` of a torch before 2.6; whoever does not ask for ``weights_only`` gets what that torch does."""
+    if weights_only:
+        kwargs['pickle_module'] = _restricted_pickle
+    return _torch_load(*args, **kwargs, weights_only=False)
 
 
 def _history_statistic(owner: Any, name: str) -> Callable:
     """Stands in for ``getattr`` in a checkpoint: a history holds four of its class's own functions."""
     if owner is HistoryBuffer and name in ('min', 'max', 'mean', 'current'):
         return getattr(owner, name)
-    raise UnpicklingError(f'checkpoint asks for attribute {name!r} of {owner!r}; only the statistics '
+    raise pickle.UnpicklingError(f'checkpoint asks for attribute {name!r} of {owner!r}; only the statistics '
                           'of HistoryBuffer are allowed')
 
 

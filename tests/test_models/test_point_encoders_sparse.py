@@ -4,9 +4,11 @@ import torch
 from torch import nn
 from torch.nn.functional import conv3d, max_pool3d
 
-from simipu.models.point_encoders import SparseConvEncoder
+from simipu.errors import DependencyError
+from simipu.models.point_encoders import SparseConvEncoder, spconv_library
 
-pytest.importorskip('spconv')
+if spconv_library.spconv is None or spconv_library._NEEDS_GPU:
+    pytest.skip('no spconv that computes on CPUs', allow_module_level=True)
 CHANNELS, VOXEL_SIZE = (6, 8, 10), 0.5
 
 
@@ -111,3 +113,41 @@ def test_bad_points_are_errors():
         encoder(torch.rand(1, 10, 4))
     with pytest.raises(ValueError, match='NaN or infinite'):
         encoder(torch.full((1, 10, 5), float('nan')))
+
+
+def test_weights_do_not_depend_on_the_algorithm():
+    """So that a checkpoint of one machine is one for all: kernels lie as (out, x, y, z, in) everywhere."""
+    shapes = {name: tuple(value.shape) for name, value in make_encoder().state_dict().items() if value.ndim == 5}
+    assert shapes['levels.0.0.weight'] == (6, 3, 3, 3, 5) and shapes['levels.1.0.weight'] == (8, 2, 2, 2, 6)
+
+
+def test_the_native_algorithm_is_taken_on_a_cpu():
+    encoder = make_encoder()
+    encoder(clouds())
+    algorithms = {layer.algo for layer in encoder.modules() if hasattr(layer, 'algo')}
+    assert algorithms == {spconv_library.spconv.ConvAlgo.Native}
+
+
+def test_no_library_is_an_error_that_names_those_for_this_python(monkeypatch):
+    monkeypatch.setattr(spconv_library, 'spconv', None)
+    with pytest.raises(DependencyError, match=r'pip install spconv-cu1\d\d .*PointNet2Encoder of configs/\S+ *$'):
+        make_encoder()
+
+
+def test_a_library_for_gpus_alone_is_an_error_on_a_cpu(monkeypatch):
+    monkeypatch.setattr(spconv_library, '_NEEDS_GPU', True)
+    with pytest.raises(DependencyError, match='spconv-triton computes on GPUs alone, and the points are on cpu'):
+        make_encoder()(clouds())
+
+
+def test_results_equal_those_recorded_with_another_build_of_spconv():
+    """Of spconv-cu120 2.3.6 with torch 2.13, on a CPU."""
+    encoder = make_encoder().eval()
+    with torch.no_grad():
+        for value in encoder.parameters():
+            value.copy_(torch.arange(1, 1 + value.numel()).sin().view_as(value) / value[0].numel() ** 0.5)
+        for name, value in encoder.named_buffers():
+            value.fill_(1 if name.endswith('var') else 0)
+    features = encoder(clouds(), sampling=(torch.arange(20).expand(2, -1), )).features
+    expected = torch.tensor([1.6235, 1.6353, 0.1056, 0.0208, 0, 0, 1.3329, 1.3607, 0.1194, 0.0089, 0, 0])
+    torch.testing.assert_close(features.mean((0, 1)), expected, rtol=1e-4, atol=1e-4)

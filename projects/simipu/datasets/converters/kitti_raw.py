@@ -6,7 +6,7 @@ which the rotation is contained.
 """
 import re
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -302,4 +302,4 @@ def _date_time(line: str) -> float:
     if not _DATE_TIME.fullmatch(line):  # fromisoformat() takes less: a date without time
         raise ValueError(line)
     # To microseconds, which is all that datetime keeps.
-    return datetime.fromisoformat(line[:26]).replace(tzinfo=UTC).timestamp()
+    return datetime.fromisoformat(line[:26]).replace(tzinfo=timezone.utc).timestamp()

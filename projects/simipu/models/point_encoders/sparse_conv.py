@@ -6,15 +6,10 @@ from mmdet3d.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from ...errors import DataError, DependencyError
+from ...errors import DataError
 from ...ops import furthest_point_sample
 from .base import PointFeatures, check_points
-
-try:
-    import spconv.pytorch as spconv
-    from spconv.core import ConvAlgo
-except ImportError:
-    spconv = None
+from .spconv_library import check_installed, spconv, use_best_algorithm
 
 
 @MODELS.register_module()
@@ -27,7 +22,8 @@ class SparseConvEncoder(BaseModule):
     A voxel starts as the mean over its points of their offset from its centre (in voxels) and of
     their further channels.
 
-    Runs on CPU and CUDA with spconv's native algorithm, so that weights and results are the same.
+    Runs on CPU and CUDA with any build of spconv, or with spconv-triton; weights fit all of them, and results are the
+    same but for rounding.
 
     Args:
         in_channels (int): channels of a point, 3 + D.
@@ -38,7 +34,7 @@ class SparseConvEncoder(BaseModule):
         init_cfg (dict, optional): initialisation.
 
     Raises:
-        DependencyError: spconv is not installed.
+        DependencyError: Neither spconv nor spconv-triton is installed.
     """
 
     def __init__(self,
@@ -48,8 +44,7 @@ class SparseConvEncoder(BaseModule):
                  channels: Sequence[int] = (32, 64, 128, 128),
                  out_channels: int = 256,
                  init_cfg: dict | None = None) -> None:
-        if spconv is None:
-            raise DependencyError('SparseConvEncoder needs spconv: pip install spconv-cu120')
+        check_installed('SparseConvEncoder')
         super().__init__(init_cfg)
         self.in_channels = in_channels
         self.num_points = num_points
@@ -80,8 +75,10 @@ class SparseConvEncoder(BaseModule):
         Raises:
             ConfigError: ``points`` has not ``in_channels`` channels or no point at all.
             DataError: Some coordinates are not finite.
+            DependencyError: The installed spconv does not compute where ``points`` are.
         """
         check_points(points, self.in_channels, 'SparseConvEncoder')
+        use_best_algorithm(self.levels, points)
         xyz = points[..., :3].contiguous()
         rows = sampling[0] if sampling else furthest_point_sample(xyz, self.num_points)
         # spconv has no bfloat16 on CPU.
@@ -137,14 +134,12 @@ def _number_distinct(keys: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _same_voxels(in_channels: int, out_channels: int, neighbourhood: str) -> list[nn.Module]:
-    convolution = spconv.SubMConv3d(in_channels, out_channels, 3, bias=False,
-                                    indice_key=neighbourhood, algo=ConvAlgo.Native)
+    convolution = spconv.SubMConv3d(in_channels, out_channels, 3, bias=False, indice_key=neighbourhood)
     return [convolution, nn.BatchNorm1d(out_channels), nn.ReLU(inplace=True)]
 
 
 def _down(in_channels: int, out_channels: int) -> list[nn.Module]:
-    convolution = spconv.SparseConv3d(in_channels, out_channels, 2, stride=2, bias=False,
-                                      algo=ConvAlgo.Native)
+    convolution = spconv.SparseConv3d(in_channels, out_channels, 2, stride=2, bias=False)
     return [convolution, nn.BatchNorm1d(out_channels), nn.ReLU(inplace=True)]
 
 
