@@ -63,6 +63,21 @@ def test_a_dry_run_that_fails_in_one_process_ends_both(tmp_path):
     assert 'sample 5' in ranks[1].output and '[ 1/' not in ranks[0].output
 
 
+@pytest.mark.parametrize('option, first, second', [
+    ('val_evaluator.fails=True', "validation failed before the first step (KeyError: 'depth')",
+     'dry run: validation failed in another process'),
+    ('model.type=ExchangingModel', 'waits for the others in vain', "training failed before the first step (KeyError:"),
+])
+def test_a_dry_run_that_fails_where_the_others_wait_ends_both(tmp_path, option, first, second):
+    """In the first process, which alone computes metrics, and in the second of a model that exchanges."""
+    model = ['model.fails_in_rank=1'] if 'model' in option else []
+    with start_ranks(tmp_path / 'w', options=[*OPTIONS, option, *model]) as ranks:
+        assert [rank.wait(60) for rank in ranks] == [1, 1]
+    for rank, message in zip(ranks, [first, second]):
+        last = rank.output.splitlines()[-1]
+        assert last.startswith('error: ') and message in last
+
+
 def records(work_dir, processes):
     """Losses of single records: {(iteration, record): loss}."""
     lines = [json.loads(line) for rank in range(processes)

@@ -2,15 +2,18 @@
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from shutil import disk_usage
+from typing import Any
 
 import numpy as np
 import torch
 from mmdet3d.registry import HOOKS
 from mmengine.device import get_device
 from mmengine.dist import all_reduce, get_rank, get_world_size, is_main_process
+from mmengine.evaluator import BaseMetric
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
@@ -21,6 +24,7 @@ from torch.utils.data import DataLoader
 from ..errors import ConfigError, OutputError, TrainingError, summary, user_message
 from ..files import space_left
 from ..seeding import SeededIndex
+from .processes import is_lost_connection
 
 _FILE = '.dry_run.pth'
 
@@ -53,34 +57,76 @@ class DryRunHook(Hook):
         """Called after the checkpoint to go on from is loaded."""
         if not self.enabled:
             return
-        for name, attempt in (('training', _train), ('validation', _validate), ('saving', _save)):
-            with _restored(_without_wrapper(runner)):
-                _agree(runner, name, attempt)
+        model = _without_wrapper(runner)
+        with _restored(model):
+            batch = _agree(runner, 'training', _read)
+            _agree(runner, 'training', partial(_train, batch), exchanges=True)
+        with _restored(model):
+            _agree(runner, 'validation', _validate)
+            _agree(runner, 'validation', _score)
+        with _restored(model):
+            _agree(runner, 'saving', _save)
         runner.logger.info('Dry run: a batch of training, a validation and saving work')
 
 
-def _train(runner: Runner) -> None:
+def _read(runner: Runner) -> object:
+    return _first_batch(runner.train_dataloader, runner.train_dataloader.batch_size)
+
+
+def _train(batch: object, runner: Runner) -> None:
     """Forward and backward, without the exchange of gradients."""
     model = _without_wrapper(runner)
     model.train()
-    model.train_step(_first_batch(runner.train_dataloader, runner.train_dataloader.batch_size),
-                     optim_wrapper=_WithoutStep(runner.optim_wrapper))
+    model.train_step(batch, optim_wrapper=_WithoutStep(runner.optim_wrapper))
 
 
 def _validate(runner: Runner) -> None:
     if runner.val_loop is None:
         return
     loader, evaluator = runner.val_loop.dataloader, runner.val_loop.evaluator
-    num_frames = min(2, len(loader.dataset))
     model = _without_wrapper(runner)
     model.eval()
     with torch.no_grad(), torch.autocast(get_device(), enabled=runner.val_loop.fp16):
-        batch = _first_batch(loader, num_frames)
+        batch = _first_batch(loader, _num_val_frames(loader))
         evaluator.process(data_samples=model.val_step(batch), data_batch=batch)
-    for metric in evaluator.metrics:
+
+
+def _score(runner: Runner) -> None:
+    if runner.val_loop is None:
+        return
+    num_frames = _num_val_frames(runner.val_loop.dataloader) * get_world_size()
+    errors = []
+    for metric in runner.val_loop.evaluator.metrics:
         if getattr(metric, 'takes_part_of_a_set', False):
-            metric.evaluate(num_frames * get_world_size())
+            with _errors_kept(metric, errors):
+                metric.evaluate(num_frames)
         metric.results.clear()
+    if errors:
+        raise errors[0]
+
+
+@contextmanager
+def _errors_kept(metric: BaseMetric, errors: list[Exception]) -> Iterator[None]:
+    """The first process alone computes, and all others wait for what it finds: so it goes on after an error."""
+    compute = metric.compute_metrics
+
+    def compute_metrics(results: list) -> dict:
+        try:
+            return compute(results)
+        except Exception as error:
+            errors.append(error)
+            return {}
+
+    metric.compute_metrics = compute_metrics
+    try:
+        yield
+    finally:
+        del metric.compute_metrics
+
+
+def _num_val_frames(loader: DataLoader) -> int:
+    """In each process."""
+    return min(2, len(loader.dataset))
 
 
 def _save(runner: Runner) -> None:
@@ -120,16 +166,23 @@ def _first_batch(loader: DataLoader, size: int) -> object:
                               for index in range(first, first + size)])
 
 
-def _agree(runner: Runner, name: str, attempt: Callable[[Runner], None]) -> None:
-    """Raise what the attempt raises, and an error in all other processes."""
-    error = None
+def _agree(runner: Runner, name: str, attempt: Callable[[Runner], Any], exchanges: bool = False) -> Any:
+    """Raise what the attempt raises, and an error in all other processes; else return what it returns.
+
+    Where processes wait for one another within the attempt (``exchanges``), as a model does for the keys of all, one
+    that fails cannot tell the others: it ends at once, and they lose the connection.
+    """
+    result = error = None
     try:
-        attempt(runner)
+        result = attempt(runner)
     except Exception as raised:
         error = raised
     failed = torch.tensor(int(error is not None))
-    all_reduce(failed, 'max')
+    if error is None or not exchanges:
+        all_reduce(failed, 'max')
     if error is not None:
+        if get_world_size() > 1 and is_lost_connection(error):
+            raise error
         runner.logger.error(f'Dry run: {name} failed, before the first step')
         if user_message(error) is not None:
             raise error
@@ -138,6 +191,7 @@ def _agree(runner: Runner, name: str, attempt: Callable[[Runner], None]) -> None
                           'SIMIPU_TRACEBACK=1 in the environment it is shown where') from error
     if failed:
         raise TrainingError(f'dry run: {name} failed in another process, whose message says why')
+    return result
 
 
 @contextmanager

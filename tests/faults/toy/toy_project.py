@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import torch
+import torch.distributed as dist
 from mmengine.evaluator import BaseMetric
 from mmengine.hooks import Hook
 from mmengine.model import BaseModel
@@ -59,13 +60,35 @@ class ToyModel(BaseModel):
         return dict(loss=y.square().mean()) if mode == 'loss' else [dict(y=value) for value in y]
 
 
+@MODELS.register_module()
+class ExchangingModel(ToyModel):
+    """Whose processes wait for one another in each forward pass, but for one that fails in its first."""
+
+    def __init__(self, fails_in_rank, **kwargs):
+        super().__init__(**kwargs)
+        self.fails_in_rank = fails_in_rank
+
+    def forward(self, x, record, mode='loss'):
+        if dist.get_rank() == self.fails_in_rank:
+            raise KeyError('out of memory')
+        dist.all_gather([torch.empty_like(x) for _ in range(dist.get_world_size())], x)
+        return super().forward(x, record, mode)
+
+
 @METRICS.register_module()
 class ToyMetric(BaseMetric):
+    takes_part_of_a_set = True
+
+    def __init__(self, fails=False):
+        super().__init__()
+        self.fails = fails
 
     def process(self, data_batch, data_samples):
         self.results += [sample['y'].item() for sample in data_samples]
 
     def compute_metrics(self, results):
+        if self.fails:
+            raise KeyError('depth')
         return dict(mean=sum(results) / len(results))
 
 
