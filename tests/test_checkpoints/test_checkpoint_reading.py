@@ -175,6 +175,22 @@ def test_code_in_a_file_is_never_run(tmp_path):
     assert trace.exists()
 
 
+@pytest.mark.parametrize('address', ['http://nowhere.invalid/evil.pth', 'torchvision://evil'])
+def test_code_in_a_downloaded_file_is_never_run(tmp_path, monkeypatch, address):
+    """PyTorch takes a file of that name that was downloaded before."""
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path))
+    monkeypatch.setattr('mmengine.runner.checkpoint.get_torchvision_models',
+                        lambda: dict(evil='http://nowhere.invalid/evil.pth'))
+    path, trace = tmp_path / 'hub' / 'checkpoints' / 'evil.pth', tmp_path / 'trace'
+    path.parent.mkdir(parents=True)
+    torch.save({'state_dict': TENSORS, 'meta': Malicious(trace)}, path)
+    with pytest.raises(CheckpointError, match='http://nowhere.invalid/evil.pth holds Python objects .*open'):
+        CheckpointLoader.load_checkpoint(address)
+    assert not trace.exists()
+    torch.save({'state_dict': TENSORS}, path)
+    assert CheckpointLoader.load_checkpoint(address)['state_dict'].keys() == TENSORS.keys()
+
+
 def test_a_bit_that_changed_is_found_by_the_checksum(tmp_path):
     """torch.load reads such a file without a word."""
     path = tmp_path / 'iter_2.pth'
