@@ -191,6 +191,13 @@ def test_code_in_a_downloaded_file_is_never_run(tmp_path, monkeypatch, address):
     assert CheckpointLoader.load_checkpoint(address)['state_dict'].keys() == TENSORS.keys()
 
 
+def test_the_function_that_a_file_would_call_is_named(tmp_path):
+    """PyTorch words this otherwise for a few modules."""
+    (tmp_path / 'evil.pth').write_bytes(b'\x80\x02cposix\nsystem\nX\x04\x00\x00\x00true\x85R.')
+    with pytest.raises(CheckpointError, match='holds Python objects .*posix.system'):
+        read_state_dict(tmp_path / 'evil.pth')
+
+
 def test_a_bit_that_changed_is_found_by_the_checksum(tmp_path):
     """torch.load reads such a file without a word."""
     path = tmp_path / 'iter_2.pth'

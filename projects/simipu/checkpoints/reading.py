@@ -260,7 +260,7 @@ def _meta_of(content: dict) -> dict:
 
 def _refusal(path: PathLike, error: Exception) -> str:
     """Distinguish a file that carries Python objects from one that is no checkpoint at all."""
-    forbidden = re.search(r'Unsupported global: GLOBAL (\S+)', str(error))
+    forbidden = re.search(r'unsupported (?:global: )?GLOBAL (\S+)', str(error), re.IGNORECASE)
     if forbidden is None:
         return f'{path} is not a PyTorch checkpoint; expected a file written by torch.save'
     return (f'{path} holds Python objects besides tensors ({forbidden[1]}) and is not opened, '
