@@ -3,6 +3,7 @@ import errno
 import os
 import subprocess
 import sys
+import tracemalloc
 
 import pytest
 
@@ -110,3 +111,11 @@ def test_values_that_hold_themselves_many_times_are_shown_at_once():
     for _ in range(100):
         value = [value] * 10  # 10**100 items
     assert len(shown(value)) <= 203
+
+
+def test_reading_takes_the_memory_of_the_file_alone(tmp_path):
+    (tmp_path / 'a.bin').write_bytes(bytes(1000))
+    tracemalloc.start()
+    assert read_bytes(tmp_path / 'a.bin') == bytes(1000)
+    assert tracemalloc.get_traced_memory()[1] < 10**6
+    tracemalloc.stop()

@@ -67,7 +67,7 @@ def read_bytes(path: str | os.PathLike, max_bytes: int = MAX_BYTES) -> bytes:
             raise DataError(f'{shown(path)} has {size / 1e9:.3g} GB; expected at most {max_bytes / 1e9:.3g} GB. Check '
                             'that it is the right file')
         try:
-            content = stream.read(max_bytes)
+            content = stream.read(size)
         except OSError as error:
             raise DataError(f'{shown(path)} cannot be read ({error.strerror}); check the disk, or copy the file '
                             'again') from error
