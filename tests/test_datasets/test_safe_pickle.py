@@ -12,7 +12,8 @@ from simipu.errors import DataError
 
 PLAIN = dict(metainfo=dict(version=(1, None, True)), data_list=[dict(
     matrix=np.arange(12.0).reshape(3, 4), text='für', number=np.float32(0.1), names=np.array(['a', 'b']),
-    fortran=np.asfortranarray(np.eye(3)), empty=np.zeros((0, 4), np.uint8), cameras={'CAM2'}, raw=b'\0\1')])
+    fortran=np.asfortranarray(np.eye(3)), swapped=np.arange(3, dtype='>f8'), empty=np.zeros((0, 4), np.uint8),
+    cameras={'CAM2'}, raw=b'\0\1')])
 
 
 class RunsCode:

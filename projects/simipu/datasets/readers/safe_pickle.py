@@ -29,7 +29,7 @@ def _dtype(code: str, *_) -> np.dtype:
     """Numbers, texts and objects only; records and dates are met in no info file."""
     if not isinstance(code, str) or not _TYPE_CODE.fullmatch(code):
         raise pickle.UnpicklingError('it holds arrays of a type that is neither number nor text')
-    return np.dtype(code)
+    return np.dtype(code, copy=True)  # its byte order is set next, and NumPy shares one object of each type
 
 
 def _scalar(dtype: np.dtype, content: bytes) -> np.generic:
