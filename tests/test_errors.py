@@ -88,7 +88,8 @@ def test_a_bad_frame_is_one_message_though_raised_from_another_error(tmp_path, w
     (open, ('/no/such/folder/a.txt', ), '/no/such/folder/a.txt: No such file or directory; check the path'),
     (open, ('/', ), '/: Is a directory; check the path'),
     (mmengine.check_file_exist, ('a.pkl', ), 'file "a.pkl" does not exist; check the path'),
-    (os.mkdir, ('/dev/null/a', ), '/dev/null/a: Not a directory; check the path')])
+    (os.mkdir, ('/dev/null/a', ), '/dev/null/a: Not a directory; check the path'),
+    (os.mkdir, ('a\0b', ), 'a path holds a zero byte')])
 def test_files_that_cannot_be_read_or_written_are_one_line(function, args, expected):
     assert errors.user_message(caught(function, *args)).startswith(expected)
 

@@ -8,7 +8,7 @@ import tracemalloc
 import pytest
 
 from simipu.errors import DataError, OutputError
-from simipu.files import lfs_pointer, parse_json, read_bytes, shown, write_whole
+from simipu.files import check_target, lfs_pointer, parse_json, read_bytes, shown, write_whole
 
 
 def test_content_replaces_what_was_there_with_the_usual_permissions(tmp_path):
@@ -42,9 +42,17 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path, number, monk
 
 def test_a_folder_in_the_place_of_the_file(tmp_path):
     (tmp_path / 'a.pth').mkdir()
-    with pytest.raises(OutputError, match='a.pth cannot be written .Is a directory'):
+    with pytest.raises(OutputError, match='a.pth is a folder; choose another name for the file'):
         write_whole(tmp_path / 'a.pth', b'content')
     assert os.listdir(tmp_path) == ['a.pth']
+
+
+def test_a_device_is_not_replaced_by_a_file(tmp_path):
+    os.mkfifo(tmp_path / 'a.json')  # stands in for /dev/null, which os.replace would take the place of, too
+    for write in (check_target, lambda path: write_whole(path, b'content')):
+        with pytest.raises(OutputError, match='a.json is a pipe; choose another name for the file'):
+            write(tmp_path / 'a.json')
+    assert (tmp_path / 'a.json').is_fifo()
 
 
 def test_a_process_killed_while_it_writes_leaves_the_old_file(tmp_path):

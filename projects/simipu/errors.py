@@ -66,6 +66,8 @@ def summary(error: BaseException) -> str:
 
 def _of_file(error: BaseException) -> str | None:
     """What the operating system, or a library in its name, says of a file that cannot be read or written."""
+    if isinstance(error, ValueError) and 'embedded null' in str(error):
+        return 'a path holds a zero byte, which no path may; correct it'
     if not isinstance(error, OSError):
         return None
     if error.errno in DISK_FULL:

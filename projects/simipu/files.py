@@ -138,9 +138,10 @@ def write_whole(path: str | os.PathLike, content: bytes) -> None:
     the next one overwrites.
 
     Raises:
-        OutputError: The disk is full, the folder cannot be written to, or ``path`` is itself a folder.
+        OutputError: The disk is full, the folder cannot be written to, or ``path`` is there and no file.
     """
     path = Path(path)
+    _refuse_another_kind(path, folder=False)  # a device would be replaced by a file
     part = path.with_name(f'.{path.name}.part')
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -180,13 +181,17 @@ def check_target(path: str | os.PathLike, folder: bool = False) -> None:
         OutputError: Something of the other kind is there, or it lies in no folder that can be written to.
     """
     path = Path(path).absolute()
-    if path.exists() and path.is_dir() != folder:
-        found, wanted = ('file', 'folder') if folder else ('folder', 'file')
-        raise OutputError(f'{path} is a {found}; choose another name for the {wanted} to write')
+    _refuse_another_kind(path, folder)
     nearest = path if path.is_dir() else next(parent for parent in path.parents if parent.exists())
     if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
         raise OutputError(f'{path} cannot be written: check that {nearest} is a folder that you may write to, or '
                           'choose another')
+
+
+def _refuse_another_kind(path: Path, folder: bool) -> None:
+    if path.exists() and not (path.is_dir() if folder else path.is_file()):
+        found, wanted = _KINDS.get(stat.S_IFMT(path.stat().st_mode), 'a file'), 'folder' if folder else 'file'
+        raise OutputError(f'{path} is {found}; choose another name for the {wanted} to write')
 
 
 def lfs_pointer(content: bytes) -> str | None:

@@ -22,6 +22,7 @@ def saved(path: Path, content) -> Path:
 @pytest.mark.parametrize('value, problem', [
     (WEIGHT.int(), 'is of type torch.int32'), (WEIGHT > 0, 'is of type torch.bool'),
     (WEIGHT + 1j, 'is of type torch.complex64'), (WEIGHT.to_sparse(), 'is of type torch.float32, sparse'),
+    (torch.zeros(2, 3, device='meta'), 'holds no values'),
     (torch.zeros(1).expand(10**9), 'claims 1000000000 values, more than the file holds')])
 @pytest.mark.parametrize('read', [read_checkpoint, CheckpointLoader.load_checkpoint])
 def test_tensors_that_no_layer_takes(tmp_path, value, problem, read):

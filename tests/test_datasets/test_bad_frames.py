@@ -6,6 +6,7 @@ import torch
 from mmengine.dataset import pseudo_collate
 
 from simipu.datasets import PairedDataset
+from simipu.datasets.bad_frames import BadFrameCounter
 from simipu.datasets.converters import create_kitti_infos
 from simipu.errors import DataError
 from simipu.seeding import SeededIndex
@@ -59,6 +60,15 @@ def test_skipped_frames_are_counted_logged_and_replaced(folder, test_mode, monke
     assert dataset.bad_frames.num_frames == NUM_FRAMES + dataset.bad_frames.num_bad
     assert len(logged) == 3  # each bad frame once
     assert 'frame 3 of' in logged[0] and 'in this process' in logged[0]
+
+
+def test_a_search_for_a_good_frame_ends(monkeypatch):
+    monkeypatch.setattr('simipu.datasets.bad_frames.print_log', lambda *args, **kwargs: None)
+    counter = BadFrameCounter(1.0, 'infos.pkl')
+    with pytest.raises(DataError, match='infos.pkl: 1000 bad frames in a row'):
+        for number in range(2000):
+            counter.add_bad(number, DataError('no file'))
+    assert counter.num_bad == 1000
 
 
 def test_the_same_sample_is_replaced_by_the_same_frame(folder):

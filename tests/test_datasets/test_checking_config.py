@@ -172,7 +172,8 @@ def test_another_width_than_the_encoder_takes_is_found_and_mended(tmp_path):
 @pytest.mark.parametrize('arguments, message', [
     (['INFO', '--split', 'val', '--cfg-options', 'a=1'], '--split, --cfg-options: of no effect on an info file'),
     (['CONFIG', '--cameras', 'CAM', '--load-dim', '5'], '--cameras, --load-dim: of no effect on a config'),
-    (['INFO', '--data-prefix', 'pts'], '--data-prefix pts: expected KEY=FOLDER')])
+    (['INFO', '--data-prefix', 'pts'], '--data-prefix pts: expected KEY=FOLDER'),
+    (['INFO', '--data-prefix', '=x'], '--data-prefix =x: expected KEY=FOLDER')])
 def test_options_of_no_effect_are_refused(arguments, message, tmp_path, capsys):
     files = dict(CONFIG=str(CONFIG), INFO=str(tmp_path / 'infos.pkl'))
     with pytest.raises(SystemExit) as status:

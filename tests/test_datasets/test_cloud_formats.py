@@ -147,7 +147,8 @@ def test_lzf_copies_are_expanded(longest):
 
 
 @pytest.mark.parametrize('path, content, message', [
-    ('0.pcd', pcd_binary()[:-1], 'header says 4 points, which the file does not hold'),
+    ('0.pcd', pcd_binary()[:-1], 'header says 4 points, but the file does not hold as many .it holds 3'),
+    ('0.pcd', pcd_binary() + bytes(16), 'header says 4 points, but .*it holds 5'),
     ('0.pcd', pcd_odd_compressed()[:-9], 'header says 4 points'),
     ('0.pcd', pcd_ascii()[:-9], 'header says 4 points'),
     ('0.pcd', pcd_binary().replace(b'TYPE F F F F', b'TYPE F F F'), 'malformed PCD header'),
@@ -159,7 +160,9 @@ def test_lzf_copies_are_expanded(longest):
     ('0.npy', npy(np.array([{}])), 'cannot be read as .npy file'),
     ('0.npz', npz(a=POINTS, b=POINTS), 'no x, y, z; .* found a, b'),
     ('0.ply', b'ply\nformat ascii 1.0\n', 'cannot be read as .ply file'),
-], ids=range(12))
+    ('0.las', b'LASF' + bytes(200), 'no LAS file'),
+    ('0.las', las()[:100] + b'\xff' * 4 + las()[104:], 'its header claims more'),  # four billion records
+], ids=range(15))
 def test_damaged_files_are_one_line(path, content, message):
     with pytest.raises(DataError, match=f'^{path}: .*{message}'):
         read_cloud(path, content)

@@ -129,9 +129,9 @@ def test_integers_in_a_column_are_refused_where_it_is_used():
     np.testing.assert_array_equal(read_cloud('0.bin', content)[:, :3], points[:, :3])
 
 
-@pytest.mark.parametrize('dtype', ['foo32', 'object0', 'c8', 'datetime64'])
+@pytest.mark.parametrize('dtype', ['foo32', 'object0', 'c8', 'datetime64', 'int8'])
 def test_a_type_of_no_numbers_is_refused(dtype):
-    with pytest.raises(DataError, match=f"0.bin: dtype='{dtype}' is no type of numbers"):
+    with pytest.raises(DataError, match=f"0.bin: dtype='{dtype}' is no type of coordinates"):
         read_cloud('0.bin', bytes_of(scan()), CloudLayout(4, dtype))
 
 

@@ -10,6 +10,8 @@ from mmengine.fileio import BaseStorageBackend, register_backend
 
 from simipu.datasets import PairedDataset
 from simipu.datasets.converters import create_kitti_infos
+from simipu.datasets.readers.fetching import fetch
+from simipu.errors import DataError
 
 
 class ArchiveBackend(BaseStorageBackend):
@@ -53,6 +55,12 @@ def test_a_backend_of_ones_own(stored, monkeypatch):
     archived = dataset('/archive', dict(backend='archive'))
     for index in range(2):
         assert_same(archived[index], on_disk[index])
+
+
+@pytest.mark.parametrize('path', ['petrel://bucket/a', 'unknown://a', 'archive/file:///a'])
+def test_an_address_that_no_backend_reads_is_named(path):
+    with pytest.raises(DataError, match=f'{path} cannot be read'):
+        fetch(path, None, 'which the info file names')
 
 
 class _Quiet(SimpleHTTPRequestHandler):

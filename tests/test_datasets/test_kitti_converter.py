@@ -110,6 +110,18 @@ def test_lists_without_their_folder_are_left_out(tiny_kitti, tmp_path):
         create_kitti_infos(tiny_kitti, tmp_path, splits=['test'])
 
 
+def test_an_empty_list_is_reported(tiny_kitti, tmp_path):
+    (tiny_kitti / 'ImageSets/val.txt').write_text(' \n')
+    split, = create_kitti_infos(tiny_kitti, tmp_path)
+    assert split.info_file.name == 'simipu_infos_train.pkl' and split.left_out == ('ImageSets/val.txt: it is empty', )
+
+
+def test_a_number_with_a_fraction_is_no_frame(tiny_kitti, tmp_path):
+    (tiny_kitti / 'ImageSets/train.txt').write_text('000000\n1.5\n')
+    with pytest.raises(DataError, match='1.5'):
+        create_kitti_infos(tiny_kitti, tmp_path)
+
+
 def test_reduced_clouds(tiny_kitti, tmp_path):
 
     def cloud_path(**kwargs) -> str:

@@ -219,6 +219,8 @@ def test_info_files_of_others_in_map_coordinates(tmp_path):
     (dict(cam2img=CAM2IMG.T, lidar2cam=LIDAR2CAM), {}, {}, 'lidar', 'third row of cam2img .*transposed'),
     (dict(cam2img=CAM2IMG, lidar2cam=LIDAR2CAM @ np.diag([2, 2, 2, 1])), {}, {}, 'lidar', 'lidar2cam is no rotation'),
     (dict(cam2img=CAM2IMG, lidar2cam=LIDAR2CAM @ np.diag([1, -1, 1, 1])), {}, {}, 'lidar', 'lidar2cam is no rotation'),
+    (dict(cam2img=CAM2IMG, lidar2cam=LIDAR2CAM, lidar2img=np.eye(4)), {}, {}, 'lidar',
+     'lidar2img is not cam2img @ lidar2cam'),
     (dict(cam2img=CAM2IMG, lidar2cam=LIDAR2CAM), {}, {}, 'car',
      "clouds_in: expected lidar or ego or global, found 'car'"),
 ])

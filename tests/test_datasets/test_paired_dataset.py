@@ -143,6 +143,7 @@ def edit_first_frame(info_file, edit) -> None:
      r'frame 0 of .*, camera CAM2: expected lidar2img, or cam2img and lidar2cam; found img_path'),
     (lambda frame: frame['images']['CAM2'].update(lidar2img=np.full((4, 4), np.nan)),
      'camera CAM2: lidar2img holds NaN'),
+    (lambda frame: frame['images']['CAM2'].update(lidar2img=1e-300 * np.eye(3)), 'lidar2img, scaled to give metres,'),
     (lambda frame: frame['images']['CAM2'].update(lidar2img=np.eye(2)),
      r'camera CAM2: lidar2img: expected a 3x3, 3x4 or 4x4 matrix, got shape \(2, 2\)'),
 ])

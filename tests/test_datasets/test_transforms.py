@@ -77,6 +77,10 @@ class TestLoadPairedPoints:
         points = self.load(tmp_path / '0.bin', content, 5, use_dim=5, intensity_scale=scale)
         np.testing.assert_allclose(points.tensor, [[9, 8, 7, expected, 3]] * 2, rtol=1e-6)
 
+    def test_refuses_a_scale_that_makes_intensities_infinite(self, tmp_path):
+        with pytest.raises(DataError, match='0.bin: intensity_scale=1e-320 makes its intensities infinite'):
+            self.load(tmp_path / '0.bin', np.tile(np.float32([9, 8, 7, 51]), (2, 1)), intensity_scale=1e-320)
+
     def test_refuses_a_missing_file(self, tmp_path):
         with pytest.raises(DataError, match='no file .*0.bin.*data_root'):
             self.load(tmp_path / '0.bin')

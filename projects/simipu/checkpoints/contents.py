@@ -24,7 +24,9 @@ def check_tensors(state_dict: Mapping[str, Tensor], path: Path) -> None:
     """
     size = path.stat().st_size
     for name, value in state_dict.items():
-        if value.layout is not torch.strided or value.is_quantized or value.dtype not in _DTYPES:
+        if value.is_meta:
+            problem = 'holds no values'
+        elif value.layout is not torch.strided or value.is_quantized or value.dtype not in _DTYPES:
             problem = f'is of type {value.dtype}{"" if value.layout is torch.strided else ", sparse"}'
         elif name.rpartition('.')[2] in _FLOATING and not value.is_floating_point():
             problem = f'is of type {value.dtype}'
@@ -91,7 +93,7 @@ def wrong_optimizer_state(optimizer: torch.optim.Optimizer) -> str | None:
                 continue
             if name in _LIKE_WEIGHTS and value.shape != weight.shape:
                 return f'{name} is of shape {tuple(value.shape)}, its weights of {tuple(weight.shape)}'
-            if value.is_floating_point() and not value.isfinite().all():
+            if value.is_meta or value.is_floating_point() and not value.isfinite().all():
                 return f'{name} holds NaN or infinity'
     return None
 

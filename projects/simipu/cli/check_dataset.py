@@ -48,7 +48,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def parse_prefix(items: list[str]) -> dict[str, str]:
     for item in items:
-        if '=' not in item:
+        if item.find('=') < 1:
             raise ConfigError(f'--data-prefix {item}: expected KEY=FOLDER, such as pts=training/velodyne')
     return dict(item.split('=', 1) for item in items)
 

@@ -20,7 +20,7 @@ from .readers.safe_pickle import load_pickle
 # What a frame of an info file must hold where it holds it.
 _FRAME = dict(images=MAPPING, lidar_points=MAPPING, timestamp=TIME, sequence=NAME)
 _IMAGE = dict(img_path=PATH, height=PIXELS, width=PIXELS, bit_depth=whole(8, 16), apply_exif=FLAG, timestamp=TIME)
-_DTYPE = Field('a NumPy type', lambda dtype: isinstance(dtype, str))
+_DTYPE = Field('a NumPy type', lambda dtype: isinstance(dtype, str) and dtype != '')
 _SCALE = Field("a positive number or 'tanh'", lambda scale: scale == 'tanh' if isinstance(scale, str) else (
     is_number(scale) and scale > 0))
 _CLOUD = dict(lidar_path=PATH, num_pts_feats=whole(3, 10 ** 4), dtype=_DTYPE, intensity_scale=_SCALE)
@@ -233,6 +233,8 @@ def _lidar2img(image: dict, where: str) -> np.ndarray:
         if not np.allclose(matrix[3, :3], 0) or matrix[3, 3] <= 0:  # known up to a factor, it ends in another number
             raise DataError(f'the last row of lidar2img is {matrix[3].tolist()}, expected 0 0 0 1; it may be '
                             'transposed')
+        matrix = normalize_depth(matrix)
+        check_invertible(matrix, 'lidar2img, scaled to give metres,')
     except ValueError as error:
         raise DataError(f'{where}: {error}. Check its calibration, and write the info file anew '
                         'with `simipu create-data`') from None
@@ -241,4 +243,4 @@ def _lidar2img(image: dict, where: str) -> np.ndarray:
         raise DataError(f'{where}: the camera is {distance:.6g} m from the origin of the cloud. Clouds and calibration '
                         'must be centred about the vehicle; of your own frames in map coordinates, '
                         '`simipu create-data jsonl --clouds-in global` recentres both')
-    return normalize_depth(matrix)
+    return matrix

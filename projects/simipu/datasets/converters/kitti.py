@@ -64,8 +64,8 @@ def create_kitti_infos(root_path: PathLike,
         splits: Names of lists in ``ImageSets/`` or paths of text files with one frame number per
             line; of a list with several columns, the one that names frames is taken. A list called
             ``test...`` is about ``testing/``, any other about ``training/``.
-            None: all lists in ``ImageSets/`` that are not empty; those whose folder is not there
-            (KITTI comes in parts) are left out and reported.
+            None: all lists in ``ImageSets/``; those that are empty or whose folder is not there (KITTI
+            comes in parts) are left out and reported.
         clouds: 'velodyne' (full sweeps) or 'velodyne_reduced' (the camera's field of view, as
             mmdet3d writes them). None: the first of these that exists.
         subset: Which part to convert; a list counts as one scene.
@@ -78,7 +78,7 @@ def create_kitti_infos(root_path: PathLike,
                                'training/velodyne, training/calib and ImageSets')
     split_files, left_out = _split_files(root_path, splits), ()
     if splits is None:
-        split_files, left_out = _with_folder(root_path, split_files)
+        split_files, left_out = _usable(root_path, split_files)
     written = [_create_split(root_path, Path(out_dir), split_file, clouds, subset, num_workers)
                for split_file in split_files]
     return [*written[:-1], written[-1]._replace(left_out=left_out)]
@@ -106,8 +106,8 @@ def kitti_calibration(path: PathLike, named_by: str = 'the data set') -> KittiCa
 def _split_files(root_path: Path, splits: Sequence[str] | None) -> list[Path]:
     folder = root_path / 'ImageSets'
     if splits is None:
-        files = [file for file in _lists(folder) if read_text(file).strip()]
-        if not files:
+        files = _lists(folder)
+        if not any(read_text(file).strip() for file in files):
             raise DataError(f'no lists of frames in {folder}; expected train.txt and the like with '
                             'one frame number per line. Give your own list files with --splits')
         return files
@@ -124,15 +124,17 @@ def _lists(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob('*.txt') if not path.name.startswith('.'))
 
 
-def _with_folder(root_path: Path, split_files: list[Path]) -> tuple[list[Path], tuple[str, ...]]:
-    """The lists whose folder is there, and in words those whose is not."""
+def _usable(root_path: Path, split_files: list[Path]) -> tuple[list[Path], tuple[str, ...]]:
+    """The lists that name frames and whose folder is there, and in words the others."""
+    empty = tuple(f'ImageSets/{file.name}: it is empty' for file in split_files if not read_text(file).strip())
+    split_files = [file for file in split_files if read_text(file).strip()]
     present = [file for file in split_files if (root_path / _part(file)).is_dir()]
     if not present:
         raise DataError(f'{root_path}: neither training nor testing is there, which the lists in '
                         'ImageSets are about; complete the data set')
     left_out = tuple(f'ImageSets/{file.name}: no folder {root_path / _part(file)}'
                      for file in split_files if file not in present)
-    return present, left_out
+    return present, empty + left_out
 
 
 def _part(split_file: Path) -> str:
@@ -178,7 +180,7 @@ def _listed_frames(split_file: Path, folder: _SplitFolder) -> tuple[list[str], l
     if not lines:
         raise DataError(f'{split_file} is empty; expected one frame number per line')
     # Some lists have paths of images or clouds, with separators of either system.
-    rows = [[PureWindowsPath(entry).stem for entry in re.findall(r'[^\s,;]+', line)] for line in lines]
+    rows = [[_without_suffix(PureWindowsPath(entry)) for entry in re.findall(r'[^\s,;]+', line)] for line in lines]
     names, remarks = _frame_column(rows, split_file, folder)
     frames: dict[str, str] = {}
     for name in names:
@@ -187,6 +189,11 @@ def _listed_frames(split_file: Path, folder: _SplitFolder) -> tuple[list[str], l
         remarks.append(f'{split_file}: {len(names) - len(frames)} of {len(names)} entries repeat a frame; each frame '
                        'is taken once')
     return list(frames.values()), remarks
+
+
+def _without_suffix(path: PureWindowsPath) -> str:
+    """The name of a frame, of a path of one of its files; a number with a fraction is none, and stays as it is."""
+    return path.name if path.suffix[1:].isdecimal() else path.stem
 
 
 def _frame_column(rows: list[list[str]], split_file: Path, folder: _SplitFolder) -> tuple[list[str], list[str]]:

@@ -14,6 +14,7 @@ from .common import ROTATION_TOLERANCE, invertible_4x4
 
 UNITS = dict(m=1.0, cm=0.01, mm=0.001)
 CLOUD_FRAMES = ('lidar', 'ego', 'global')
+MAX_DISAGREEMENT = 0.01  # of the largest entry, between lidar2img and what it is composed of
 
 
 class Coordinates(NamedTuple):
@@ -78,12 +79,24 @@ def _camera_matrices(frame: dict, image: dict, coordinates: Coordinates, name: s
         matrices['lidar2cam'] = _rigid(image['lidar2cam'], 'lidar2cam', unit, name)
     if 'lidar2img' in image:
         matrices['lidar2img'] = _projection(image['lidar2img'], 'lidar2img', unit, name)
+        _check_agreement(name, **matrices)
     elif len(matrices) == 2:
         matrices['lidar2img'] = matrices['cam2img'] @ matrices['lidar2cam']
     else:
         raise DataError(f'{name}: expected lidar2img, or cam2img and one of lidar2cam and cam2ego; found '
                         f'{", ".join(image)}')
     return matrices
+
+
+def _check_agreement(name: str, lidar2img: np.ndarray, cam2img: np.ndarray | None = None,
+                     lidar2cam: np.ndarray | None = None) -> None:
+    """Raise a DataError if a frame tells its projection twice, and differently by more than rounding."""
+    if cam2img is None or lidar2cam is None:
+        return
+    composed = cam2img @ lidar2cam
+    if np.abs(lidar2img - composed).max() > MAX_DISAGREEMENT * np.abs(composed).max():
+        raise DataError(f'{name}: lidar2img is not cam2img @ lidar2cam, so one of the three is wrong; leave out '
+                        'lidar2img, or the other two')
 
 
 def _composed(frame: dict, image: dict, coordinates: Coordinates, name: str) -> np.ndarray:

@@ -3,6 +3,7 @@ import importlib
 import os
 import re
 import string
+import struct
 from collections.abc import Sequence
 from io import BytesIO
 from typing import NamedTuple
@@ -169,9 +170,9 @@ def _number_type(path: str, name: str) -> np.dtype:
         dtype = np.dtype(name)
     except Exception:  # NumPy parses it, as a record or an expression too
         dtype = None
-    if dtype is None or dtype.kind not in _NUMBERS:
-        raise DataError(f"{path}: dtype={name!r} is no type of numbers; expected one of NumPy's, such as 'float32' or "
-                        "'float64'")
+    if dtype is None or dtype.kind not in _NUMBERS or dtype.itemsize == 1:
+        raise DataError(f"{path}: dtype={name!r} is no type of coordinates; expected one of NumPy's, such as "
+                        "'float32' or 'float64'")
     return dtype
 
 
@@ -262,11 +263,26 @@ def _read_ply(path: str, content: bytes) -> np.ndarray:
 
 def _read_las(path: str, content: bytes) -> np.ndarray:
     laspy = _import('laspy', 'laspy[lazrs]', path)
+    _check_las_header(path, content)
     with laspy.open(BytesIO(content)) as file:
         if file.header.are_points_compressed and not laspy.LazBackend.detect_available():
             raise DependencyError(f'{path} is compressed, for which laspy needs lazrs: pip install lazrs')
         points = file.read()
     return _from_fields(path, {'x': points.x, 'y': points.y, 'z': points.z, 'intensity': points.intensity})
+
+
+def _check_las_header(path: str, content: bytes) -> None:
+    """Raise a DataError where a LAS file cannot hold what it claims, which laspy would read for hours."""
+    if len(content) < 227:  # bytes of the shortest header
+        raise DataError(f'{path}: {len(content)} bytes are no LAS file; copy it again')
+    start, first_point, num_records = struct.unpack_from('<HII', content, 94)
+    point_size, = struct.unpack_from('<H', content, 105)
+    fits = start + 54 * num_records <= first_point <= len(content) and point_size >= 20
+    if fits and start >= 375:  # of version 1.4
+        first_extended, num_extended = struct.unpack_from('<QI', content, 235)
+        fits = not num_extended or first_extended + 60 * num_extended <= len(content)
+    if not fits:
+        raise DataError(f'{path}: its header claims more than its {len(content)} bytes; it is damaged, copy it again')
 
 
 def _import(module: str, requirement: str, path: str):

@@ -29,8 +29,8 @@ def fetch(path: str, backend_args: dict | None, where_from: str) -> bytes:
         content = get(path, backend_args=backend_args)
     except (FileNotFoundError, IsADirectoryError):
         raise DataError(f'no file {shown(path)}, {where_from}') from None
-    except (OSError, ValueError) as error:
-        raise DataError(f'{shown(path)} cannot be read ({shown(str(error))}); check the disk or the connection, or '
-                        'copy the file again') from error
+    except Exception as error:  # of any backend
+        raise DataError(f'{shown(path)} cannot be read ({shown(str(error))}); check its address, the '
+                        'disk or the connection, or copy the file again') from error
     refuse_lfs_pointer(path, content)
     return content

@@ -40,8 +40,8 @@ def read_pcd(path: str, content: bytes) -> dict[str, np.ndarray]:
     try:
         values = read(body, layout, num_points)
     except ValueError as error:
-        raise DataError(f'{path}: the header says {num_points} points, which the file does not hold '
-                        f'({shown(str(error), 80)}); it ends early or is damaged. Copy it again') from None
+        raise DataError(f'{path}: the header says {num_points} points, but the file does not hold as many '
+                        f'({shown(str(error), 80)}); it is damaged. Copy it again') from None
     return {name: columns for (name, *_), columns in zip(layout, values) if name != '_'}
 
 
@@ -70,6 +70,9 @@ def _ascii(body: bytes, layout: list, num_points: int) -> list[np.ndarray]:
 def _binary(body: bytes, layout: list, num_points: int) -> list[np.ndarray]:
     """One record per point. Field names may repeat, as that of padding does."""
     record = np.dtype([(str(number), kind, (count, )) for number, (_, kind, count) in enumerate(layout)])
+    held = len(body) // record.itemsize
+    if held != num_points:
+        raise ValueError(f'it holds {held}')
     points = np.frombuffer(body, record, num_points)
     return [_squeeze(points[str(number)], count) for number, (*_, count) in enumerate(layout)]
 

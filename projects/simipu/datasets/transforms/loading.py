@@ -90,7 +90,11 @@ class LoadPairedPoints(_Loader):
         points, results['num_no_returns'] = self._drop_no_returns(path, self._choose(path, points))
         scale = _agreed('intensity_scale', self.intensity_scale, path, stated)
         if scale is not None and INTENSITY in self.use_dim[:points.shape[1]]:
-            _scale(points[:, self.use_dim.index(INTENSITY)], scale)
+            intensity = points[:, self.use_dim.index(INTENSITY)]
+            _scale(intensity, scale)
+            if not np.isfinite(intensity).all():
+                raise DataError(f'{path}: intensity_scale={scale!r} makes its intensities infinite; expected what '
+                                'brings them into 0..1. Correct it where it is set, in the info file or the config')
         results['points'] = LiDARPoints(points, points_dim=points.shape[1])
         return results
 
@@ -124,7 +128,8 @@ def _scale(intensity: np.ndarray, scale: float | str) -> None:
     if scale == 'tanh':
         np.tanh(intensity, out=intensity)
     elif is_number(scale) and scale > 0:
-        intensity /= scale
+        with np.errstate(over='ignore'):  # which the caller looks for
+            intensity /= scale
     else:
         raise ConfigError(f"intensity_scale must be a positive number or 'tanh', not {scale!r}")
 
