@@ -185,7 +185,7 @@ def test_options_of_no_effect_are_refused(arguments, message, tmp_path, capsys):
 def test_a_sample_is_a_count(sample, capsys):
     with pytest.raises(SystemExit) as status:
         main(['check-dataset', 'infos.pkl', '--sample', sample])
-    assert status.value.code == 2 and 'invalid count_or_all value' in capsys.readouterr().err
+    assert status.value.code == 2 and 'expected a whole number of at least 1' in capsys.readouterr().err
 
 
 def test_the_command_takes_configs(tmp_path, capsys):
