@@ -5,6 +5,7 @@ import re
 import reprlib
 import shutil
 import stat
+from math import isinf
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -126,7 +127,7 @@ def _refuse_constant(name: str) -> None:
 
 def _finite(text: str) -> float:
     number = float(text)
-    if number in (float('inf'), -float('inf')):
+    if isinf(number):
         raise ValueError(f'{text[:20]} is too large')
     return number
 

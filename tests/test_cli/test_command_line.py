@@ -1,9 +1,12 @@
 """``simipu COMMAND``, ``python -m simipu COMMAND`` and the scripts of tools/ are one command line."""
+import contextlib
+import logging
 import os
 import runpy
 import subprocess
 import sys
 from argparse import Namespace
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +16,7 @@ from mmengine.config import Config
 
 import simipu
 from simipu import cli
+from simipu.cli import train
 
 TOOLS = sorted(tool for tool in (Path(__file__).resolve().parents[2] / 'tools').glob('*.py')
                if tool.name != 'torchrun.py')  # which starts one of them in several processes
@@ -136,3 +140,22 @@ for registry, name in ((MODELS, 'SimIPU'), (DATASETS, 'PairedDataset'), (TRANSFO
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True,
                           env=dict(os.environ, PYTHONPATH=str(Path(simipu.__file__).parents[1])))
     assert done.returncode == 0, done.stderr
+
+
+def test_a_training_outlives_who_reads_its_output():
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, 'w') as stream:
+        handler = logging.StreamHandler(stream)
+        handler.handleError = partial(train._handle_error, handler)
+        for _ in range(2):
+            handler.emit(logging.makeLogRecord(dict(msg='iteration 1')))
+
+
+@pytest.mark.skipif(not os.path.exists('/dev/full'), reason='of Linux')
+def test_a_training_ends_where_its_log_cannot_be_written():
+    with contextlib.suppress(OSError), open('/dev/full', 'w') as stream:  # which cannot be closed, either
+        for handler in (logging.FileHandler('/dev/full'), logging.StreamHandler(stream)):
+            handler.handleError = partial(train._handle_error, handler)
+            with pytest.raises(OSError, match='No space'):
+                handler.emit(logging.makeLogRecord(dict(msg='iteration 1')))

@@ -11,6 +11,7 @@ from mmengine.runner import Runner
 from torch import nn
 
 from simipu.engine import DryRunHook
+from simipu.engine.dry_run_hook import _FILE, _save
 from simipu.errors import ConfigError, OutputError
 from simipu.evaluation import DepthProbeMetric
 
@@ -124,3 +125,12 @@ def test_too_little_space_for_a_checkpoint(tmp_path, monkeypatch):
                        'some space, or choose a folder on another disk with --work-dir'):
         build(tmp_path, 'space').train()
     assert not list(tmp_path.glob('.*'))
+
+
+def test_a_resumed_training_needs_the_space_of_its_checkpoint_alone(tmp_path, monkeypatch):
+    runner = build(tmp_path, 'resumed', dry_run=False)
+    runner.train()
+    runner.save_checkpoint(str(tmp_path), _FILE, by_epoch=False)
+    size = (tmp_path / _FILE).stat().st_size
+    monkeypatch.setattr('simipu.engine.dry_run_hook.disk_usage', lambda folder: type('Usage', (), dict(free=size)))
+    _save(runner)

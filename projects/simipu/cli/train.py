@@ -1,8 +1,11 @@
 """Train what a config describes: SimIPU, or any model of OpenMMLab."""
+import logging
+import os
+import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from logging import LogRecord
+from functools import partial
 
 from mmengine.config import Config
 from mmengine.dist import get_dist_info
@@ -57,15 +60,20 @@ def _train(cfg: Config, no_val: bool) -> None:
     runner.register_hook(stop_hook)
     keep_workers_through_signals(runner)
     for handler in runner.logger.handlers:
-        handler.handleError = _raise_again  # in the place of a traceback for each line that cannot be written
+        handler.handleError = partial(_handle_error, handler)  # in the place of a traceback for each line
     try:
         runner.train()
     finally:
         stop_hook.restore()
 
 
-def _raise_again(record: LogRecord) -> None:
-    raise  # a handler calls this where it has caught an error
+def _handle_error(handler: logging.StreamHandler, record: logging.LogRecord) -> None:
+    """A log that cannot be written ends the training; a terminal, or who reads its output, may go away meanwhile."""
+    error = sys.exc_info()[1]  # which the handler has caught
+    if isinstance(handler, logging.FileHandler) or not isinstance(error, OSError) or is_disk_full(error):
+        raise error
+    with open(os.devnull, 'w') as nowhere:
+        os.dup2(nowhere.fileno(), handler.stream.fileno())
 
 
 @contextmanager

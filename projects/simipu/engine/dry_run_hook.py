@@ -130,7 +130,7 @@ def _num_val_frames(loader: DataLoader) -> int:
 
 
 def _save(runner: Runner) -> None:
-    """The optimizer has no state yet; none that is usual keeps more than two numbers for each weight."""
+    """An optimizer that has no state yet usually keeps no more than two numbers for each weight."""
     runner.save_checkpoint(runner.work_dir, _FILE, by_epoch=False)
     if not is_main_process():
         return
@@ -139,7 +139,8 @@ def _save(runner: Runner) -> None:
         size = path.stat().st_size
     finally:
         path.unlink(missing_ok=True)
-    size += 2 * sum(weight.nbytes for weight in runner.model.parameters() if weight.requires_grad)
+    if runner.iter == 0:
+        size += 2 * sum(weight.nbytes for weight in runner.model.parameters() if weight.requires_grad)
     if disk_usage(runner.work_dir).free < size:
         raise OutputError(f'a checkpoint takes up to {size / 1e6:.1f} MB, and {space_left(runner.work_dir)} with '
                           '--work-dir')
