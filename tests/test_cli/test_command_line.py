@@ -19,7 +19,8 @@ from simipu import cli
 from simipu.cli import train
 
 TOOLS = sorted(tool for tool in (Path(__file__).resolve().parents[2] / 'tools').glob('*.py')
-               if tool.name != 'torchrun.py')  # which starts one of them in several processes
+               # Parts of shell scripts.
+               if tool.name not in ('torchrun.py', 'precompile_torch.py'))
 
 
 def shown_help(capsys, run, *arguments) -> str:
