@@ -72,7 +72,7 @@ def test_a_dry_run_that_fails_where_the_others_wait_ends_both(tmp_path, option, 
     """In the first process, which alone computes metrics, and in the second of a model that exchanges."""
     model = ['model.fails_in_rank=1'] if 'model' in option else []
     with start_ranks(tmp_path / 'w', options=[*OPTIONS, option, *model]) as ranks:
-        assert [rank.wait(60) for rank in ranks] == [1, 1]
+        assert [rank.wait() for rank in ranks] == [1, 1]
     for rank, message in zip(ranks, [first, second]):
         last = rank.output.splitlines()[-1]
         assert last.startswith('error: ') and message in last
