@@ -283,7 +283,7 @@ def stopped_with_another_calibration() -> None:
     calibrations = {path: path.read_text() for path in Path('training/calib').iterdir()}
     for path, text in calibrations.items():
         path.write_text(text.replace('60.0', '75.0'))
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit, match='130'):
         patch.setattr(common, 'FRAMES_PER_CHUNK', 1)
         patch.setattr(common.FinishedParts, 'write', finish_and_stop)
         start(CREATE_KITTI)

@@ -90,7 +90,7 @@ def test_nothing_visible_in_a_whole_batch_leaves_the_image_side_alone(data_root,
         shape = (len(points), 1, points.shape[1])
         return points.new_zeros(*shape, 2), -points.new_ones(shape), points.new_zeros(shape) > 0
 
-    monkeypatch.setattr('simipu.models.simipu.project_to_cameras', behind_the_camera)
+    monkeypatch.setattr('simipu.models.image_pretraining.project_to_cameras', behind_the_camera)
     cfg = load_config(data_root, tmp_path / 'blind', **{'train_cfg.max_iters': 2})
     runner = launch.build_runner(cfg)
     runner.model.init_weights()
@@ -142,7 +142,7 @@ class SecondProcessIsBlind(Hook):
     def before_train(self, runner):
         self.start, self.pairs = parameters(runner), []
         if get_rank() == 1:
-            importlib.import_module('simipu.models.simipu').project_to_cameras = behind_the_camera
+            importlib.import_module('simipu.models.image_pretraining').project_to_cameras = behind_the_camera
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
         self.pairs.append(outputs['pairs_inter'].item())
