@@ -4,6 +4,7 @@ Every one has a test in ``tests/test_compat.py`` that also shows the fault, and 
 library is mended and the workaround can go.
 """
 import io
+import math
 import pickle
 import sys
 import warnings
@@ -37,6 +38,7 @@ from torch._weights_only_unpickler import _get_allowed_globals
 from .errors import ConfigError, DependencyError
 from .files import write_whole
 
+MAX_YAML_VALUES = 10 ** 6
 OWN_CONFIGS = Path(__file__).parent / '.mim' / 'configs'
 
 
@@ -262,7 +264,19 @@ def config_files_changed(change: Callable[[str], str]) -> Iterator[None]:
 class _SafeYamlHandler(YamlHandler):
 
     def load_from_fileobj(self, file: IO, **kwargs) -> Any:
-        return super().load_from_fileobj(file, **dict(kwargs, Loader=yaml.SafeLoader))
+        content = super().load_from_fileobj(file, **dict(kwargs, Loader=yaml.SafeLoader))
+        if _num_values(content, {}) > MAX_YAML_VALUES:
+            raise ValueError(f'its aliases (&a, *a) stand for more than {MAX_YAML_VALUES} values; write them out')
+        return content
+
+
+def _num_values(value: Any, known: dict[int, float]) -> float:
+    """How many values there are once aliases are copied, as Config does; infinitely many in one that holds itself."""
+    if isinstance(value, dict | list) and id(value) not in known:
+        known[id(value)] = math.inf
+        items = value.values() if isinstance(value, dict) else value
+        known[id(value)] = 1 + sum(_num_values(item, known) for item in items)
+    return known.get(id(value), 1)
 
 
 def read_yaml_safely() -> None:

@@ -31,6 +31,12 @@ def test_tensors_that_no_layer_takes(tmp_path, value, problem, read):
         read(str(path))
 
 
+def test_variances_are_not_negative(tmp_path):
+    path = saved(tmp_path / 'a.pth', {'bn1.running_var': torch.tensor([1., -1])})
+    with pytest.raises(CheckpointError, match='a.pth: tensor bn1.running_var holds negative variances'):
+        read_checkpoint(path)
+
+
 @pytest.mark.parametrize('value', [WEIGHT.half(), WEIGHT.double(), WEIGHT.bfloat16()])
 def test_other_precisions_are_taken(tmp_path, value):
     path = saved(tmp_path / 'a.pth', {'layer.weight': value, 'layer.num_batches_tracked': torch.tensor(3)})
@@ -68,6 +74,14 @@ def test_the_program_in_old_checkpoints_of_mmengine_is_left_out(tmp_path):
     """While resuming, MMEngine 0.10.7 would read ``meta['config']`` as a config, and so run it."""
     path = saved(tmp_path / 'a.pth', dict(state_dict=dict(a=WEIGHT), meta=dict(config='import os', iter=3)))
     assert CheckpointLoader.load_checkpoint(str(path))['meta'] == dict(iter=3)
+
+
+@pytest.mark.parametrize('place', ['', 'layer1.0.'])
+def test_a_lost_convolution_is_named(place):
+    weights = ResNet(18, base_channels=4).state_dict()
+    del weights[f'{place}conv1.weight']
+    with pytest.raises(CheckpointError, match=f'a.pth: no tensor {place}conv1.weight, but its normalisation'):
+        check_shapes(weights, Path('a.pth'))
 
 
 @pytest.mark.parametrize('change', [torch.flatten, torch.sum, lambda weight: weight.permute(2, 3, 0, 1),

@@ -168,6 +168,9 @@ def test_what_is_raised_later_stays():
     ('a.py', "_base_ = './a.py'", 'go round in a circle'), ('a.py', 'import no_such_module', 'no_such_module'),
     ('a.py', 'raise SystemExit(0)', 'SystemExit'), ('a.json', '[1]', 'cannot be evaluated'),
     ('a.yaml', 'a: !!python/object/apply:os.getcwd []', 'could not determine a constructor'),
+    ('a.yaml', 'a: &a {b: *a}', 'its aliases .* stand for more than 1000000 values'),
+    ('a.yaml', '0: &a0 [1]\n' + ''.join(f'{i + 1}: &a{i + 1} [*a{i}, *a{i}]\n' for i in range(20)),
+     'its aliases .* stand for more than 1000000 values'),
     ('a.pkl', '', "expected a config, which is a .py file .or .yaml or .json., found .pkl"),
     ('a.py', 'version https://git-lfs.github.com/spec/v1\n', 'is a pointer of Git LFS')])
 def test_configs_that_cannot_be_read(name, text, message, tmp_path):

@@ -1,4 +1,5 @@
 """Whether the parts of a checkpoint are of the kinds that those who load them take for granted."""
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ _FLOATING = {'weight', 'bias', 'running_mean', 'running_var'}
 # Of the optimizers of PyTorch and this package, by their names: one value for each of the weights.
 _LIKE_WEIGHTS = {'momentum_buffer', 'exp_avg', 'exp_avg_sq', 'max_exp_avg_sq'}
 
+_NORM_OF_RESNET = re.compile(r'((?:layer\d+\.\d+\.)?)bn(\d+)\.weight')
+
 
 def check_tensors(state_dict: Mapping[str, Tensor], path: Path) -> None:
     """Refuse tensors that no layer takes, which loading would convert to something without a word.
@@ -30,6 +33,8 @@ def check_tensors(state_dict: Mapping[str, Tensor], path: Path) -> None:
             problem = f'is of type {value.dtype}{"" if value.layout is torch.strided else ", sparse"}'
         elif name.rpartition('.')[2] in _FLOATING and not value.is_floating_point():
             problem = f'is of type {value.dtype}'
+        elif name.endswith('running_var') and (value < 0).any():
+            problem = 'holds negative variances'
         elif value.numel() * value.element_size() > size:
             problem = f'claims {value.numel()} values, more than the file holds'
         else:
@@ -41,11 +46,15 @@ def check_tensors(state_dict: Mapping[str, Tensor], path: Path) -> None:
 def check_shapes(state_dict: Mapping[str, Tensor], path: Path) -> None:
     """Refuse convolutions that do not fit the normalisation behind them: ``conv1`` and ``bn1``, as ResNets call them.
 
-    Where no model is built, this is what shows that a weight was transposed, flattened or cut.
+    Where no model is built, this is what shows that a weight was transposed, flattened, cut or lost.
 
     Raises:
         CheckpointError: Names the first of them.
     """
+    for norm in filter(None, map(_NORM_OF_RESNET.fullmatch, state_dict)):
+        if (convolution := f'{norm[1]}conv{norm[2]}.weight') not in state_dict:
+            raise CheckpointError(f'{path}: no tensor {convolution}, but its normalisation {norm[0]}; use another '
+                                  'checkpoint')
     for name, weight in state_dict.items():
         place, _, layer = name.removesuffix('.weight').rpartition('.')
         norm = {'0': '1'}.get(layer) if place.endswith('downsample') else layer.replace('conv', 'bn')
