@@ -100,12 +100,12 @@ def load_from_safetensors(filename: str, map_location: str | torch.device | None
         DependencyError: safetensors is not installed.
     """
     try:
-        from safetensors.torch import load_file
+        from safetensors import torch as safetensors
     except ImportError as error:
         raise DependencyError(f'{filename} needs safetensors; run: pip install safetensors') from error
     path = _existing_file(filename)
     try:
-        tensors = load_file(path, device=str(map_location or 'cpu'))
+        tensors = safetensors.load_file(path, device=str(map_location or 'cpu'))
     except Exception as error:  # of the file, or of the memory that it asks for
         raise CheckpointError(f'{filename} is not a readable safetensors file ({_first_line(error)}). Was its '
                               'download or copy cut short?') from error
