@@ -10,7 +10,7 @@ import torch
 from trainings import ALL, PROJECT, TOY, Undisturbed, environment, launch, share, start_ranks, wait_until_gone
 
 ITERATIONS = 10
-OPTIONS = ['model.seconds=0.05', f'train_cfg.max_iters={ITERATIONS}', 'env_cfg.dist_cfg.timeout=5']
+OPTIONS = ['model.seconds=0.05', f'train_cfg.max_iters={ITERATIONS}', 'env_cfg.dist_cfg.timeout=15']
 in_full = pytest.mark.skipif(not ALL, reason='only with SIMIPU_ALL_FAULTS=1')
 
 

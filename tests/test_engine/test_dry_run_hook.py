@@ -134,3 +134,17 @@ def test_a_resumed_training_needs_the_space_of_its_checkpoint_alone(tmp_path, mo
     size = (tmp_path / _FILE).stat().st_size
     monkeypatch.setattr('simipu.engine.dry_run_hook.disk_usage', lambda folder: type('Usage', (), dict(free=size)))
     _save(runner)
+
+
+class TakesItsOwnSteps(Model):
+
+    def train_step(self, data, optim_wrapper):
+        loss = self(**data)['loss']
+        optim_wrapper.backward(loss)
+        optim_wrapper.step()
+        optim_wrapper.zero_grad()
+        return dict(loss=loss)
+
+
+def test_models_that_take_their_own_steps_are_not_tried(tmp_path):
+    build(tmp_path, 'own_steps', TakesItsOwnSteps()).train()

@@ -15,7 +15,7 @@ from mmengine.device import get_device
 from mmengine.dist import all_reduce, get_rank, get_world_size, is_main_process
 from mmengine.evaluator import BaseMetric
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
+from mmengine.model import BaseModel, is_model_wrapper
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from torch import Tensor, nn
@@ -70,12 +70,15 @@ class DryRunHook(Hook):
 
 
 def _read(runner: Runner) -> object:
-    return _first_batch(runner.train_dataloader, runner.train_dataloader.batch_size)
+    loader = runner.train_dataloader
+    return _first_batch(loader, loader.batch_size or loader.batch_sampler.batch_size)
 
 
 def _train(batch: object, runner: Runner) -> None:
-    """Forward and backward, without the exchange of gradients."""
+    """Forward and backward, without the exchange of gradients; not for models that take their steps themselves."""
     model = _without_wrapper(runner)
+    if type(model).train_step is not BaseModel.train_step:
+        return
     model.train()
     model.train_step(batch, optim_wrapper=_WithoutStep(runner.optim_wrapper))
 
@@ -86,7 +89,7 @@ def _validate(runner: Runner) -> None:
     loader, evaluator = runner.val_loop.dataloader, runner.val_loop.evaluator
     model = _without_wrapper(runner)
     model.eval()
-    with torch.no_grad(), torch.autocast(get_device(), enabled=runner.val_loop.fp16):
+    with torch.no_grad(), torch.autocast(get_device(), enabled=getattr(runner.val_loop, 'fp16', False)):
         batch = _first_batch(loader, _num_val_frames(loader))
         evaluator.process(data_samples=model.val_step(batch), data_batch=batch)
 

@@ -8,10 +8,11 @@ from types import FrameType
 
 import torch
 from mmdet3d.registry import HOOKS
-from mmengine.dist import all_reduce, barrier, get_world_size, is_main_process
+from mmengine.dist import all_reduce, get_world_size, is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from ..errors import TrainingError
 from ..files import write_whole
 from .processes import SIGNALS
 from .work_dir import INTERRUPTED
@@ -45,14 +46,17 @@ class StopHook(Hook):
         """Save and exit where a signal came."""
         if not self._is_told_to_stop():
             return
-        runner.save_checkpoint(runner.work_dir, INTERRUPTED, by_epoch=False)
         path = Path(runner.work_dir, INTERRUPTED)
-        if is_main_process():
-            write_whole(Path(runner.work_dir, 'last_checkpoint'), str(path).encode())
+        error = _save(runner, path)
         if get_world_size() > 1:  # torchrun sends SIGTERM to the others as soon as one exits
             self._before = dict.fromkeys(SIGNALS, signal.SIG_IGN)
             self.restore()
-        barrier()
+        failed = torch.tensor(int(error is not None))
+        all_reduce(failed, 'max')
+        if error is not None:
+            raise error
+        if failed:
+            raise TrainingError('stopped by a signal; another process could not save, and says why')
         runner.logger.info(f'Stopped by a signal after iteration {runner.iter + 1}, saved as {path}; --resume goes on')
         raise SystemExit(EXIT_CODE)
 
@@ -78,6 +82,17 @@ class StopHook(Hook):
         told = torch.tensor(int(self._first is not None))
         all_reduce(told, 'max')
         return bool(told)
+
+
+def _save(runner: Runner, path: Path) -> Exception | None:
+    """Save, and return what went wrong: the other processes wait to be told."""
+    try:
+        runner.save_checkpoint(path.parent, path.name, by_epoch=False)
+        if is_main_process():
+            write_whole(path.with_name('last_checkpoint'), str(path).encode())
+    except Exception as error:
+        return error
+    return None
 
 
 def _act_by_default(number: int) -> None:
