@@ -84,6 +84,7 @@ def test_a_sound_config_passes():
     ('optim_wrapper.optimizer.lr', math.nan, 'optim_wrapper.optimizer.lr: expected a number, found nan'),
     ('optim_wrapper.accumulative_counts', 0, 'optim_wrapper.accumulative_counts: expected at least 1'),
     ('optim_wrapper.clip_grad', dict(max_norm=-1), 'optim_wrapper.clip_grad.max_norm: expected above 0'),
+    ('param_scheduler.0.start_factor', 0, r'param_scheduler\[0\].start_factor: expected above 0'),
     ('optim_wrapper.clip_grad', dict(norm=1), 'optim_wrapper.clip_grad.norm: unknown key'),
     ('optim_wrapper.clip_grad', dict(type='both'), "optim_wrapper.clip_grad.type: expected 'norm' or 'value'"),
     ('optim_wrapper.paramwise_cfg', dict(bias_mult=2), 'optim_wrapper.paramwise_cfg.bias_mult: unknown key'),
