@@ -120,7 +120,7 @@ write_constraints() { { cat requirements.txt; is_python 13 || echo 'numpy<2'; } 
 
 # mmcv with its compiled operators, built for the torch of this environment.
 install_mmcv() {
-    local build=(MMCV_WITH_OPS=1 MAX_JOBS="${MAX_JOBS:-$(nproc)}") wheels
+    local build=(MMCV_WITH_OPS=1 MAX_JOBS="${MAX_JOBS:-$(env -u OMP_NUM_THREADS nproc)}") wheels
     wheels=${XDG_CACHE_HOME:-$HOME/.cache}/simipu/mmcv/torch-$(version_of torch)
     if "$ENV_PYTHON" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' \
             && ! command -v nvcc > /dev/null && [[ -z "${CUDA_HOME:-}" ]]; then

@@ -4,7 +4,7 @@
     python tests/fuzz/coverage_guided.py all --seconds 300 --out /tmp/findings
 
 Every input must be read or refused with a ``SimIPUError``. Anything else is a finding: it is written to ``--out``, once
-for each place in the code, and the run goes on. What was found and mended is a case of ``data_cases.py``.
+for each place in the code, and the run goes on. What was found and mended is a case of one of the ``*_cases.py``.
 """
 import argparse
 import contextlib
