@@ -76,6 +76,8 @@ def test_a_sound_config_passes():
     ('train_dataloader.sampler.shuffle', 'no', "sampler.shuffle: expected bool, found 'no'"),
     ('train_dataloader.num_workers', 10**6, 'num_workers: expected at most 1024 processes'),
     ('train_cfg.max_iter', 5, 'train_cfg.max_iter: unknown key; IterBasedTrainLoop takes'),
+    ('custom_hooks.0', dict(type='CheckpointHook', filename_tmpl='{}{}'), 'filename_tmpl: expected one {} for'),
+    ('custom_hooks.0', dict(type='CheckpointHook', filename_tmpl='last.pth'), 'filename_tmpl: expected one {}'),
     ('train_cfg.val_interval', 0, 'train_cfg.val_interval: expected a whole number of at least 1'),
     ('log_processor.windowsize', 5, 'log_processor.windowsize: unknown key; LogProcessor takes'),
     ('log_processor.window_size', 0, 'log_processor.window_size: expected at least 1, found 0'),

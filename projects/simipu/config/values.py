@@ -51,8 +51,18 @@ def wrong_types(kind: Any, arguments: dict, path: str) -> Iterator[str]:
             continue
         if is_text_for_a_number(annotation, value) or exact and not could_be(annotation, value):
             yield f'{path}.{name}: expected {described(annotation)}, found {value!r}'
+        elif exact and name == 'filename_tmpl' and isinstance(value, str) and not _is_template(value):
+            yield f"{path}.{name}: expected one {{}} for the number, such as 'iter_{{}}.pth', found {value!r}"
         elif exact:
             yield from out_of_range(name, value, f'{path}.{name}')
+
+
+def _is_template(text: str) -> bool:
+    """Whether a number put in gives each checkpoint a name of its own."""
+    try:
+        return text.format(1) != text.format(2)
+    except (IndexError, KeyError, ValueError):
+        return False
 
 
 def wrong_settings(cfg: Config) -> Iterator[str]:
