@@ -40,6 +40,17 @@ def device(request) -> str:
     return request.param
 
 
+@pytest.fixture(autouse=True)
+def no_logger_is_left_behind():
+    """MMEngine's logger keeps the stream that it was made with, which is closed after its test."""
+    from mmengine.logging import MMLogger
+
+    before = MMLogger._instance_dict.copy()
+    yield
+    MMLogger._instance_dict.clear()
+    MMLogger._instance_dict.update(before)
+
+
 @pytest.fixture
 def mmdet3d_scope():
     """Look types up in mmdet3d's registry, as a config's ``default_scope`` does."""

@@ -63,9 +63,11 @@ def weights(tmp_path, randomize) -> Path:
 @pytest.fixture
 def randomize():
     def randomize(module: nn.Module) -> nn.Module:
-        for value in module.state_dict().values():
+        for name, value in module.state_dict().items():
             if value.is_floating_point():
                 value.normal_()
+            if name.endswith('running_var'):
+                value.abs_()
         return module
     return randomize
 

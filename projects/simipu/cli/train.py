@@ -59,12 +59,15 @@ def _train(cfg: Config, no_val: bool) -> None:
     stop_hook = StopHook()
     runner.register_hook(stop_hook)
     keep_workers_through_signals(runner)
-    for handler in runner.logger.handlers:
+    handlers = list(runner.logger.handlers)
+    for handler in handlers:
         handler.handleError = partial(_handle_error, handler)  # in the place of a traceback for each line
     try:
         runner.train()
     finally:
         stop_hook.restore()
+        for handler in handlers:
+            del handler.handleError
 
 
 def _handle_error(handler: logging.StreamHandler, record: logging.LogRecord) -> None:
