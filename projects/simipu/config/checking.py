@@ -179,7 +179,7 @@ def _problems(entry: _Entry, allowed: tuple[Registry, ...]) -> list[str]:
     if name in _OPTIONS:
         return []
     if isinstance(kind, str):
-        known = [_registered(kind, registry, entry.scope) for registry in allowed]
+        known = [_registered(kind, registry, entry.scope) for registry in allowed] if kind else []
         kind = next((item for item in known if item is not None), None)
         if kind is None:
             return [_unknown_type(entry, allowed)]

@@ -112,6 +112,9 @@ def _typed_parts(cfg: Config) -> Iterator[tuple[str, Any]]:
     yield from ((path, hook) for path, hook in _hooks(cfg) if hook is not None)
     if cfg.get('visualizer') is not None:
         yield 'visualizer', cfg.visualizer
+        backends = cfg.visualizer.get('vis_backends') if isinstance(cfg.visualizer, dict) else None
+        if isinstance(backends, list | tuple):
+            yield from ((f'visualizer.vis_backends[{index}]', backend) for index, backend in enumerate(backends))
 
 
 def _hooks(cfg: Config) -> Iterator[tuple[str, Any]]:

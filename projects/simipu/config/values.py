@@ -5,6 +5,7 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.runner import Runner
+from torch.distributed import init_process_group
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 from torch.utils.data import DataLoader
 
@@ -19,7 +20,9 @@ _LOADER_KEYS = frozenset(inspect.signature(DataLoader.__init__).parameters) - {'
 _PLAIN = dict(
     randomness=frozenset(inspect.signature(Runner.set_randomness).parameters) - {'self'},
     env_cfg={'cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit'},
-    auto_scale_lr={'enable', 'base_batch_size'})
+    auto_scale_lr={'enable', 'base_batch_size'},
+    custom_imports={'imports', 'allow_failed_imports'})
+_DISTRIBUTED = frozenset(inspect.signature(init_process_group).parameters) | {'init_backend', 'port'}
 _MOST_WORKERS = 1024
 _SWITCHES = ('auto_scale_lr.enable', 'randomness.deterministic', 'randomness.diff_rank_seed', 'env_cfg.cudnn_benchmark')
 _DICTS = ('env_cfg.mp_cfg', 'env_cfg.dist_cfg', 'optim_wrapper.clip_grad', 'optim_wrapper.paramwise_cfg')
@@ -81,6 +84,9 @@ def wrong_settings(cfg: Config) -> Iterator[str]:
     for path in _DICTS:
         if not isinstance(_at(cfg, path), dict | None):
             yield f'{path}: expected a dict, found {_at(cfg, path)!r}'
+    distributed = _at(cfg, 'env_cfg.dist_cfg')
+    if isinstance(distributed, dict):
+        yield from _unknown(distributed, _DISTRIBUTED, 'env_cfg.dist_cfg')
     yield from _wrong_optimizer_settings(cfg)
     for path, least in _AT_LEAST.items():
         value = _at(cfg, path)
