@@ -24,31 +24,19 @@ def _shared_folder(variable: str, default: Path) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def no_default_scope_is_left_behind():
-    """A Runner leaves its ``default_scope`` in a global of MMEngine, where the next test would look up its types."""
+def nothing_is_left_behind_in_mmengine():
+    """A Runner leaves its ``default_scope``, where the next test would look up its types, in a global of MMEngine.
+
+    So it does its logger, which keeps the stream that it was made with, closed after its test.
+    """
+    from mmengine.logging import MMLogger
     from mmengine.registry import DefaultScope
 
-    before = DefaultScope._instance_dict.copy()
+    before = [(manager._instance_dict, manager._instance_dict.copy()) for manager in (DefaultScope, MMLogger)]
     yield
-    DefaultScope._instance_dict.clear()
-    DefaultScope._instance_dict.update(before)
-
-
-@pytest.fixture(params=DEVICES)
-def device(request) -> str:
-    """Each kind of device of this machine in turn."""
-    return request.param
-
-
-@pytest.fixture(autouse=True)
-def no_logger_is_left_behind():
-    """MMEngine's logger keeps the stream that it was made with, which is closed after its test."""
-    from mmengine.logging import MMLogger
-
-    before = MMLogger._instance_dict.copy()
-    yield
-    MMLogger._instance_dict.clear()
-    MMLogger._instance_dict.update(before)
+    for instances, kept in before:
+        instances.clear()
+        instances.update(kept)
 
 
 @pytest.fixture

@@ -55,6 +55,13 @@ def test_a_running_training_keeps_others_out(tmp_path):
     assert (tmp_path / 'training.lock').exists()
 
 
+@pytest.mark.parametrize('content', ['', '\0\0', '[]', '{"host": "here"}', '{"host": "here", "pid": null}'])
+def test_a_damaged_lock_says_what_to_do(tmp_path, content):
+    (tmp_path / 'training.lock').write_text(content)
+    with pytest.raises(ConfigError, match='expected the host and process .* delete this file'), locked(tmp_path):
+        pass
+
+
 def test_a_training_on_another_host_may_still_run(tmp_path):
     write_lock(tmp_path, 'elsewhere', pid_of_a_process_that_is_gone())
     message = 'on host elsewhere trains .* if that process is gone, delete this file'

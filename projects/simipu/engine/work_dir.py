@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..errors import ConfigError
-from ..files import write_whole
+from ..errors import ConfigError, DataError, summary
+from ..files import read_json, write_whole
 
 INTERRUPTED = 'interrupted.pth'  # the checkpoint of a training that was told to stop
 
@@ -60,14 +60,24 @@ def locked(work_dir: str | Path) -> Iterator[None]:
 
 
 def _take_over(lock: Path) -> None:
-    owner = json.loads(lock.read_text())
-    here = owner['host'] == socket.gethostname()
-    if here and not _is_running(owner['pid']):
-        print(f'{lock}: process {owner["pid"]} of this host, which trained here, is gone; its lock is taken over')
+    host, pid = _owner(lock)
+    here = host == socket.gethostname()
+    if here and not _is_running(pid):
+        print(f'{lock}: process {pid} of this host, which trained here, is gone; its lock is taken over')
         return
     remedy = 'wait for it or stop it' if here else 'if that process is gone, delete this file'
-    raise ConfigError(f'{lock}: process {owner["pid"]} on host {owner["host"]} trains in this folder; {remedy}, or '
-                      'choose another folder with --work-dir')
+    raise ConfigError(f'{lock}: process {pid} on host {host} trains in this folder; {remedy}, or choose another folder '
+                      'with --work-dir')
+
+
+def _owner(lock: Path) -> tuple[str, int]:
+    """Host and process that a lock names."""
+    try:
+        owner = read_json(lock)
+        return str(owner['host']), int(owner['pid'])
+    except (DataError, KeyError, TypeError, ValueError) as error:
+        raise ConfigError(f'{lock}: expected the host and process of a training ({summary(error)}); if none runs in '
+                          'this folder, delete this file') from None
 
 
 def _is_running(pid: int) -> bool:
