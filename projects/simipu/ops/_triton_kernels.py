@@ -39,7 +39,9 @@ def _sample(kernel, values: Tensor, num_rows: int, num_points: int) -> Tensor:
     taken = torch.empty(len(values), num_points, dtype=torch.long, device=values.device)
     block = triton.next_power_of_2(num_rows)
     warps = min(MAX_WARPS, max(1, block // (32 * POINTS_PER_THREAD)))
-    kernel[(len(values), )](values, taken, num_rows, num_points, BLOCK=block, num_warps=warps, enable_fp_fusion=False)
+    with torch.cuda.device_of(values):  # kernels are launched on the current GPU
+        kernel[(len(values), )](values, taken, num_rows, num_points, BLOCK=block, num_warps=warps,
+                                enable_fp_fusion=False)
     return taken
 
 
@@ -101,10 +103,11 @@ def _query_some_shells(squared_limits: Sequence[tuple[float, float]], num_sample
     # Shells that are not there have no room for a row.
     shells = [(float(low), float(high), k) for (low, high), k in zip(squared_limits, num_samples)]
     shells += [(0.0, 0.0, 0)] * (SHELLS_PER_PASS - len(shells))
-    _ball_query_kernel[(num_centers, batch)](
-        points.transpose(1, 2).contiguous(), centers.contiguous(), rows, points.shape[1], num_centers, num_columns,
-        *(value for shell in shells for value in shell), max(high for _, high, _ in shells),
-        BLOCK=BLOCK_POINTS, num_warps=1, enable_fp_fusion=False)
+    with torch.cuda.device_of(points):
+        _ball_query_kernel[(num_centers, batch)](
+            points.transpose(1, 2).contiguous(), centers.contiguous(), rows, points.shape[1], num_centers, num_columns,
+            *(value for shell in shells for value in shell), max(high for _, high, _ in shells),
+            BLOCK=BLOCK_POINTS, num_warps=1, enable_fp_fusion=False)
     # Short groups are filled up with their first row, empty ones with row 0.
     return [torch.where(part < 0, part[..., :1].clamp(min=0), part) for part in rows.split(list(num_samples), dim=2)]
 
@@ -161,9 +164,10 @@ def gather_max_triton(features: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
     winners = torch.empty(pooled.shape, dtype=torch.int32, device=features.device)
     channels = min(MAX_BLOCK_CHANNELS, triton.next_power_of_2(num_channels))
     precision = tl.float64 if features.dtype == torch.float64 else tl.float32
-    _gather_max_kernel[(triton.cdiv(num_groups, BLOCK_GROUPS), triton.cdiv(num_channels, channels))](
-        features.contiguous(), rows.contiguous(), pooled, winners, num_groups, num_samples, num_channels,
-        GROUPS=BLOCK_GROUPS, CHANNELS=channels, PRECISION=precision)
+    with torch.cuda.device_of(features):
+        _gather_max_kernel[(triton.cdiv(num_groups, BLOCK_GROUPS), triton.cdiv(num_channels, channels))](
+            features.contiguous(), rows.contiguous(), pooled, winners, num_groups, num_samples, num_channels,
+            GROUPS=BLOCK_GROUPS, CHANNELS=channels, PRECISION=precision)
     return pooled, winners
 
 
