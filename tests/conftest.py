@@ -27,16 +27,16 @@ def _shared_folder(variable: str, default: Path) -> Path:
 def nothing_is_left_behind_in_mmengine():
     """A Runner leaves its ``default_scope``, where the next test would look up its types, in a global of MMEngine.
 
-    So it does its logger, which keeps the stream that it was made with, closed after its test.
+    So it does its logger, which keeps the stream that it was made with, closed after its test. The table is
+    replaced, not refilled: ``DefaultScope.overwrite_default_scope`` leaves another one than it found.
     """
     from mmengine.logging import MMLogger
     from mmengine.registry import DefaultScope
 
-    before = [(manager._instance_dict, manager._instance_dict.copy()) for manager in (DefaultScope, MMLogger)]
+    before = [(manager, manager._instance_dict.copy()) for manager in (DefaultScope, MMLogger)]
     yield
-    for instances, kept in before:
-        instances.clear()
-        instances.update(kept)
+    for manager, instances in before:
+        manager._instance_dict = instances
 
 
 @pytest.fixture

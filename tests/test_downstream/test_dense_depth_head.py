@@ -24,6 +24,10 @@ def maps(height, width):
             for channels, stride in zip(CHANNELS, (4, 8, 16, 32))]
 
 
+def test_head_is_built_in_another_scope_than_its_own(mmdet3d_scope):
+    assert DenseDepthHead(in_channels=CHANNELS, max_depth=80).loss_decode.loss_name == 'loss_silog'
+
+
 @pytest.mark.parametrize('height, width', [(64, 96), (50, 75)])
 def test_depth_has_the_size_of_the_finest_map(head, height, width):
     depth = head(maps(height, width))

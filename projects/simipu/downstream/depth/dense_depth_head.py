@@ -34,7 +34,7 @@ class DenseDepthHead(BaseDecodeHead):
                  in_channels: Sequence[int],
                  max_depth: float,
                  norm_cfg: dict = dict(type='BN'),
-                 loss_decode: dict = dict(type='SiLogLoss')) -> None:
+                 loss_decode: dict = dict(type='mmseg.SiLogLoss')) -> None:
         widths = [in_channels[-1] // 2**i for i in range(1, len(in_channels) + 1)]
         super().__init__(
             in_channels, widths[-1], num_classes=1, threshold=0.0, dropout_ratio=0.0,
