@@ -25,15 +25,17 @@ def _shared_folder(variable: str, default: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def nothing_is_left_behind_in_mmengine():
-    """A Runner leaves its ``default_scope``, where the next test would look up its types, in a global of MMEngine.
+    """Forget what a Runner leaves in globals of MMEngine.
 
-    So it does its logger, which keeps the stream that it was made with, closed after its test. The table is
+    Its ``default_scope``, where the next test would look up its types; its logger, which keeps the stream that it was
+    made with, closed after its test; its visualizer, which would write into a folder that is gone. The tables are
     replaced, not refilled: ``DefaultScope.overwrite_default_scope`` leaves another one than it found.
     """
     from mmengine.logging import MMLogger
     from mmengine.registry import DefaultScope
+    from mmengine.visualization import Visualizer
 
-    before = [(manager, manager._instance_dict.copy()) for manager in (DefaultScope, MMLogger)]
+    before = [(manager, manager._instance_dict.copy()) for manager in (DefaultScope, MMLogger, Visualizer)]
     yield
     for manager, instances in before:
         manager._instance_dict = instances

@@ -73,6 +73,8 @@ def test_four_iterations_and_four_resumed_are_eight_in_a_row(data_root, tmp_path
     _, second = train(cfg, 'second')
     assert sorted(second) == [5, 6, 7, 8]
     assert {step: whole[step] for step in second} == second
+    for name in ('whole', 'first', 'second'):  # each wrote its losses into its own folder
+        assert next((tmp_path / name).glob('*/vis_data/scalars.json')).stat().st_size
 
 
 def test_amp_trains_with_losses_near_those_of_full_precision(data_root, tmp_path):

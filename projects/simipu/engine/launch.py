@@ -227,6 +227,8 @@ def build_runner(cfg: Config, strict: bool = False) -> Runner:
         compat.use_cpu_model_wrapper(cfg)
     if torch.cuda.is_available():
         _pin_memory(cfg)
+    if cfg.get('visualizer'):  # by a fixed name, a second run in this process would write into the folder of the first
+        cfg.visualizer.pop('name', None)
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     runner.register_hook(StrictCheckpointHook() if strict else SomethingFitsHook())
     return runner
