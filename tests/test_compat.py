@@ -257,6 +257,13 @@ def test_fault_mmengine_does_not_find_our_configs(tmp_path):
     assert done.returncode == 1 and 'please specify the package name' in done.stderr
 
 
+@pytest.mark.parametrize('norm', [compat.get_total_norm, compat._norm_of_all])
+def test_norm_of_all_gradients(norm):
+    assert norm(value for value in [torch.tensor([3.0]), torch.tensor([[4.0], [12.0]])]) == 13
+    assert norm([]) == 0
+    assert not norm([torch.ones(2), torch.tensor([float('inf')])]).isfinite()
+
+
 class FailingAt:
     """``os.fsync`` that meets a full disk at its call of that number."""
 

@@ -8,7 +8,7 @@ import math
 import pickle
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial, wraps
@@ -32,7 +32,7 @@ from mmengine.logging import HistoryBuffer
 from mmengine.optim import OptimWrapper
 from mmengine.utils import digit_version
 from numpy._core import multiarray
-from torch import nn
+from torch import Tensor, nn
 from torch._weights_only_unpickler import _get_allowed_globals
 
 from .errors import ConfigError, DependencyError
@@ -149,6 +149,15 @@ def _history_statistic(owner: Any, name: str) -> Callable:
         return getattr(owner, name)
     raise pickle.UnpicklingError(f'checkpoint asks for attribute {name!r} of {owner!r}; only the statistics '
                           'of HistoryBuffer are allowed')
+
+
+def _norm_of_all(tensors: Iterable[Tensor]) -> Tensor:
+    """The norm of the vector that all elements form; 0 without any."""
+    norms = [torch.linalg.vector_norm(tensor) for tensor in tensors]
+    return torch.linalg.vector_norm(torch.stack(norms)) if norms else torch.zeros(())
+
+
+get_total_norm = getattr(nn.utils, 'get_total_norm', _norm_of_all)  # PyTorch's, which is faster, is of torch 2.6
 
 
 def write_checkpoints_whole() -> None:

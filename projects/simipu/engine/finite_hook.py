@@ -5,10 +5,10 @@ from functools import wraps
 from mmdet3d.registry import HOOKS
 from mmengine.runner import Runner
 from torch import Tensor
-from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 
 from ..checkpoints.reading import non_finite_tensors, shortened
+from ..compat import get_total_norm
 from ..errors import CheckpointError, TrainingError
 from .latest_checkpoint import find_latest_checkpoint
 from .step_hook import StepHook

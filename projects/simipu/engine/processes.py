@@ -7,13 +7,14 @@ from functools import partial
 from threading import Thread
 
 from mmengine.runner import Runner
-from torch.distributed import DistError
+from torch import distributed
 from torch.utils.data import DataLoader
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 LAUNCHER = 'SIMIPU_LAUNCHER'  # variable that holds the number of the process that started this one
 
 _PR_SET_PDEATHSIG = 1  # of <sys/prctl.h>
+_DistError = getattr(distributed, 'DistError', distributed.DistBackendError)  # torch 2.1 has but the second
 
 
 def stop_with_launcher() -> None:
@@ -59,4 +60,4 @@ def _obey_parent_alone() -> None:
 
 def is_lost_connection(error: RuntimeError) -> bool:
     """Whether another process of the training does not answer any more."""
-    return isinstance(error, DistError) or 'gloo' in str(error)
+    return isinstance(error, _DistError) or 'gloo' in str(error)
