@@ -3,6 +3,7 @@
 Every one has a test in ``tests/test_compat.py`` that also shows the fault, and so fails once the
 library is mended and the workaround can go.
 """
+import codecs
 import io
 import math
 import pickle
@@ -124,8 +125,12 @@ class _RestrictedUnpickler(pickle.Unpickler):
     """For torch before 2.6, whose own restricted unpickler cannot be told of further types (or not by name)."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """The object of that name, if it is a part of tensors or of MMEngine's training checkpoints."""
-        allowed = {**_get_allowed_globals(), **_training_checkpoint_types()}
+        """The object of that name, if it is a part of tensors or of MMEngine's training checkpoints.
+
+        ``torch.save`` writes pickles of protocol 2, with Python 2's names of modules and bytes as text to be encoded.
+        """
+        in_protocol_2 = {'__builtin__.getattr': _history_statistic, '_codecs.encode': codecs.encode}
+        allowed = {**_get_allowed_globals(), **_training_checkpoint_types(), **in_protocol_2}
         if f'{module}.{name}' not in allowed:
             raise pickle.UnpicklingError(f'Unsupported global: GLOBAL {module}.{name} is not allowed')
         return allowed[f'{module}.{name}']
@@ -327,7 +332,8 @@ def init_cpu_process_group(launcher: str, timeout: float | None = None) -> None:
     if launcher != 'pytorch':
         raise ConfigError(f'--launcher {launcher} needs GPUs, and none is visible; on CPUs use '
                           'tools/dist_train.sh, which starts processes by torchrun')
-    torch.distributed.init_process_group('gloo', timeout=None if timeout is None else timedelta(seconds=timeout))
+    options = {} if timeout is None else dict(timeout=timedelta(seconds=timeout))
+    torch.distributed.init_process_group('gloo', **options)
 
 
 def use_cpu_model_wrapper(cfg: Config) -> None:
