@@ -38,6 +38,7 @@ from simipu.errors import OutputError
 torch_has_safe_globals = torch.load is not compat._load_with_our_types
 needs_safe_globals = pytest.mark.skipif(not torch_has_safe_globals, reason='torch before 2.6')
 before_safe_globals = pytest.mark.skipif(torch_has_safe_globals, reason='torch 2.6 or newer')
+numpy_1 = pytest.mark.skipif(np.__version__ >= '2', reason='numpy 2 has np.long')
 on_cpu = pytest.mark.skipif(torch.cuda.is_available(), reason='about machines without GPU')
 
 
@@ -227,12 +228,14 @@ def test_fault_mmdet3d_fails_on_frames_without_objects():
         Det3DDataset._remove_dontcare(None, EMPTY)
 
 
+@numpy_1
 def test_fault_mmdet3d_s_sampler_needs_np_long():
     assert 'np.long' in inspect.getsource(DataBaseSampler.sample_all)
     with pytest.raises(AttributeError):
         np.long
 
 
+@numpy_1
 def test_np_long_is_there_inside_and_gone_after_an_error():
     with pytest.raises(KeyError), compat.numpy_long():
         assert np.long is np.int64

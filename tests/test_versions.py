@@ -89,8 +89,6 @@ def test_what_was_not_tried_is_named_with_what_was(installed, monkeypatch):
     installed(torch='2.13.0+cu130', mmdet='3.2.0')
     wanted = versions.applicable(['torch>=2.1,<2.14', 'mmdet>=3.3'])
     assert versions.find_untried(wanted) == ['found mmdet 3.2.0; tried: >=3.3']
-    installed(torch='2.1.2', mmdet='3.3.0')  # what pip may install, and was not tried
-    assert versions.find_untried(wanted) == ['found torch 2.1.2; tried: >=2.11,<2.15']
     monkeypatch.setattr(platform, 'python_version', lambda: '3.14.1')
     assert versions.find_untried(wanted)[0] == f'found Python 3.14.1; tried: {versions.TRIED_PYTHON}'
 
@@ -113,7 +111,7 @@ def test_importing_simipu_warns_of_what_was_not_tried(tmp_path):
     assert done.returncode == 0, done.stderr
     assert 'UserWarning: simipu was not tried with' in done.stderr
     assert 'found mmdet 3.2.9; tried: <3.4,>=3.3.0' in done.stderr
-    assert 'torch>=2.11,<2.15' in done.stderr and 'SIMIPU_SKIP_VERSION_CHECK=1' in done.stderr
+    assert 'torch<2.15,>=2.1, ' in done.stderr and 'SIMIPU_SKIP_VERSION_CHECK=1' in done.stderr
 
 
 def test_the_check_can_be_skipped(monkeypatch):

@@ -25,7 +25,8 @@ ENVIRONMENTS=(
 # What depends on the versions of libraries: models, operators, checkpoints, workarounds, training.
 CORE=(tests/test_versions.py tests/test_compat.py tests/test_geometry.py tests/test_ops
       tests/test_models/test_point_encoders_sparse.py tests/test_models/test_info_nce.py
-      tests/test_models/test_simipu.py tests/test_checkpoints/test_checkpoint_reading.py tests/test_training.py)
+      tests/test_models/test_simipu.py tests/test_checkpoints/test_checkpoint_reading.py
+      tests/test_engine/test_finite_hook.py tests/test_engine/test_muon.py tests/test_training.py)
 
 case "${1:-}" in
     -h | --help) sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"; exit 0 ;;
@@ -40,7 +41,7 @@ done
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 FOLDER=$(realpath -m "${MATRIX_DIR:-work_dirs/matrix}")
 PYTHONS=${PYTHONS:-$HOME/.pyenv/versions}
-export OMP_NUM_THREADS=1 PYTHONWARNINGS=ignore
+export OMP_NUM_THREADS=1
 
 # timed FILE COMMAND...: runs it with its output in the file; prints "ok" or "FAILED", and the seconds it took.
 timed() {
@@ -60,7 +61,8 @@ install_all() {  # FOLDER PYTHON PACKAGES WITH_OPERATORS
 
 pretrain() {  # FOLDER; the quickstart's training on a few of its frames
     [[ -d $1/data ]] || "$1/env/bin/python" tools/create_data.py synthetic --out-dir "$1/data" --num-frames 64 --seed 0
-    "$1/env/bin/python" tools/train.py configs/simipu_synthetic.py --work-dir "$1/train" --data-root "$1/data" \
+    PYTHONWARNINGS=ignore "$1/env/bin/python" tools/train.py configs/simipu_synthetic.py \
+        --work-dir "$1/train" --data-root "$1/data" \
         --cfg-options train_cfg.max_iters=50 train_cfg.val_interval=1000 default_hooks.logger.interval=10
 }
 

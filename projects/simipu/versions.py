@@ -11,8 +11,7 @@ from packaging.specifiers import SpecifierSet
 
 from .errors import DependencyError
 
-TRIED_PYTHON = '>=3.11,<3.14'
-_TRIED = {'torch': '>=2.11,<2.15'}  # where requirements.txt lets pip install more than was tried
+TRIED_PYTHON = '>=3.10,<3.14'
 _SKIP_VARIABLE = 'SIMIPU_SKIP_VERSION_CHECK'
 # What is installed by another name may hold the same package.
 _OTHER_NAMES = {'mmcv': ('mmcv-lite', 'onedl-mmcv'), 'mmengine': ('onedl-mmengine', ), 'mmdet': ('onedl-mmdetection', )}
@@ -67,8 +66,7 @@ def find_obstacles(wanted: Iterable[Requirement]) -> list[str]:
 
 def find_untried(wanted: Iterable[Requirement]) -> list[str]:
     """One sentence for each installed package, or this Python, that is outside the range that was tried."""
-    untried = [f'{_found(item.name)}; tried: {_tried(item)}' for item in wanted
-               if not _is_met(Requirement(f'{item.name}{_tried(item)}'))]
+    untried = [f'{_found(item.name)}; tried: {item.specifier}' for item in wanted if not _is_met(item)]
     if not SpecifierSet(TRIED_PYTHON).contains(platform.python_version(), prereleases=True):
         untried.insert(0, f'found Python {platform.python_version()}; tried: {TRIED_PYTHON}')
     return untried
@@ -94,10 +92,6 @@ def applicable(lines: Iterable[str]) -> list[Requirement]:
             and (item.marker is None or item.marker.evaluate({'extra': ''}))]
 
 
-def _tried(item: Requirement) -> str:
-    return _TRIED.get(item.name, str(item.specifier))
-
-
 def _is_met(wanted: Requirement) -> bool:
     found = installed_version(wanted.name)
     return found is not None and wanted.specifier.contains(found, prereleases=True)
@@ -113,5 +107,5 @@ def _lines(sentences: Iterable[str]) -> str:
 
 def _remedy(wanted: Iterable[Requirement]) -> str:
     """How to get to what was tried, named whole."""
-    tried = ', '.join(f'{item.name}{_tried(item)}' for item in wanted if item.specifier)
+    tried = ', '.join(f'{item.name}{item.specifier}' for item in wanted if item.specifier)
     return f'Tried were Python {TRIED_PYTHON} and {tried}: run `bash tools/install.sh`, or pip install these'
