@@ -13,6 +13,7 @@ if 'cuda' not in DEVICES:  # Triton kernels then run in its interpreter; read wh
 import simipu  # noqa: F401  (before mmdet3d, which it lets be imported beside an mmcv without operators)
 
 PROJECT = Path(__file__).resolve().parents[1]
+collect_ignore = ['fuzz'] if sys.version_info < (3, 11) else []  # which asks for StrEnum and contextlib.chdir
 
 
 def _shared_folder(variable: str, default: Path) -> Path:

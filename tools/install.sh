@@ -211,7 +211,8 @@ main() {
     has torch || step "$TORCH" pip_install "$TORCH"
     step 'NumPy and tools to build with' pip_install "$(range_of numpy)" -r requirements/build.txt
     if [[ "${MMCV_WITH_OPS:-1}" == 0 ]]; then
-        has mmcv-lite || step 'mmcv without operators' pip_install "$(range_of mmcv | sed s/mmcv/mmcv-lite/)"
+        has mmcv || has mmcv-lite \
+            || step 'mmcv without operators' pip_install "$(range_of mmcv | sed s/mmcv/mmcv-lite/)"
     else
         has mmcv || install_mmcv
     fi

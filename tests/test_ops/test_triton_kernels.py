@@ -17,7 +17,8 @@ from test_sampling import greedy, lattice, road, squared_distances
 from simipu import ops
 from simipu.ops import backend
 
-pytest.importorskip('triton', reason='no Triton: pip install -r requirements/tests.txt')
+triton = pytest.importorskip('triton', '3.0', reason='no Triton 3: pip install -r requirements/tests.txt; torch < 2.4 '
+                             'brings Triton 2')
 from simipu.ops import _triton_kernels as kernels
 
 DEVICE = 'cuda' if torch.cuda.is_available() else 'cpu'
@@ -119,6 +120,14 @@ def ops_by_triton(monkeypatch):
     monkeypatch.setattr(backend, '_is_gpu', lambda tensor: True)
     monkeypatch.setattr(backend, 'mmcv_has_cuda_ops', lambda: False)
     monkeypatch.setattr(backend, 'has_triton', lambda: True)
+
+
+@pytest.mark.parametrize('version, capability, expected', [
+    ('3.6.0', (9, 0), True), ('2.1.0', (9, 0), False), ('3.6.0', (6, 1), False)])
+def test_triton_is_chosen_if_it_and_the_gpu_are_new_enough(version, capability, expected, monkeypatch):
+    monkeypatch.setattr(triton, '__version__', version)
+    monkeypatch.setattr(torch.cuda, 'get_device_capability', lambda: capability)
+    assert backend.has_triton.__wrapped__() is expected
 
 
 def test_gradient_of_the_grouping_maximum(ops_by_triton):

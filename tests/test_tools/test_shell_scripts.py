@@ -226,6 +226,14 @@ def test_install_without_operators(install):
     assert steps(calls) == ['torch', 'build tools', 'mmcv-lite', 'requirements', 'simipu']
 
 
+def test_install_without_operators_keeps_an_mmcv_that_has_them(install, bare_project):
+    install(ready_wheel=True)
+    (bare_project / 'setup.py').write_text('# changed\n')
+    done, calls = install(MMCV_WITH_OPS='0')
+    assert done.returncode == 0, done.stderr
+    assert 'simipu' in steps(calls) and 'mmcv-lite' not in steps(calls)
+
+
 def test_install_where_numpy_1_has_no_wheels(install):
     done, calls = install(python='3, 13')
     assert done.returncode == 0, done.stderr

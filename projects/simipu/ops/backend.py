@@ -30,8 +30,14 @@ def _is_gpu(tensor: Tensor) -> bool:
 
 @cache
 def has_triton() -> bool:
-    """Whether Triton is installed, as it is with every CUDA build of torch, and the GPU is one that it knows."""
-    return find_spec('triton') is not None and torch.cuda.get_device_capability() >= (7, 0)
+    """Whether Triton is installed, as it is with every CUDA build of torch, and the GPU is one that it knows.
+
+    Triton 2 of torch 2.1 to 2.3 does not take our kernels.
+    """
+    if find_spec('triton') is None:
+        return False
+    import triton
+    return int(triton.__version__.split('.')[0]) >= 3 and torch.cuda.get_device_capability() >= (7, 0)
 
 
 @cache
