@@ -26,7 +26,8 @@ ENVIRONMENTS=(
 CORE=(tests/test_versions.py tests/test_compat.py tests/test_geometry.py tests/test_ops
       tests/test_models/test_point_encoders_sparse.py tests/test_models/test_info_nce.py
       tests/test_models/test_simipu.py tests/test_checkpoints/test_checkpoint_reading.py
-      tests/test_engine/test_finite_hook.py tests/test_engine/test_muon.py tests/test_training.py)
+      tests/test_engine/test_finite_hook.py tests/test_engine/test_hybrid_optimizer.py tests/test_engine/test_muon.py
+      tests/test_training.py)
 
 case "${1:-}" in
     -h | --help) sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"; exit 0 ;;

@@ -27,6 +27,10 @@ class OneWeight(BaseModel):
         return dict(loss=(self.weight * slope + offset).sum())
 
 
+needs_scaler_on_cpu = pytest.mark.skipif(not hasattr(torch.amp, 'GradScaler'),
+                                         reason='torch before 2.3 has no GradScaler for CPUs')
+
+
 class CPUScaledOptimWrapper(AmpOptimWrapper):
     """MMEngine's wrapper with GradScaler, which it refuses to build without an accelerator."""
     optim_context = OptimWrapper.optim_context
@@ -104,6 +108,7 @@ def test_accumulated_batches_are_left_out_together(tmp_path):
     assert all(value.isfinite().all() for value in within.values())
 
 
+@needs_scaler_on_cpu
 def test_the_search_for_a_scale_is_no_error(tmp_path):
     """Slopes of 1e38 overflow until the scale has fallen from 64 to 2."""
     runner = train(tmp_path, [1e38] * 6, hook=dict(max_in_a_row=2),
@@ -113,6 +118,7 @@ def test_the_search_for_a_scale_is_no_error(tmp_path):
     assert runner.model.weight.item() == pytest.approx(-1e37)
 
 
+@needs_scaler_on_cpu
 def test_a_scale_that_fell_for_nothing_is_an_error(tmp_path):
     with pytest.raises(TrainingError, match='iteration 6: .* 3 steps in a row'):  # 4, 2, 1 are allowed
         train(tmp_path, [NAN] * 8, hook=dict(max_in_a_row=3),

@@ -82,7 +82,10 @@ class HybridOptimizer(torch.optim.Optimizer):
         for group in self.param_groups:
             groups[group['part']].append(group)
         for name, optimizer in self.optimizers.items():
-            optimizer.__setstate__(dict(state=self.state, param_groups=groups[name]))
+            weights = [weight for group in groups[name] for weight in group['params'] if weight in self.state]
+            own = {weight: self.state[weight] for weight in weights}  # AdamW of torch 2.1 fails on that of other parts
+            optimizer.__setstate__(dict(state=own, param_groups=groups[name]))
+            optimizer.state = self.state
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
