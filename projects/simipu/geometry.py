@@ -17,7 +17,7 @@ The first half works on torch tensors (any device, float64 kept), the second bui
 float64 numpy arrays.
 """
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -240,10 +240,62 @@ def _augment_pixels(homogeneous: Tensor, img_aug_matrix: Tensor) -> Tensor:
     return pixels + img_aug_matrix[..., None, :2, 3]
 
 
-def sample_features(feature_map: Tensor, pixels: Tensor, input_shape: Sequence[int]) -> Tensor:
-    """Bilinear sample of a feature map at image pixels; outside, the border's value.
+class BilinearSamples(NamedTuple):
+    """K places in feature maps, whose features are not yet computed: weighted means of four cells each.
+
+    Attributes:
+        cells: (R, C), features of all cells of all maps.
+        corners: (K, 4), the rows of ``cells`` around each place.
+        weights: (K, 4), of those rows; they sum to one.
+    """
+    cells: Tensor
+    corners: Tensor
+    weights: Tensor
+
+    def features(self) -> Tensor:
+        """(K, C), in the more precise of the two dtypes."""
+        dtype = torch.promote_types(self.cells.dtype, self.weights.dtype)
+        return F.embedding_bag(self.corners, self.cells.to(dtype), mode='sum',
+                               per_sample_weights=self.weights.to(dtype))
+
+    def through(self, linear: Callable[[Tensor], Tensor]) -> Tensor:
+        """``linear(features())`` of a linear layer, which also commutes with means: it runs on what is fewer."""
+        if len(self.corners) <= len(self.cells):
+            return linear(self.features())
+        return self._replace(cells=linear(self.cells)).features()
+
+
+def bilinear_samples(feature_maps: Tensor, image: Tensor, pixels: Tensor,
+                     input_shape: Sequence[int]) -> BilinearSamples:
+    """Where image pixels lie in feature maps; outside, on the border.
 
     Pixel u lies at index ``(u + 0.5) / stride - 0.5`` of the map, stride = input width / map width.
+
+    Args:
+        feature_maps: (I, C, h, w).
+        image: (K,) long, the map of each pixel.
+        pixels: (K, 2) as (u, v), in the network's input image.
+        input_shape: height and width of that input image, padding included.
+    """
+    height, width = feature_maps.shape[-2:]
+    # Half-precision coordinates would be whole pixels off.
+    pixels = pixels.to(torch.promote_types(pixels.dtype, torch.float32))
+    places = []
+    for axis, size in enumerate((width, height)):
+        place = ((pixels[:, axis] + 0.5) * (size / input_shape[1 - axis]) - 0.5).clamp(0, size - 1)
+        first = place.floor()
+        # The last cell is its own neighbour, with weight 0.
+        rows = torch.stack([first, (first + 1).clamp(max=size - 1)], dim=1).long()
+        places.append((rows, torch.stack([first + 1 - place, place - first], dim=1)))
+    (column, along), (row, down) = places
+    first_cell = (image * (height * width))[:, None, None]
+    return BilinearSamples(feature_maps.flatten(2).transpose(1, 2).flatten(0, 1),
+                           (first_cell + row[:, :, None] * width + column[:, None]).flatten(1),
+                           (down[:, :, None] * along[:, None]).flatten(1))
+
+
+def sample_features(feature_map: Tensor, pixels: Tensor, input_shape: Sequence[int]) -> Tensor:
+    """Bilinear sample of a feature map at image pixels; outside, the border's value.
 
     Args:
         feature_map: (B, C, h, w).
@@ -253,16 +305,9 @@ def sample_features(feature_map: Tensor, pixels: Tensor, input_shape: Sequence[i
     Returns:
         (B, N, C), in the more precise of the two dtypes.
     """
-    height, width = input_shape
-    # By column: a tensor of both sizes would have to be copied to the device.
-    grid = torch.stack([(2 * pixels[..., axis] + 1) / size - 1 for axis, size in enumerate((width, height))], dim=-1)
-    # Half-precision coordinates would be whole pixels off: never round the grid to the features'
-    # dtype.
-    dtype = torch.promote_types(feature_map.dtype, grid.dtype)
-    sampled = F.grid_sample(
-        feature_map.to(dtype), grid.to(dtype)[:, :, None], mode='bilinear', padding_mode='border',
-        align_corners=False)
-    return sampled[..., 0].transpose(1, 2)
+    image = torch.arange(len(pixels), device=pixels.device).repeat_interleave(pixels.shape[1])
+    samples = bilinear_samples(feature_map, image, pixels.flatten(0, 1), input_shape)
+    return samples.features().unflatten(0, pixels.shape[:2])
 
 
 def forward_axis(lidar2img: np.ndarray) -> np.ndarray:

@@ -52,7 +52,7 @@ def by_file(found):
 @pytest.mark.parametrize('name', ALLOWED)
 def test_a_step_synchronises_in_few_places(name, monkeypatch, mmdet3d_scope):
     # As on a GPU; what runs in numba on a CPU is left out of the count.
-    monkeypatch.setattr(set_abstraction, '_keeps_copies', lambda groups: True)
+    monkeypatch.setattr(set_abstraction, '_keeps_unused', lambda groups: True)
     config = Config.fromfile(PROJECT / 'configs' / name)
     model = small_model(config)
     optimizer = build_optim_wrapper(model, config.optim_wrapper)
@@ -80,15 +80,16 @@ def test_the_counter_sees_nothing_where_nothing_waits():
     assert not found
 
 
-def test_copies_in_groups_with_weight_0_change_nothing(monkeypatch):
-    """What a GPU computes in the place of the distinct pairs alone."""
+@pytest.mark.parametrize('use_xyz', [False, True])
+def test_rows_of_weight_0_change_nothing(use_xyz, monkeypatch):
+    """A GPU computes them: copies in groups, and points in no group."""
     torch.manual_seed(0)
     module = set_abstraction.PortableSAModuleMSG(
-        num_point=20, radii=(0.3, 0.6), sample_nums=(4, 8), mlp_channels=((3, 8, 8), (3, 8, 8)), use_xyz=True).double()
+        num_point=20, radii=(0.3, 0.6), sample_nums=(4, 8), mlp_channels=((3, 8, 8), (3, 8, 8)), use_xyz=use_xyz).double()
     points, features = torch.rand(2, 60, 3).double(), torch.rand(2, 3, 60).double().requires_grad_()
     results = []
     for keeps in (False, True):
-        monkeypatch.setattr(set_abstraction, '_keeps_copies', lambda groups: keeps)
+        monkeypatch.setattr(set_abstraction, '_keeps_unused', lambda groups: keeps)
         pooled = module(points, features)[1]
         module.zero_grad()
         grad, = torch.autograd.grad(pooled.square().sum(), features)

@@ -59,7 +59,7 @@ def test_follows_a_given_distance_matrix(sample):
 
 def test_feature_sampling_measures_coordinates_and_features_together():
     rng = np.random.default_rng(0)
-    points, features = rng.random((2, 80, 3)), 3 * rng.random((2, 5, 80))
+    points, features = rng.random((2, 80, 3)), rng.random((2, 70, 80))  # more channels than are summed at a time
     rows = ops.furthest_feature_sample(torch.from_numpy(points), torch.from_numpy(features), 30)
     joined = np.concatenate([points, features.transpose(0, 2, 1)], axis=2)
     assert rows.tolist() == [greedy(squared_distances(values), 30) for values in joined]

@@ -11,6 +11,7 @@ from torch.nn.functional import batch_norm
 from torch.nn.modules.batchnorm import _NormBase
 
 from ..errors import ConfigError
+from ..geometry import BilinearSamples
 
 
 @ROOT_MODELS.register_module()  # norm layers are looked up in the root registry
@@ -94,7 +95,7 @@ class ProjectionMLP(BaseModule):
         init_cfg: Initialisation; by default that of the layers themselves.
 
     Shapes:
-        features (K, in_channels) -> embeddings (K, out_channels).
+        features (K, in_channels), or ``BilinearSamples`` of K pixels -> embeddings (K, out_channels).
     """
 
     def __init__(self,
@@ -116,12 +117,20 @@ class ProjectionMLP(BaseModule):
             for width, next_width in zip(widths[:-1], widths[1:]))
         self.activation = nn.ReLU()
 
-    def forward(self, features: Tensor) -> Tensor:
+    def forward(self, features: Tensor | BilinearSamples) -> Tensor:
+        linear, norm = self.layers[0]
+        if isinstance(features, BilinearSamples):
+            self._check(features.cells)
+            embeddings = norm(features.through(linear))
+        else:
+            self._check(features)
+            embeddings = norm(linear(features))
+        for layer in self.layers[1:]:
+            embeddings = layer(self.activation(embeddings))
+        return embeddings
+
+    def _check(self, features: Tensor) -> None:
         if features.ndim != 2 or features.shape[1] != self.in_channels:
             raise ConfigError(f'ProjectionMLP expects features (K, {self.in_channels}), got '
                               f'{tuple(features.shape)}; set its in_channels to the width of the encoder that '
                               'feeds it')
-        embeddings = self.layers[0](features)
-        for layer in self.layers[1:]:
-            embeddings = layer(self.activation(embeddings))
-        return embeddings

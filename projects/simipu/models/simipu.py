@@ -8,7 +8,7 @@ from mmdet3d.structures import Det3DDataSample
 from torch import Tensor, nn
 
 from ..errors import ConfigError
-from ..geometry import invert_matrix, sample_features, transform_points
+from ..geometry import bilinear_samples, invert_matrix, transform_points
 from .image_pretraining import ImagePretraining, stack_metainfo, to_device
 from .matchers import IndexMatcher
 from .momentum_keys import MomentumKeys
@@ -23,8 +23,8 @@ class PixelPointPairs(NamedTuple):
     The pixel: ``pixel`` (K, 2) as (u, v) in the network's input image of number ``image`` (K,) among
     the B * V of the batch. The point: ``index`` (K,) among the sampled ones of frame ``frame`` (K,),
     ``point_features`` (K, C), ``position`` (K, 3) in metres in the frame's LiDAR coordinates, and
-    ``depth`` (K,) in metres along the camera's axis. ``num_sampled`` points were sampled of each frame,
-    of which some camera sees the share ``visible_share``.
+    ``depth`` (K,) in metres along the camera's axis. Of the sampled points of a frame, some camera sees the share
+    ``visible_share``.
     """
     pixel: Tensor
     image: Tensor
@@ -33,7 +33,6 @@ class PixelPointPairs(NamedTuple):
     point_features: Tensor
     position: Tensor
     depth: Tensor
-    num_sampled: int
     visible_share: Tensor
 
 
@@ -167,8 +166,8 @@ class SimIPU(ImagePretraining):
                          cell=feature_cell(pairs, feature_map, input_shape))
             if momentum_features is not None:
                 place['momentum_keys'] = self.momentum_keys.project(number, momentum_features)
-            pixel_features = features_at_pixels(pairs, feature_map, input_shape)
-            losses = head.loss(pixel_features, pairs.point_features, **place)
+            pixels = bilinear_samples(feature_map, pairs.image, pairs.pixel, input_shape)
+            losses = head.loss(pixels, pairs.point_features, **place)
             results.update({f'{key}_{name}': value for key, value in losses.items()})
         return results
 
@@ -241,17 +240,13 @@ class SimIPU(ImagePretraining):
             point_features=points.features[frame, index],
             position=points.xyz[frame, index],
             depth=depth[frame, camera, index],
-            num_sampled=visible.shape[2],
             visible_share=visible.any(dim=1).float().mean())
 
 
 def features_at_pixels(pairs: PixelPointPairs, feature_map: Tensor,
                        input_shape: tuple[int, int]) -> Tensor:
     """(K, C) features of the pairs' pixels in feature maps (B * V, C, h, w)."""
-    # A row for every sampled point in each image, whether it shows the point or not: a size that the host knows.
-    rows = pairs.pixel.new_zeros(len(feature_map), pairs.num_sampled, 2)
-    rows[pairs.image, pairs.index] = pairs.pixel
-    return sample_features(feature_map, rows, input_shape)[pairs.image, pairs.index]
+    return bilinear_samples(feature_map, pairs.image, pairs.pixel, input_shape).features()
 
 
 def feature_cell(pairs: PixelPointPairs, feature_map: Tensor, input_shape: tuple[int, int]) -> Tensor:

@@ -12,6 +12,8 @@ from .backend import at_least_float32, choose, to_numpy, use_torch_threads
 
 # Points in a bucket of the CPU implementation.
 BUCKET_SIZE = 64
+# Channels of which the CPU implementation of F-FPS sums the squares before it looks whether the rest matters.
+CHANNELS_AT_A_TIME = 32
 # Rounding never makes a point's distance smaller than this share of its box's distance.
 BOX_DISTANCE_MARGIN = 1 - 1e-5
 
@@ -103,19 +105,13 @@ def furthest_feature_sample(points: Tensor, features: Tensor, num_points: int) -
     Returns:
         Tensor: (B, M) long, rows of ``points``.
     """
+    points, features = at_least_float32(points), at_least_float32(features).transpose(1, 2)
+    if points.device.type == 'cpu':
+        use_torch_threads()
+        return torch.from_numpy(_sample_batch_with_features(to_numpy(points), to_numpy(features), num_points))
     with torch.autocast(points.device.type, enabled=False):
-        joined = torch.cat([at_least_float32(points),
-                            at_least_float32(features).transpose(1, 2)], dim=2)
-        if joined.device.type == 'cpu':
-            return torch.stack([_furthest_rows_of(cloud, num_points) for cloud in joined])
+        joined = torch.cat([points, features], dim=2)
         return furthest_point_sample_with_dist(torch.cdist(joined, joined).square_(), num_points)
-
-
-def _furthest_rows_of(vectors: Tensor, num_points: int) -> Tensor:
-    """(M,) furthest rows of (N, C) vectors on CPU. Only the distances to the rows taken are made."""
-    taken = np.zeros(num_points, np.int64)
-    _sample_by_products(to_numpy(vectors @ vectors.T), to_numpy(vectors.square().sum(1)), taken)
-    return torch.from_numpy(taken)
 
 
 @torch.no_grad()
@@ -293,15 +289,37 @@ def _sample_batch_with_dist(distances, num_points):
     return taken
 
 
+@njit(parallel=True)
+def _sample_batch_with_features(points, features, num_points):
+    taken = np.zeros((points.shape[0], num_points), np.int64)
+    for b in prange(points.shape[0]):
+        _sample_cloud_with_features(points[b], features[b], taken[b])
+    return taken
+
+
 @njit
-def _sample_by_products(products, squares, taken):
-    """Greedy sampling of vectors by their inner products (N, N) and squared lengths (N,)."""
-    nearest = np.full(len(squares), np.inf, squares.dtype)
-    zero, two = squares.dtype.type(0), squares.dtype.type(2)
+def _sample_cloud_with_features(points, features, taken):
+    """Greedy sampling; only as many channels are read as show that a point is no nearer than before."""
+    nearest = np.full(len(points), np.inf, points.dtype)
     for step in range(1, len(taken)):
         row = taken[step - 1]
-        products_of_row, square = products[row], squares[row]
-        for i in range(len(nearest)):
-            squared = max(square + squares[i] - two * products_of_row[i], zero)
+        furthest = 0
+        for i in range(len(points)):
+            squared = _squared_distance(points[i], points[row])
+            start = 0
+            while squared < nearest[i] and start < features.shape[1]:
+                channels = slice(start, start + CHANNELS_AT_A_TIME)
+                squared += _squared_distance(features[i, channels], features[row, channels])
+                start += CHANNELS_AT_A_TIME
             nearest[i] = min(nearest[i], squared)
-        taken[step] = nearest.argmax()
+            if nearest[i] > nearest[furthest]:
+                furthest = i
+        taken[step] = furthest
+
+
+@njit(fastmath={'reassoc'})  # several channels at once
+def _squared_distance(a, b):
+    total = a.dtype.type(0)
+    for c in range(len(a)):
+        total += (a[c] - b[c]) * (a[c] - b[c])
+    return total

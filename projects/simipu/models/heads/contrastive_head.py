@@ -5,7 +5,9 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from ...errors import ConfigError
+from ...geometry import BilinearSamples
 from ..losses import KeyQueue
+from ..projection_mlp import ProjectionMLP
 
 
 @MODELS.register_module()
@@ -68,8 +70,10 @@ class ContrastiveHead(BaseModule):
         """The keys' own projector, or the one they share with the queries."""
         return self.query_projector if self.key_projector is None else self.key_projector
 
-    def embed_query(self, features: Tensor) -> Tensor:
-        """(K, C) features -> (K, D) embeddings."""
+    def embed_query(self, features: Tensor | BilinearSamples) -> Tensor:
+        """(K, C) features, or K samples of feature maps -> (K, D) embeddings."""
+        if isinstance(features, BilinearSamples) and not isinstance(self.query_projector, ProjectionMLP):
+            features = features.features()
         return self.query_projector(features)
 
     def embed_key(self, features: Tensor) -> Tensor:
@@ -79,12 +83,12 @@ class ContrastiveHead(BaseModule):
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.detach_key != 'projection'):
             return self.projector_of_keys(features)
 
-    def loss(self, query_features: Tensor, key_features: Tensor,
+    def loss(self, query_features: Tensor | BilinearSamples, key_features: Tensor,
              momentum_keys: Tensor | None = None, **place: Tensor) -> dict[str, Tensor]:
         """Loss and accuracies of paired features.
 
         Args:
-            query_features: (K, C_query).
+            query_features: (K, C_query), or K samples of feature maps of that width.
             key_features: (K, C_key), row i belongs to row i of the queries.
             momentum_keys: (K, D), what the queries look for in place of the embeddings of
                 ``key_features``. Those then learn by looking for the queries, and the loss is the

@@ -108,6 +108,8 @@ class PortableSAModuleMSG(PointSAModuleMSG):
         """Pooled features where the shared MLP sees features only: one row per source point."""
         rows = groups.flatten()
         weights = rows.new_zeros(len(xyz)).index_add_(0, rows, torch.ones_like(rows))
+        if not _keeps_unused(groups):
+            features, weights, groups = _without_unused(features, weights, groups)
         conv = mlp[0].conv
         first = linear(features, conv.weight.flatten(1), conv.bias)
         return gather_max(_shared_mlp(mlp, first, weights), groups)
@@ -133,14 +135,14 @@ def _flat_rows(rows: Tensor, num_points: int) -> Tensor:
 def _distinct_pairs(groups: Tensor) -> _Pairs:
     """Drops from (G, K) groups the copies of the first member that ball query fills up with.
 
-    On a GPU they stay, with weight 0: the host need not wait to know how many others there are.
+    Where ``_keeps_unused`` they stay, with weight 0.
     """
     distinct = groups != groups[:, :1]
     distinct[:, 0] = True
     weights = distinct.long()
     weights[:, 0] += groups.shape[1] - weights.sum(1)
     centers = torch.arange(len(groups), device=groups.device)[:, None].expand_as(groups)
-    if _keeps_copies(groups):
+    if _keeps_unused(groups):
         position = torch.arange(groups.numel(), device=groups.device).view_as(groups)
         pairs = [value.flatten() for value in (groups, centers, weights)]
     else:
@@ -149,7 +151,16 @@ def _distinct_pairs(groups: Tensor) -> _Pairs:
     return _Pairs(*pairs, torch.where(distinct, position, position[:, :1]))
 
 
-def _keeps_copies(groups: Tensor) -> bool:
+def _without_unused(features: Tensor, weights: Tensor, groups: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Drops the rows (R, C) that are in no group, those of weight 0; groups then hold rows of what is left."""
+    used = weights.nonzero()[:, 0]
+    place = torch.empty_like(weights)
+    place[used] = torch.arange(len(used), device=used.device)
+    return features.index_select(0, used), weights[used], place[groups]
+
+
+def _keeps_unused(groups: Tensor) -> bool:
+    """On a GPU rows of weight 0 are computed: the host need not wait to know how many others there are."""
     return groups.is_cuda
 
 
