@@ -142,7 +142,7 @@ def test_distributed_training_on_cpu(tmp_path, launched):
     cfg = Config(dict(model=dict(type='ModelOfCompatTest'), work_dir=str(tmp_path), launcher='pytorch',
                       log_level='ERROR', default_scope='mmdet3d'))
     runner = build_runner(cfg)
-    assert type(runner.model).__name__ == 'MMDistributedDataParallel'
+    assert type(runner.model).__name__ == 'MMDistributedDataParallel' and runner.model.gradient_as_bucket_view
     start = runner.model.module.layer.bias.item()
     optimizer = torch.optim.SGD(runner.model.parameters(), lr=1.0)
     runner.model.train_step(dict(x=torch.ones(1, 1)), OptimWrapper(optimizer))
@@ -156,14 +156,20 @@ def test_fault_mmengine_gives_ddp_a_device_on_cpu(tmp_path, launched):
         Runner(ModelOfCompatTest(), str(tmp_path), launcher='pytorch', log_level='ERROR')
 
 
-@on_cpu
-def test_model_wrapper_keeps_the_settings_of_the_config():
-    cfg = Config(dict(find_unused_parameters=True))
-    compat.use_cpu_model_wrapper(cfg)
-    assert cfg.model_wrapper_cfg.find_unused_parameters and cfg.model_wrapper_cfg.device_ids is None
-    cfg = Config(dict(model_wrapper_cfg=dict(type='Mine', broadcast_buffers=True)))
-    compat.use_cpu_model_wrapper(cfg)
-    assert cfg.model_wrapper_cfg.type == 'Mine' and cfg.model_wrapper_cfg.broadcast_buffers
+@pytest.mark.parametrize('device', ['cpu', 'cuda'])
+def test_model_wrapper_keeps_the_settings_of_the_config(device, monkeypatch):
+    monkeypatch.setattr(compat, 'get_device', lambda: device)
+    of_device = dict(device_ids=None) if device == 'cpu' else {}  # on a GPU MMEngine names it
+    defaults = dict(type='MMDistributedDataParallel', broadcast_buffers=False, find_unused_parameters=False,
+                    gradient_as_bucket_view=True)
+    for settings, expected in [
+            ({}, defaults),
+            (dict(find_unused_parameters=True), dict(defaults, find_unused_parameters=True)),
+            (dict(model_wrapper_cfg=dict(gradient_as_bucket_view=False)), dict(defaults, gradient_as_bucket_view=False)),
+            (dict(model_wrapper_cfg=dict(type='Mine', module=1)), dict(type='Mine', module=1))]:
+        cfg = Config(settings)
+        compat.set_model_wrapper(cfg)
+        assert cfg.model_wrapper_cfg.to_dict() == {**expected, **of_device}
 
 
 @on_cpu

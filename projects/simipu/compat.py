@@ -336,17 +336,21 @@ def init_cpu_process_group(launcher: str, timeout: float | None = None) -> None:
     torch.distributed.init_process_group('gloo', **options)
 
 
-def use_cpu_model_wrapper(cfg: Config) -> None:
-    """Make ``cfg`` wrap the model for several processes on CPU.
+def set_model_wrapper(cfg: Config) -> None:
+    """Make ``cfg`` wrap the model for several processes.
 
-    mmengine 0.10.7 always gives ``DistributedDataParallel`` a ``device_ids``, which PyTorch refuses for
-    a model on the CPU. A config that has its own ``model_wrapper_cfg`` keeps its other settings.
+    As mmengine 0.10.7 does by itself, but for two things. It has no way to say that gradients are views of the
+    buckets that are exchanged, which saves a copy and the memory of all gradients, without a ``model_wrapper_cfg``,
+    where it no longer looks at ``find_unused_parameters``. And it always gives ``DistributedDataParallel`` a
+    ``device_ids``, which PyTorch refuses for a model on the CPU.
+
+    A config that has its own ``model_wrapper_cfg`` keeps its settings.
     """
-    if get_device() != 'cpu':
-        return
-    wrapper = dict(type='MMDistributedDataParallel', broadcast_buffers=False,
-                   find_unused_parameters=cfg.get('find_unused_parameters', False))
-    cfg.model_wrapper_cfg = dict(wrapper, **cfg.get('model_wrapper_cfg', {}), device_ids=None)
+    own = cfg.get('model_wrapper_cfg') or {}
+    if own.get('type', 'MMDistributedDataParallel') == 'MMDistributedDataParallel':
+        own = dict(dict(type='MMDistributedDataParallel', broadcast_buffers=False, gradient_as_bucket_view=True,
+                        find_unused_parameters=cfg.get('find_unused_parameters', False)), **own)
+    cfg.model_wrapper_cfg = dict(own, device_ids=None) if get_device() == 'cpu' else own
 
 
 @registries.OPTIM_WRAPPERS.register_module()

@@ -242,3 +242,23 @@ def test_scalars_get_no_weight_decay():
     paramwise = build(model, paramwise_cfg=dict(bias_decay_mult=0.))
     assert [group['weight_decay'] for group in paramwise.param_groups
             if group['params'][0] is model.log_scale] == [0]
+
+
+def test_fused_where_torch_can(monkeypatch):
+    """One pass over the weights; before torch 2.4 on GPUs alone, and not for SGD."""
+    fused = {name: dict(cfg, fused=True) for name, cfg in OPTIMIZER.items()}
+    model, batches = model_and_batches(5)
+    reference, left_out = copy.deepcopy(model), copy.deepcopy(model)
+    train_by_hand(reference, batches)
+    train(model, batches, build(model, fused))
+    torch.testing.assert_close(model.state_dict(), reference.state_dict())
+
+    def refuses(self, *args, fused=None, **kwargs):
+        if fused:
+            raise RuntimeError('fused=True is not supported')
+        original(self, *args, **kwargs)
+
+    original = torch.optim.SGD.__init__
+    monkeypatch.setattr(torch.optim.SGD, '__init__', refuses)
+    train(left_out, batches, build(left_out, fused))
+    torch.testing.assert_close(left_out.state_dict(), reference.state_dict())

@@ -5,8 +5,8 @@ optim_wrapper = dict(
     type='OptimWrapper',
     constructor='HybridOptimWrapperConstructor',
     optimizer=dict(
-        point_encoder=dict(type='AdamW', lr=1e-3, betas=(0.95, 0.99), weight_decay=0.01),
-        default=dict(type='SGD', lr=0.03, momentum=0.9, weight_decay=1e-4)))
+        point_encoder=dict(type='AdamW', lr=1e-3, betas=(0.95, 0.99), weight_decay=0.01, fused=True),
+        default=dict(type='SGD', lr=0.03, momentum=0.9, weight_decay=1e-4, fused=True)))
 # Without an explicit end MMEngine freezes the rate where a prolonged training was first to stop.
 param_scheduler = dict(type='ExponentialLR', gamma=0.99, by_epoch=True, end=10**9)
 

@@ -41,9 +41,10 @@ _SECTIONS['test_evaluator'] = _SECTIONS['val_evaluator']
 _SECTIONS['custom_hooks'] = _SECTIONS['default_hooks']
 # Keys that the registry itself takes out of a dict.
 _REGISTRY_KEYS = {'type', '_scope_'}
-# And those that the Runner takes out of the dicts of a section before it builds them.
+# And those that the Runner takes out of the dicts of a section before it builds them, or our constructor of optimizers
+# where the installed torch does not know them.
 _RUNNER_TAKES = dict(
-    optim_wrapper={'constructor', 'paramwise_cfg'},
+    optim_wrapper={'constructor', 'paramwise_cfg', 'fused'},
     param_scheduler={'by_epoch', 'convert_to_iter_based'},
     train_cfg={'by_epoch'},
     default_hooks={'priority'},

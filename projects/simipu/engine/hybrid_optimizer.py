@@ -106,6 +106,7 @@ class HybridOptimWrapperConstructor:
 
     Args:
         optim_wrapper_cfg: As above, without ``constructor``.
+            ``fused=True`` of an optimizer is left out where the installed torch cannot do it.
         paramwise_cfg: Applied within every part, see ``DefaultOptimWrapperConstructor``.
 
     Raises:
@@ -122,7 +123,8 @@ class HybridOptimWrapperConstructor:
                               "optimizer per prefix, such as dict(point_encoder=dict(type='AdamW', "
                               f"lr=1e-3), default=dict(type='SGD', lr=0.01)); found {self.parts}")
         for name, cfg in self.parts.items():
-            check_typed_dict(cfg, OPTIMIZERS, f'optim_wrapper.optimizer.{name}')
+            known_to_all = {key: value for key, value in cfg.items() if key != 'fused'}
+            check_typed_dict(known_to_all, OPTIMIZERS, f'optim_wrapper.optimizer.{name}')
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
         """Build the optimizer wrapper of ``model`` (plain or wrapped for distributed training)."""
@@ -134,7 +136,7 @@ class HybridOptimWrapperConstructor:
                           logger='current', level=logging.WARNING)
                 continue
             groups = self._groups(model, name, parameters)
-            optimizers[name] = OPTIMIZERS.build({**self.parts[name], 'params': groups})
+            optimizers[name] = _build_optimizer({**self.parts[name], 'params': groups})
             print_log(f'{type(optimizers[name]).__name__} of {name!r} trains {len(parameters)} tensors',
                       logger='current')
         if not optimizers:
@@ -183,6 +185,16 @@ class HybridOptimWrapperConstructor:
             if group['params'][0].ndim == 0:
                 group['weight_decay'] = 0.0
         return groups
+
+
+def _build_optimizer(cfg: dict) -> torch.optim.Optimizer:
+    """The optimizer, without ``fused=True`` where this torch has no such kernel of it for the parameters' device."""
+    try:
+        return OPTIMIZERS.build(cfg)
+    except (TypeError, RuntimeError):
+        if not cfg.get('fused'):
+            raise
+        return OPTIMIZERS.build({key: value for key, value in cfg.items() if key != 'fused'})
 
 
 class _OwnParameters(DefaultOptimWrapperConstructor):

@@ -224,7 +224,7 @@ def build_runner(cfg: Config, strict: bool = False) -> Runner:
     if cfg.launcher != 'none':
         check_launcher(cfg.launcher)
         compat.init_cpu_process_group(cfg.launcher, cfg.get('env_cfg', {}).get('dist_cfg', {}).get('timeout'))
-        compat.use_cpu_model_wrapper(cfg)
+        compat.set_model_wrapper(cfg)
     if torch.cuda.is_available():
         _pin_memory(cfg)
     if cfg.get('visualizer'):  # by a fixed name, a second run in this process would write into the folder of the first
