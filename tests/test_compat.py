@@ -162,10 +162,11 @@ def test_model_wrapper_keeps_the_settings_of_the_config(device, monkeypatch):
     of_device = dict(device_ids=None) if device == 'cpu' else {}  # on a GPU MMEngine names it
     defaults = dict(type='MMDistributedDataParallel', broadcast_buffers=False, find_unused_parameters=False,
                     gradient_as_bucket_view=True)
+    copied = dict(gradient_as_bucket_view=False)
     for settings, expected in [
             ({}, defaults),
             (dict(find_unused_parameters=True), dict(defaults, find_unused_parameters=True)),
-            (dict(model_wrapper_cfg=dict(gradient_as_bucket_view=False)), dict(defaults, gradient_as_bucket_view=False)),
+            (dict(model_wrapper_cfg=copied), dict(defaults, **copied)),
             (dict(model_wrapper_cfg=dict(type='Mine', module=1)), dict(type='Mine', module=1))]:
         cfg = Config(settings)
         compat.set_model_wrapper(cfg)

@@ -85,7 +85,8 @@ def test_rows_of_weight_0_change_nothing(use_xyz, monkeypatch):
     """A GPU computes them: copies in groups, and points in no group."""
     torch.manual_seed(0)
     module = set_abstraction.PortableSAModuleMSG(
-        num_point=20, radii=(0.3, 0.6), sample_nums=(4, 8), mlp_channels=((3, 8, 8), (3, 8, 8)), use_xyz=use_xyz).double()
+        num_point=20, radii=(0.3, 0.6), sample_nums=(4, 8), mlp_channels=((3, 8, 8), (3, 8, 8)),
+        use_xyz=use_xyz).double()
     points, features = torch.rand(2, 60, 3).double(), torch.rand(2, 3, 60).double().requires_grad_()
     results = []
     for keeps in (False, True):

@@ -24,7 +24,7 @@ class ResumeHook(Hook):
     the loader's workers start anew, a loop over epochs begins the interrupted one again, and a loop
     over iterations loads everything anew that was trained before. With this hook and a
     ``ResumableSampler``, losses after ``--resume`` equal those of a training in one go: exactly on CPU;
-    on CUDA up to rounding, as PyTorch has no deterministic gradient of bilinear sampling there.
+    on CUDA up to rounding, as sums are taken in changing order there.
 
     Checkpoints hold how many samples all processes drew together: of the unfinished epoch, or in a
     loop over iterations since the start. So another batch size or number of processes may be used
