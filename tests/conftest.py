@@ -24,6 +24,13 @@ def _shared_folder(variable: str, default: Path) -> Path:
     return folder
 
 
+@pytest.fixture(params=DEVICES)
+def device(request):
+    """Each device that there is; inside, tensors are made on it where nothing else is said."""
+    with torch.device(request.param):
+        yield request.param
+
+
 @pytest.fixture(autouse=True)
 def nothing_is_left_behind_in_mmengine():
     """Forget what a Runner leaves in globals of MMEngine.

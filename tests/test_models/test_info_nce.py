@@ -29,13 +29,12 @@ def brute_force(query, key, temperature=0.07, is_negative=lambda i, j: True):
 
 
 def embeddings(num_pairs, seed=0, width=5):
-    generator = torch.Generator().manual_seed(seed)
-    return [torch.randn(num_pairs, width, dtype=torch.float64, generator=generator,
-                        requires_grad=True) for _ in range(2)]
+    torch.manual_seed(seed)
+    return [torch.randn(num_pairs, width, dtype=torch.float64, requires_grad=True) for _ in range(2)]
 
 
 @pytest.mark.parametrize('max_logits', [1, 13 * 4, 2**22])
-def test_equals_brute_force_whatever_the_slab(max_logits):
+def test_equals_brute_force_whatever_the_slab(max_logits, device):
     query, key = embeddings(13)
     expected, expected_rank = brute_force(query, key)
     expected_grads = torch.autograd.grad(expected, (query, key))
@@ -45,7 +44,7 @@ def test_equals_brute_force_whatever_the_slab(max_logits):
     torch.testing.assert_close(torch.autograd.grad(loss, (query, key)), expected_grads)
 
 
-def test_gradcheck_with_learned_temperature_and_symmetry():
+def test_gradcheck_with_learned_temperature_and_symmetry(device):
     loss_module = InfoNCELoss(temperature=0.5, learn_temperature=True, symmetric=True,
                               max_logits=7).double()
     query, key = embeddings(6)
@@ -58,7 +57,7 @@ def test_gradcheck_with_learned_temperature_and_symmetry():
     assert torch.autograd.gradcheck(loss, (query, key, log_scale))
 
 
-def test_learned_temperature_stays_at_a_hundredth_or_above():
+def test_learned_temperature_stays_at_a_hundredth_or_above(device):
     query, key = embeddings(9)
     module = InfoNCELoss(temperature=0.001, learn_temperature=True).double()
     loss = module(query, key).loss
@@ -67,16 +66,16 @@ def test_learned_temperature_stays_at_a_hundredth_or_above():
     assert module.log_scale.grad != 0, 'or it could never come back'
 
 
-def test_symmetric_is_the_mean_of_both_directions():
+def test_symmetric_is_the_mean_of_both_directions(device):
     query, key = embeddings(9)
     expected = (brute_force(query, key)[0] + brute_force(key, query)[0]) / 2
     torch.testing.assert_close(InfoNCELoss(symmetric=True)(query, key).loss, expected)
 
 
-def test_near_points_and_shared_cells_of_a_frame_are_no_negatives():
+def test_near_points_and_shared_cells_of_a_frame_are_no_negatives(device):
     query, key = embeddings(12)
     frame = torch.tensor([0, 1]).repeat(6)
-    position = torch.rand(12, 3, generator=torch.Generator().manual_seed(1)).double()
+    position = torch.rand(12, 3).double()
     cell = torch.arange(12) // 4
 
     def is_negative(i, j):
@@ -91,12 +90,12 @@ def test_near_points_and_shared_cells_of_a_frame_are_no_negatives():
     torch.testing.assert_close(result.rank, expected_rank)
 
 
-def test_radius_without_positions_is_an_error():
+def test_radius_without_positions_is_an_error(device):
     with pytest.raises(ValueError, match='false_negative_radius needs the frame and position'):
         InfoNCELoss(false_negative_radius=1.)(*embeddings(3))
 
 
-def test_accuracies_are_true_top_k_and_ties_are_mistakes():
+def test_accuracies_are_true_top_k_and_ties_are_mistakes(device):
     key = torch.eye(8)
     query = torch.eye(8)[[0, 1, 2, 3, 5, 4, 7, 6]]
     result = InfoNCELoss()(query, key)
@@ -106,14 +105,14 @@ def test_accuracies_are_true_top_k_and_ties_are_mistakes():
     assert collapsed.loss.item() == pytest.approx(math.log(8), abs=1e-5)
 
 
-def test_nan_is_never_a_success():
+def test_nan_is_never_a_success(device):
     result = InfoNCELoss()(torch.full((6, 3), float('nan')), torch.randn(6, 3))
     assert (result.rank == 5).all()
 
 
-def test_half_precision_inputs_are_contrasted_in_single_precision():
+def test_half_precision_inputs_are_contrasted_in_single_precision(device):
     query, key = (side.detach().bfloat16() for side in embeddings(64))
-    with torch.autocast('cpu', dtype=torch.bfloat16):
+    with torch.autocast(device, dtype=torch.bfloat16):
         loss = InfoNCELoss()(query, key).loss
     assert loss.dtype == torch.float32
     torch.testing.assert_close(loss.double(), brute_force(query.double(), key.double())[0],
@@ -128,7 +127,7 @@ def head(norm_cfg=dict(type='PairBatchNorm'), **kwargs):
 
 
 @pytest.mark.parametrize('num_pairs', [0, 1])
-def test_too_few_pairs_give_zero_loss_and_zero_gradients(num_pairs):
+def test_too_few_pairs_give_zero_loss_and_zero_gradients(num_pairs, device):
     module = head()
     features = torch.randn(num_pairs, 6).double().requires_grad_()
     loss = module.loss(features, torch.randn(num_pairs, 5).double())['loss']
@@ -146,14 +145,14 @@ def detached(detach_key):
     return features[1].grad is not None, module.key_projector.layers[0][0].weight.grad is not None
 
 
-def test_detach_key_stops_the_gradient_where_it_says():
+def test_detach_key_stops_the_gradient_where_it_says(device):
     assert detached(None) == (True, True)
     assert detached('feature') == (False, True)
     assert detached('projection') == (False, False)
 
 
 @pytest.mark.parametrize('options', [{}, dict(momentum=None), dict(affine=False, eps=0.1)])
-def test_pair_batch_norm_is_batch_norm(options):
+def test_pair_batch_norm_is_batch_norm(options, device):
     ours, theirs = PairBatchNorm(5, **options), torch.nn.BatchNorm1d(5, **options)
     for rows in (7, 2, 30):
         features = torch.randn(rows, 5)
@@ -164,7 +163,7 @@ def test_pair_batch_norm_is_batch_norm(options):
     torch.testing.assert_close(ours.train()(features[:1]), theirs(features[:1]))
 
 
-def test_sync_bn_leaves_pair_batch_norm_alone():
+def test_sync_bn_leaves_pair_batch_norm_alone(device):
     """SyncBatchNorm, to which MMEngine's ``sync_bn='torch'`` turns batch norms, fails on one row."""
     mlp = convert_sync_batchnorm(ProjectionMLP(5, out_channels=4))
     assert mlp(torch.randn(1, 5)).shape == (1, 4)

@@ -8,9 +8,12 @@ from test_info_nce import brute_force, embeddings, head
 
 from simipu.models.losses import InfoNCELoss, KeyQueue
 
+pytestmark = pytest.mark.usefixtures('device')
+
 
 def vectors(num_rows, seed, width=4):
-    return torch.randn(num_rows, width, generator=torch.Generator().manual_seed(seed))
+    torch.manual_seed(seed)
+    return torch.randn(num_rows, width)
 
 
 def past_keys(num_rows, width=5):

@@ -6,12 +6,14 @@ import torch
 
 from simipu.models.matchers import HungarianMatcher, IndexMatcher, MutualNearestMatcher
 
+pytestmark = pytest.mark.usefixtures('device')
+
 
 def clouds(num_frames=3, num_points=6, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    xyz_a = torch.rand(num_frames, num_points, 3, generator=generator) * 10
-    order = torch.stack([torch.randperm(num_points, generator=generator) for _ in range(num_frames)])
-    moved = xyz_a + 0.8 * torch.randn(xyz_a.shape, generator=generator)
+    torch.manual_seed(seed)
+    xyz_a = torch.rand(num_frames, num_points, 3) * 10
+    order = torch.stack([torch.randperm(num_points) for _ in range(num_frames)])
+    moved = xyz_a + 0.8 * torch.randn(xyz_a.shape)
     return xyz_a, moved.gather(1, order[..., None].expand(-1, -1, 3))
 
 

@@ -6,6 +6,8 @@ from simipu.errors import ConfigError
 from simipu.geometry import bilinear_samples, sample_features
 from simipu.models.projection_mlp import ProjectionMLP
 
+pytestmark = pytest.mark.usefixtures('device')
+
 
 def by_hand(mlp: ProjectionMLP, rows: torch.Tensor) -> torch.Tensor:
     """In train mode, where a fresh batch norm only standardises each column."""

@@ -8,13 +8,13 @@ from simipu.ops import gather as module
 
 def groups_of(num_groups, size, num_rows, seed=0):
     """(G, K) rows; half of the groups are filled up with their first row as ball query does."""
-    generator = torch.Generator().manual_seed(seed)
-    rows = torch.randint(num_rows, (num_groups, size), generator=generator)
+    torch.manual_seed(seed)
+    rows = torch.randint(num_rows, (num_groups, size))
     rows[::2, size // 2:] = rows[::2, :1]
     return rows
 
 
-def test_gather_and_group_pick_columns():
+def test_gather_and_group_pick_columns(device):
     features = torch.rand(2, 3, 10)
     rows = torch.randint(10, (2, 4, 5))
     grouped = ops.group_points(features, rows)
@@ -24,7 +24,7 @@ def test_gather_and_group_pick_columns():
     assert torch.equal(ops.gather_points(features, rows[..., 0]), grouped[..., 0])
 
 
-def test_gather_and_group_gradients():
+def test_gather_and_group_gradients(device):
     features = torch.rand(2, 3, 6, dtype=torch.float64, requires_grad=True)
     rows = torch.randint(6, (2, 4, 3))
     assert torch.autograd.gradcheck(lambda x: ops.group_points(x, rows), features)
@@ -32,12 +32,12 @@ def test_gather_and_group_gradients():
 
 
 @pytest.mark.parametrize('dtype', [torch.float32, torch.float64, torch.bfloat16])
-def test_gather_max_is_the_maximum_of_the_group(dtype):
+def test_gather_max_is_the_maximum_of_the_group(dtype, device):
     features, rows = torch.randn(50, 7).to(dtype), groups_of(300, 8, 50)
     assert torch.equal(ops.gather_max(features, rows), features[rows].max(1)[0])
 
 
-def test_gather_max_gradients():
+def test_gather_max_gradients(device):
     features = torch.randn(20, 5, dtype=torch.float64, requires_grad=True)
     rows = groups_of(30, 6, 20)
     assert torch.autograd.gradcheck(lambda x: ops.gather_max(x, rows), features)
