@@ -9,13 +9,15 @@ from simipu.models.simipu import SimIPU
 
 
 def naive_copy(model: SimIPU, encoder) -> SimIPU:
-    """The same weights, with ``encoder`` and naive matching and InfoNCE."""
+    """The same weights, with ``encoder``, projection after sampling, and naive matching and InfoNCE."""
     naive = copy.deepcopy(model)
     encoder.load_state_dict(model.point_encoder.state_dict())
     naive.point_encoder = encoder
     naive.matcher = naive_contrast.hungarian
     for head in (naive.intra_head, naive.inter_head):
         head.loss_module = naive_contrast.NaiveInfoNCE()
+    projector = naive.inter_head.query_projector
+    naive.inter_head.embed_query = lambda samples: projector(samples.features())
     return naive
 
 

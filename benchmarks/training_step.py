@@ -30,6 +30,8 @@ from naive_model import naive_copy, recorded_samplings
 from naive_points import NaiveEncoder
 from point_encoder import PAPER
 
+from simipu.geometry import BilinearSamples
+
 ABLATIONS = Path(__file__).resolve().parents[1] / 'configs' / 'ablations'
 CONFIGS = dict(PointNet2Encoder='simipu_r50-reference_8xb4-100e_kitti.py',
                SparseConvEncoder='simipu_r50-sparse-encoder_8xb4-100e_kitti.py')
@@ -104,8 +106,12 @@ def parts_of(step: Step) -> dict[str, Callable[[], object]]:
             return model.point_encoder(inputs['points_aug'])
 
     def head(module, call):
-        query, key = (features.detach() for features in call.args)
-        return lambda: module.loss(query.requires_grad_(), key, **call.kwargs)['loss']
+        query, key = call.args
+        if isinstance(query, BilinearSamples):
+            query = query._replace(cells=query.cells.detach().requires_grad_())
+        else:
+            query = query.detach().requires_grad_()
+        return lambda: module.loss(query, key.detach(), **call.kwargs)['loss']
 
     return {
         'image backbone': step.images,
