@@ -60,7 +60,7 @@ def register_on_first_use() -> None:
 
 
 def silence_spconv() -> None:
-    """Leave out eight warnings of deprecated decorators that spconv 2.3.6 gives with torch 2.13.
+    """Leave out eight warnings of deprecated decorators that spconv 2.3.6 gives with torch 2.4 and newer.
 
     mmdet3d imports spconv wherever it is installed, so they would open the output of every tool. Call
     it before mmdet3d's models are imported.
