@@ -28,6 +28,7 @@ from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from mmengine.runner import Runner
 from mmengine.utils import digit_version
 from torch import nn
+from torch._utils import _rebuild_tensor_v2
 from yaml.constructor import ConstructorError
 
 import simipu.datasets  # noqa: F401  (applies what is about data sets)
@@ -101,6 +102,18 @@ def test_code_in_a_checkpoint_stays_forbidden(tmp_path, payload):
     torch.save(dict(payload=payload), tmp_path / 'evil.pth')
     with pytest.raises(pickle.UnpicklingError):
         torch.load(tmp_path / 'evil.pth', weights_only=True)
+
+
+def test_a_checkpoint_changes_no_function(tmp_path):
+    torch.save({}, tmp_path / 'empty.pth')
+    function, state = (pickle.dumps(value, protocol=2)[2:-1] for value in (_rebuild_tensor_v2, (None, dict(mine=1))))
+    content = pickle.PROTO + b'\x02' + function + state + pickle.BUILD + pickle.STOP
+    with zipfile.ZipFile(tmp_path / 'empty.pth') as source, zipfile.ZipFile(tmp_path / 'evil.pth', 'w') as target:
+        for name in source.namelist():
+            target.writestr(name, content if name.endswith('data.pkl') else source.read(name))
+    with pytest.raises(pickle.UnpicklingError):
+        torch.load(tmp_path / 'evil.pth', weights_only=True)
+    assert not hasattr(_rebuild_tensor_v2, 'mine')
 
 
 @on_cpu

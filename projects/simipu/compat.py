@@ -121,8 +121,9 @@ def _training_checkpoint_types() -> dict[str, Any]:
     return types | {'builtins.getattr': _history_statistic}
 
 
-class _RestrictedUnpickler(pickle.Unpickler):
+class _RestrictedUnpickler(pickle._Unpickler):  # the one in Python, of which single instructions can be replaced
     """For torch before 2.6, whose own restricted unpickler cannot be told of further types (or not by name)."""
+    dispatch = pickle._Unpickler.dispatch.copy()
 
     def find_class(self, module: str, name: str) -> Any:
         """The object of that name, if it is a part of tensors or of MMEngine's training checkpoints.
@@ -134,6 +135,14 @@ class _RestrictedUnpickler(pickle.Unpickler):
         if f'{module}.{name}' not in allowed:
             raise pickle.UnpicklingError(f'Unsupported global: GLOBAL {module}.{name} is not allowed')
         return allowed[f'{module}.{name}']
+
+    def load_build(self) -> None:
+        """Set the attributes of an object, but not of a function or class, which the whole program uses."""
+        if callable(self.stack[-2]):
+            raise pickle.UnpicklingError(f'Unsupported state: attributes of {self.stack[-2]!r} are not allowed')
+        super().load_build()
+
+    dispatch[pickle.BUILD[0]] = load_build
 
 
 _restricted_pickle = SimpleNamespace(__name__='simipu', Unpickler=_RestrictedUnpickler,
