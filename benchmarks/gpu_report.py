@@ -7,6 +7,9 @@ float32. Parts are timed alone, each between two synchronisations; what the whol
 it takes more is `other`. A case that no time is left for is listed as skipped. ``--device cpu`` with small sizes
 tries the script itself.
 """
+import simipu  # noqa: F401  (before mmdet3d, which it lets be imported beside an mmcv without operators)
+
+# isort: split
 import argparse
 import json
 import platform

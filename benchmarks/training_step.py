@@ -10,6 +10,9 @@ Peak memory is that of the whole process, libraries included.
 --check compares losses with those of the unoptimised path, in single precision and in double precision, in
 which rounding does not hide a mistake (needs 8 GB).
 """
+import simipu  # noqa: F401  (before mmdet3d, which it lets be imported beside an mmcv without operators)
+
+# isort: split
 import argparse
 import copy
 from collections.abc import Callable

@@ -40,6 +40,7 @@ torch_has_safe_globals = torch.load is not compat._load_with_our_types
 needs_safe_globals = pytest.mark.skipif(not torch_has_safe_globals, reason='torch before 2.6')
 before_safe_globals = pytest.mark.skipif(torch_has_safe_globals, reason='torch 2.6 or newer')
 numpy_1 = pytest.mark.skipif(np.__version__ >= '2', reason='numpy 2 has np.long')
+BENCHMARKS = Path(__file__).resolve().parents[1] / 'benchmarks'
 on_cpu = pytest.mark.skipif(torch.cuda.is_available(), reason='about machines without GPU')
 
 
@@ -353,7 +354,7 @@ def without_operators(tmp_path):
             (tmp_path / 'mmcv' / path.name).symlink_to(path)
 
     def run(code):
-        path = os.pathsep.join([str(tmp_path), *sys.path])
+        path = os.pathsep.join([str(tmp_path), str(BENCHMARKS), *sys.path])
         return subprocess.run([sys.executable, '-c', code], capture_output=True, text=True,
                               env=dict(os.environ, PYTHONPATH=path))
     return run
@@ -365,7 +366,7 @@ def test_fault_mmdet3d_cannot_be_imported_without_the_operators_of_mmcv(without_
 
 def test_without_operators_all_is_there_but_what_calls_them(without_operators):
     done = without_operators(
-        'import importlib.util, torch, simipu, simipu.models, mmcv.ops\n'
+        'import gpu_report, importlib.util, torch, simipu, simipu.models, mmcv.ops\n'
         'from simipu.ops.backend import mmcv_has_cuda_ops\n'
         'assert not mmcv_has_cuda_ops() and importlib.util.find_spec("mmcv._ext").loader is None\n'
         'mmcv.ops.nms(torch.rand(2, 4), torch.rand(2), 0.5)')

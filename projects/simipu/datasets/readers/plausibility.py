@@ -62,7 +62,8 @@ def guess_layout(content: bytes) -> tuple[str, int] | None:
             sample = sample.astype(np.float32)
         if not _in_range(sample, *_GUESSED_RANGE.get(kind, (1.0, 1e3))):
             continue
-        scores = {width: _distinctness(sample, position % width, width) for width in fitting}
+        codes = _codes(sample)
+        scores = {width: _distinctness(codes, position % width, width) for width in fitting}
         best = max(scores.values())
         if best > 0.2:
             width = next(width for width in fitting if scores[width] > best - 0.05)
@@ -94,7 +95,8 @@ def _coordinate_problem(name: str, values: np.ndarray, num_points: int) -> str |
     lowest, highest = values.min(), values.max()
     if lowest == highest:
         return f'{name} is {lowest:g} m in every point'
-    if name and abs(np.median(values)) > MAX_DISTANCE_OF_CLOUD:
+    # Taking the median is slow, and it lies between the two.
+    if name and max(-lowest, highest) > MAX_DISTANCE_OF_CLOUD and abs(np.median(values)) > MAX_DISTANCE_OF_CLOUD:
         return f'{name} is about {np.median(values):.0f} m'
     return None
 
@@ -112,29 +114,38 @@ def _layout_problem(sample: np.ndarray, position: np.ndarray, width: int, total:
     """Whether another number of values per point separates the columns far better."""
     if len(sample) < 4 * MIN_POINTS:
         return None
-    found = _distinctness(sample, position % width, width)
+    codes = _codes(sample)
+    found = _distinctness(codes, position % width, width)
     for other in WIDTHS:
-        score = _distinctness(sample, position % other, other)
+        if other == width:
+            continue
+        score = _distinctness(codes, position % other, other)
         if score > found + 0.4 or (found < 0.1 and score > 0.2) or (
                 other < width and width % other == 0 and score > found - 0.05 and score > 0.2):
             return f'the values repeat every {other}, not every {width}'
-    if found < 0.05 and _distinctness(sample, position * width // total, width) > 0.5:
+    if found < 0.05 and _distinctness(codes, position * width // total, width) > 0.5:
         return STORED_BY_COLUMN
     return None
 
 
-def _distinctness(values: np.ndarray, column: np.ndarray, width: int) -> float:
-    """Mutual information, in nats, of the column and a number's sign and power of two.
+def _codes(values: np.ndarray) -> np.ndarray:
+    """A small number for each number's sign and power of two: 0, 1, ... for those that there are."""
+    code = np.ascontiguousarray(values, np.float32).view(np.uint32) >> 23
+    there = np.bincount(code, minlength=512) > 0
+    return (there.cumsum() - 1)[code]
+
+
+def _distinctness(codes: np.ndarray, column: np.ndarray, width: int) -> float:
+    """Mutual information, in nats, of the column and a number's code.
 
     0 if all columns hold the same mixture of numbers; less the bias of finite samples.
     """
-    code = np.ascontiguousarray(values, np.float32).view(np.uint32) >> 23
-    counts = np.bincount(column * 512 + code, minlength=512 * width).reshape(width, 512)
-    counts = counts[:, counts.any(axis=0)]
-    expected = np.outer(counts.sum(axis=1), counts.sum(axis=0)) / len(values)
+    num_codes = codes.max() + 1
+    counts = np.bincount(column * num_codes + codes, minlength=num_codes * width).reshape(width, num_codes)
+    expected = np.outer(counts.sum(axis=1), counts.sum(axis=0)) / len(codes)
     seen = counts > 0
     information = (counts[seen] * np.log(counts[seen] / expected[seen])).sum()
-    return (information - (width - 1) * (counts.shape[1] - 1) / 2) / len(values)
+    return (information - (width - 1) * (num_codes - 1) / 2) / len(codes)
 
 
 def _is_ordered(values: np.ndarray) -> bool:
