@@ -7,8 +7,9 @@ import pytest
 import torch
 from mmdet3d.registry import TRANSFORMS
 from mmdet3d.structures import LiDARPoints
+from scipy.ndimage import correlate
 
-from simipu.errors import DataError
+from simipu.errors import ConfigError, DataError
 
 
 def build(kind: str, **kwargs):
@@ -234,6 +235,32 @@ class TestImages:
                       saturation_range=(1, 1), hue_delta=0)(dict(frame, img=[before]))['img'][0]
         # All that is left of it is the random order of the channels.
         assert np.abs(np.sort(still.astype(int), -1) - np.sort(before, -1)).max() <= 1
+
+    @pytest.mark.parametrize('size', [1, 3, 5])
+    def test_random_convolution_by_scipy(self, size, monkeypatch):
+        rng = np.random.default_rng(0)
+        kernels = rng.normal(size=(3, 3, size, size)).astype(np.float32)
+        monkeypatch.setattr(np.random, 'standard_normal', lambda shape: kernels.reshape(shape).astype(float))
+        monkeypatch.setattr(np.random, 'rand', lambda: 0.4)
+        before = rng.integers(60, 190, (20, 30, 3)).astype(np.uint8)
+        results = build('RandomConvolveImages', prob=0.5, kernel_sizes=[size])(dict(frame_of((20, 30)), img=[before]))
+        convolved = np.stack([sum(correlate(before[..., c].astype(float), kernels[to, c], mode='mirror')
+                                  for c in range(3)) for to in range(3)], -1)
+        convolved = (convolved - convolved.mean()) / convolved.std() * before.std() + before.mean()
+        expected = (0.4 * convolved + 0.6 * before).clip(0, 255)
+        assert np.abs(results['img'][0] - expected).max() < 0.51
+        np.testing.assert_array_equal(results['img_aug_matrix'], [np.eye(4)])
+
+    def test_random_convolution_leaves_some_images_alone_and_those_of_one_colour_grey(self):
+        image = frame_of((20, 30))['img'][0]
+        convolve = build('RandomConvolveImages', prob=0.5)
+        same = [np.array_equal(convolve(dict(frame_of((20, 30)), img=[image]))['img'][0], image) for _ in range(100)]
+        assert 30 < sum(same) < 70
+        grey = np.full((20, 30, 3), 90, np.uint8)
+        found = build('RandomConvolveImages', prob=1)(dict(frame_of((20, 30)), img=[grey]))['img'][0]
+        assert found.min() >= 89 and found.max() <= 91
+        with pytest.raises(ConfigError, match='kernel_sizes must be odd'):
+            build('RandomConvolveImages', kernel_sizes=[2])
 
 
 def test_pack():

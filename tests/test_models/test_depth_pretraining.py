@@ -8,7 +8,8 @@ from scipy.ndimage import map_coordinates
 from test_simipu import HEIGHT, WIDTH, build, frames, pinhole
 
 from simipu.errors import ConfigError
-from simipu.models.heads import DepthRegressionHead
+from simipu.geometry import sample_features
+from simipu.models.heads import DepthRegressionHead, GeometryHead
 
 ONE_LEVEL = dict(type='DepthRegressionHead', in_channels=(3, ))
 
@@ -103,4 +104,55 @@ def test_every_level_needs_its_width():
     model = build_depth_only(img_level=(0, ))
     model.img_level = (0, 0)
     with pytest.raises(ConfigError, match='1 widths in in_channels, but 2 levels in img_level'):
+        model(*frames(), mode='loss')
+
+
+def test_surfaces_are_regressed_where_they_are_known():
+    """Each target by itself: its mean error over the points that are visible and have it."""
+    torch.manual_seed(0)
+    head = GeometryHead(in_channels=(5, ), loss_weight=3.0, surface_weight=0.5)
+    feature_map = torch.randn(2, 5, 8, 16)
+    pixel = torch.rand(2, 30, 2) * torch.tensor([WIDTH, HEIGHT]) - 0.5
+    depth, visible = torch.rand(2, 30) * 50 + 1, torch.rand(2, 30) < 0.7
+    surroundings = torch.rand(2, 30, 3)
+    surroundings[:, :10, :2] = torch.nan
+    place = dict(pixel=pixel, depth=depth, visible=visible, input_shape=(HEIGHT, WIDTH))
+    losses = head.loss([feature_map], surroundings=surroundings, **place)
+    depth_head = DepthRegressionHead(in_channels=(5, ), loss_weight=3.0)
+    depth_head.load_state_dict(head.state_dict(), strict=False)
+    alone = depth_head.loss([feature_map], **place)
+    assert {name: losses[name] for name in alone} == alone
+    predicted = sample_features(head.surface_layers[0](feature_map), pixel, (HEIGHT, WIDTH)).detach().numpy()
+    expected = 0
+    for target in range(3):
+        rows = visible.numpy() & np.isfinite(surroundings[..., target].numpy())
+        expected += 1.5 * np.abs(predicted - surroundings.numpy())[rows, target].mean()
+    assert losses['loss_surface'].item() == pytest.approx(expected, rel=1e-5)
+    losses['loss_surface'].backward()
+    assert all(layer.weight.grad.isfinite().all() for layer in head.surface_layers)
+
+
+def test_every_camera_learns_the_surroundings_of_what_it_sees():
+    model = build_depth_only()
+    model.depth_head = GeometryHead(in_channels=(3, ))
+    inputs, samples = frames(num_cameras=2)
+    inputs['surroundings'] = torch.rand(*inputs['points'].shape[:2], 3)
+    losses = model(inputs, samples, mode='loss')
+    one_by_one = []
+    for frame in range(len(samples)):
+        for camera in range(2):
+            points = model.project_points(inputs['points'][frame:frame + 1, :, :3], inputs, samples[frame:frame + 1])
+            feature_map = model.extract_image_features(inputs['imgs'][frame:frame + 1, camera:camera + 1])
+            visible = points.visible[:, camera]
+            error = (sample_features(model.depth_head.surface_layers[0](feature_map), points.pixel[:, camera],
+                                     inputs['imgs'].shape[-2:]) - inputs['surroundings'][frame:frame + 1])
+            one_by_one.append(error[visible].abs())
+    expected = 0.5 * torch.cat(one_by_one).mean(0).sum()
+    torch.testing.assert_close(losses['loss_surface_depth'], expected)
+
+
+def test_frames_without_surroundings_are_told_what_lacks():
+    model = build_depth_only()
+    model.depth_head = GeometryHead(in_channels=(3, ))
+    with pytest.raises(ConfigError, match='DescribeSurroundings.*behind SamplePoints'):
         model(*frames(), mode='loss')

@@ -7,36 +7,11 @@ from sklearn.metrics import average_precision_score
 from simipu.errors import DataError
 from simipu.evaluation import LinearProbe
 from simipu.evaluation.transfer import OBJECT, SURFACE, Settings, TransferBenchmark, frozen_features, position_features
-from simipu.evaluation.transfer.targets import angular_errors, mean_precision, object_classes, surface_normals
+from simipu.evaluation.transfer.targets import angular_errors, mean_precision, object_classes
 
 IDENTITY = ' '.join(map(str, np.eye(3, 4).ravel()))
 # x forward, y left, z up -> x right, y down, z forward.
 AXES = '0 -1 0 0 0 0 -1 0 1 0 0 0'
-
-
-def test_normals_of_a_plane_and_a_ball_face_the_lidar():
-    rng = np.random.default_rng(0)
-    ground = np.c_[rng.uniform(-5, 5, (2000, 2)) + [15, 0], np.full(2000, -1.7)]
-    direction = rng.normal(size=(20000, 3))
-    direction /= np.linalg.norm(direction, axis=1, keepdims=True)
-    direction *= -np.sign(direction[:, :1])  # the half that the LiDAR sees
-    cloud = np.concatenate([ground, direction * 3 + [30, 0, 0]])
-    inner = np.flatnonzero(np.abs(ground[:, :2] - [15, 0]).max(1) < 4)[:50]
-    normals = surface_normals(cloud, inner)
-    np.testing.assert_allclose(normals, np.tile([0, 0, 1.0], (50, 1)), atol=1e-6)
-    facing = 2000 + np.flatnonzero(direction[:, 0] < -0.5)[:50]
-    found = surface_normals(cloud, facing)
-    assert np.isnan(found).any(1).sum() < 10
-    cosine = (found * direction[facing - 2000]).sum(1)
-    assert np.nanmin(cosine) > np.cos(np.deg2rad(5))
-
-
-def test_a_beam_and_a_bush_have_no_normals():
-    rng = np.random.default_rng(1)
-    beam = np.c_[np.full(50, 20.0), np.linspace(-2, 2, 50), np.zeros(50)]
-    bush = rng.uniform(-1, 1, (3000, 3)) + [10, 10, 0]
-    normals = surface_normals(np.concatenate([beam, bush]), np.arange(0, 1000, 7))
-    assert np.isnan(normals[:8]).all() and np.isnan(normals).any(1).mean() > 0.9
 
 
 def test_angles_by_hand():

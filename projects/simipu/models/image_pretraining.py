@@ -36,7 +36,7 @@ class ImagePretraining(BaseModel):
             gradient, for which ``DistributedDataParallel`` raises an error unless the config has
             ``find_unused_parameters=True``.
         depth_head: A head on the feature maps that learns from the depth of all visible points, such as
-            ``DepthRegressionHead``.
+            ``DepthRegressionHead`` and ``GeometryHead``.
         occlusion: Arguments of ``Occlusion``, such as ``dict(cell=4, window=32)``: points
             that a nearer surface hides from a camera are not visible in it. The depth buffer is
             made of the points that SamplePoints has left, not of the full sweep, so that some hidden
@@ -121,8 +121,12 @@ class ImagePretraining(BaseModel):
         if self.depth_head is None:
             return {}
         points = self.project_points(inputs['points'][..., :3], inputs, data_samples)
+        described = {}
+        if 'surroundings' in inputs:  # of the points, as each of the V images shows them
+            views = inputs['imgs'].shape[1]
+            described['surroundings'] = inputs['surroundings'].repeat_interleave(views, dim=0)
         losses = self.depth_head.loss(feature_maps, *(value.flatten(0, 1) for value in points),
-                                      input_shape=inputs['imgs'].shape[-2:])
+                                      input_shape=inputs['imgs'].shape[-2:], **described)
         return {f'{key}_depth': value for key, value in losses.items()}
 
 

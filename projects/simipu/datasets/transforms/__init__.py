@@ -1,11 +1,19 @@
 from .cameras import SampleCameras
 from .formatting import PackPairedInputs
-from .images import CropImages, FlipImages, PhotometricDistortImages, ResizeImages, RotateImages
+from .images import (
+    CropImages,
+    FlipImages,
+    PhotometricDistortImages,
+    RandomConvolveImages,
+    ResizeImages,
+    RotateImages,
+)
 from .loading import LoadPairedImages, LoadPairedPoints
 from .points import PairedPointsRangeFilter, PointCloudSecondView, SamplePoints
+from .surroundings import DescribeSurroundings
 
 __all__ = [
-    'CropImages', 'FlipImages', 'LoadPairedImages', 'LoadPairedPoints', 'PackPairedInputs',
-    'PairedPointsRangeFilter', 'PhotometricDistortImages', 'PointCloudSecondView', 'ResizeImages',
-    'RotateImages', 'SampleCameras', 'SamplePoints'
+    'CropImages', 'DescribeSurroundings', 'FlipImages', 'LoadPairedImages', 'LoadPairedPoints', 'PackPairedInputs',
+    'PairedPointsRangeFilter', 'PhotometricDistortImages', 'PointCloudSecondView', 'RandomConvolveImages',
+    'ResizeImages', 'RotateImages', 'SampleCameras', 'SamplePoints'
 ]

@@ -189,3 +189,37 @@ class PhotometricDistortImages(_ImageTransform):
     def transform_image(self, image: np.ndarray, parameters: None) -> tuple[np.ndarray, np.ndarray]:
         distorted = self.distortion.transform(dict(img=image))['img']
         return np.rint(distorted).clip(0, 255).astype(np.uint8), np.eye(4)
+
+
+@TRANSFORMS.register_module()
+class RandomConvolveImages(_ImageTransform):
+    """Change the texture of each image and keep its shapes: a random convolution, mixed with the image.
+
+    Xu et al., "Robust and Generalizable Visual Representation Learning via Random Convolutions" (ICLR 2021), equation
+    2. Each image draws kernels from one colour to another, of normal numbers and of one of ``kernel_sizes``; the
+    result gets the mean and the deviation of the image, and a random share of it is mixed in. A backbone that sees
+    such images cannot rely on the textures of the data set that it is pre-trained on.
+
+    Args:
+        prob: Chance of each image.
+        kernel_sizes: Odd, in pixels.
+    """
+
+    def __init__(self, prob: float = 0.5, kernel_sizes: Sequence[int] = (1, 3, 5)) -> None:
+        if any(size % 2 == 0 for size in kernel_sizes):
+            raise ConfigError(f'RandomConvolveImages: kernel_sizes must be odd, not {tuple(kernel_sizes)}')
+        self.prob = prob
+        self.kernel_sizes = tuple(kernel_sizes)
+
+    def transform_image(self, image: np.ndarray, parameters: None) -> tuple[np.ndarray, np.ndarray]:
+        if np.random.rand() >= self.prob:
+            return image, np.eye(4)
+        before = image.astype(np.float32)
+        size = np.random.choice(self.kernel_sizes)
+        kernels = np.random.standard_normal((3, 3, size, size)).astype(np.float32)
+        convolved = np.stack([sum(cv2.filter2D(before[..., colour], -1, kernel, borderType=cv2.BORDER_REFLECT_101)
+                                  for colour, kernel in enumerate(of_one)) for of_one in kernels], axis=-1)
+        convolved = (convolved - convolved.mean()) / max(convolved.std(), 1e-3) * before.std() + before.mean()
+        share = np.random.rand()
+        mixed = share * convolved + (1 - share) * before
+        return np.rint(mixed).clip(0, 255).astype(np.uint8), np.eye(4)

@@ -52,7 +52,8 @@ class SamplePoints(BaseTransform):
     inter-modal contrast. ``visible_share`` makes sure that enough of the sample is of use.
 
     Required and modified key: ``points``. With ``visible_share``, also ``lidar2img``,
-    ``img_aug_matrix``, ``ori_shape`` and ``img_shape``, of LoadPairedImages.
+    ``img_aug_matrix``, ``ori_shape`` and ``img_shape``, of LoadPairedImages. Added key: ``unsampled_points``,
+    the points before.
 
     Args:
         num_points: How many.
@@ -75,6 +76,7 @@ class SamplePoints(BaseTransform):
         if self.visible_share > 0 and available > self.num_points:
             chosen = self._with_enough_visible(order, _seen(results)[order])
         repeats = np.random.choice(available, self.num_points - len(chosen))
+        results['unsampled_points'] = results['points']
         results['points'] = _take(results['points'], np.concatenate([chosen, repeats]))
         return results
 

@@ -8,16 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from scipy.spatial import cKDTree
 from torch import Tensor
 
 from ...datasets.converters import kitti_calibration
+from ...datasets.transforms.surroundings import surface_normals
 from ...errors import DataError
 
-NEIGHBOURS = 12
-# Ratios of the deviations of a neighbourhood along its axes: points of one beam lie on a line, those of leaves
-# or of an edge in no plane.
-LEAST_WIDTH, MOST_THICKNESS = 0.2, 0.2
 CLASSES = {'vehicle': ('Car', 'Van', 'Truck', 'Tram'), 'person': ('Pedestrian', 'Person_sitting', 'Cyclist')}
 
 
@@ -31,28 +27,6 @@ class ProbeTarget(NamedTuple):
     """
     label: Callable[[np.ndarray, np.ndarray, str], np.ndarray]
     score: Callable[[Tensor, Tensor], dict[str, float]]
-
-
-def surface_normals(cloud: np.ndarray, points: np.ndarray, neighbours: int = NEIGHBOURS) -> np.ndarray:
-    """Unit normals of the planes through the neighbours of some points, towards the LiDAR.
-
-    Args:
-        cloud: (N, 3) in LiDAR frame, metres.
-        points: (K,) numbers of the points.
-        neighbours: So many points of the cloud, the point among them.
-
-    Returns:
-        (K, 3); NaN where the neighbours lie on a line or in no plane.
-    """
-    neighbours = min(neighbours, len(cloud))
-    near = cloud[cKDTree(cloud).query(cloud[points], neighbours)[1].reshape(len(points), neighbours)]
-    near = near - near.mean(1, keepdims=True)
-    variances, axes = np.linalg.eigh(near.transpose(0, 2, 1) @ near)
-    thick, wide, long = np.sqrt(variances.clip(min=0)).T
-    normals = axes[..., 0]
-    normals *= -np.sign((normals * cloud[points]).sum(1, keepdims=True))
-    flat = (wide > LEAST_WIDTH * long) & (thick < MOST_THICKNESS * wide)
-    return np.where(flat[:, None], normals, np.nan)
 
 
 def angular_errors(predicted: Tensor, true: Tensor) -> dict[str, float]:
@@ -111,5 +85,5 @@ def _inside(xyz: np.ndarray, box: np.ndarray) -> np.ndarray:
     return (abs(along) <= length / 2) & (abs(across) <= width / 2) & (offset[:, 1] <= 0) & (offset[:, 1] >= -height)
 
 
-SURFACE = ProbeTarget(lambda cloud, points, file: surface_normals(cloud, points), angular_errors)
+SURFACE = ProbeTarget(lambda cloud, points, file: surface_normals(cloud, cloud[points]), angular_errors)
 OBJECT = ProbeTarget(object_classes, mean_precision)

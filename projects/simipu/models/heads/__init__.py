@@ -1,4 +1,5 @@
 from .contrastive_head import ContrastiveHead
 from .depth_regression_head import DepthRegressionHead
+from .geometry_head import GeometryHead
 
-__all__ = ['ContrastiveHead', 'DepthRegressionHead']
+__all__ = ['ContrastiveHead', 'DepthRegressionHead', 'GeometryHead']

@@ -1,0 +1,10 @@
+# The small SimIPU with a third loss: the depth of all visible points, and the surface around each.
+# python tools/train.py configs/simipu_r18-with-geometry_1xb4-500iters_synthetic.py
+# Batch size 4 (1 process x 4 frames), float32 (--amp for bfloat16 on a CPU).
+_base_ = './simipu_r18_1xb4-500iters_synthetic.py'
+
+model = dict(depth_head=dict(type='GeometryHead', in_channels=(128, 256)))
+
+train_pipeline = list(_base_.train_pipeline)
+train_pipeline.insert(-1, dict(type='DescribeSurroundings'))
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
