@@ -4,6 +4,8 @@ from pathlib import Path
 from simipu.datasets.converters import create_kitti_infos
 from simipu.scenes import generate_dataset
 
+NUM_TRAIN, NUM_VAL = 2400, 384
+
 
 def make_frames(root: Path, num_train: int, num_val: int, num_workers: int, world: str = 'street') -> None:
     """Frames to pre-train on and to measure on, and their info files; frames that are there already are kept.

@@ -4,7 +4,8 @@
 
 Takes KITTI in its own layouts: DATA/kitti_raw and, if it is there, DATA/kitti_odometry to pre-train on,
 DATA/kitti_object and the drive --held-out to measure on; links will do. Several draws of labelled frames are probed
-and fine-tuned, each against the place of a pixel alone. What is in the folder already is kept.
+and fine-tuned, each against the place of a pixel alone. What is in the folder already is kept; in the folder of
+benchmarks/transfer.py the backbones that it has pre-trained on generated scenes for as long are taken.
 
 KITTI's object frames come from raw drives. The default --drives are none of those that the first 16 object frames
 are of; with others, pre-training may have seen (without a label) frames that are scored.
@@ -18,7 +19,7 @@ from statistics import mean
 from typing import NamedTuple
 
 import torch
-from generated_frames import make_frames
+from generated_frames import NUM_TRAIN, NUM_VAL, make_frames
 from mmengine.config import Config
 from rows import (
     CONFIG,
@@ -52,7 +53,6 @@ from simipu.files import write_whole
 
 DRIVES = ('2011_09_26_drive_0005_sync', '2011_09_26_drive_0048_sync', '04')
 HELD_OUT = '2011_09_26_drive_0009_sync'
-NUM_GENERATED = 2400
 ITERATIONS = 900
 LABELLED_SHARE, MOST_FRAMES = 10 / 16, 256
 NUM_DRAWS, FINE_TUNED_DRAWS = 8, 3
@@ -61,6 +61,7 @@ COLUMNS = [Column(f'{task} {frames}', 'to_place') for frames in ('object', 'driv
            for task in ('probe', 'beyond place', 'fine-tuning')]
 
 SCRATCH = 'scratch'
+GENERATED = ', generated'
 
 
 class Stage(NamedTuple):
@@ -71,10 +72,10 @@ class Stage(NamedTuple):
 
 ROWS: dict[str, Stage | None] = {SCRATCH: None}
 for name, recipe in RECIPES.items():
-    ROWS[f'{name}, generated'] = Stage(recipe, real=False)
+    ROWS[name + GENERATED] = Stage(recipe, real=False)
     ROWS[f'{name}, real'] = Stage(recipe, real=True)
     ROWS[f'{name}, generated then real'] = Stage(
-        recipe._replace(length=recipe.length * 2 / 3, start=f'{name}, generated'), real=True)
+        recipe._replace(length=recipe.length * 2 / 3, start=name + GENERATED), real=True)
 
 
 class Run(NamedTuple):
@@ -90,8 +91,10 @@ def backbone_file(run: Run, row: str, seed: int) -> Path | None:
     if stage is None:
         return None
     start = backbone_file(run, stage.how.start, seed) if stage.how.start else None
-    cfg = pretraining_config(stage.how, seed, run.iterations, run.out / 'generated', start)
-    return pretrain(folder_of(run.out, row, seed), on_real_frames(cfg, run) if stage.real else cfg)
+    cfg = pretraining_config(stage.how, seed, run.iterations, run.out / 'data', start)
+    if not stage.real:  # as benchmarks/transfer.py does it
+        return pretrain(folder_of(run.out, row.removesuffix(GENERATED), seed), cfg)
+    return pretrain(folder_of(run.out, row, seed), on_real_frames(cfg, run))
 
 
 def on_real_frames(cfg: Config, run: Run) -> Config:
@@ -209,7 +212,7 @@ def work(run: Run, row: str, seed: int) -> None:
 
 def measured(out: Path) -> Measured:
     """The figures in the folder."""
-    return Measured(out / 'figures', f'{NUM_DRAWS} {FINE_TUNED_DRAWS} {RATES} {STEPS} {BATCH_SIZE} {MOST_FRAMES}')
+    return Measured(out / 'figures_real', f'{NUM_DRAWS} {FINE_TUNED_DRAWS} {RATES} {STEPS} {BATCH_SIZE} {MOST_FRAMES}')
 
 
 def parse_args() -> argparse.Namespace:
@@ -235,7 +238,7 @@ def main() -> None:
     make_infos(run, [drive for drive in args.drives if drive != args.held_out], args.held_out)
     starts = {ROWS[row].how.start for row in args.rows if ROWS[row] and ROWS[row].how.start}
     if any(ROWS[row] and not ROWS[row].real for row in {*args.rows, *starts}):
-        make_frames(run.out / 'generated', NUM_GENERATED, 1, args.num_workers)
+        make_frames(run.out / 'data', NUM_TRAIN, NUM_VAL, args.num_workers)
     run_all(partial(work, run), args.rows, args.seeds, args.num_workers, starts)
     text = format_table(measured(run.out).table(ROWS), COLUMNS)
     (run.out / 'real_frames.md').write_text(f'{text}\n')

@@ -13,7 +13,7 @@ from functools import cache, partial
 from pathlib import Path
 
 import detection
-from generated_frames import make_frames
+from generated_frames import NUM_TRAIN, NUM_VAL, make_frames
 from mmengine.config import Config
 from rows import (
     CONFIG,
@@ -35,7 +35,6 @@ from rows import (
 from simipu.engine import launch
 from simipu.evaluation.transfer import OBJECT, SURFACE, ProbeTarget, Settings, TransferBenchmark
 
-NUM_TRAIN, NUM_VAL = 2400, 384
 ITERATIONS = 900
 MAX_SEEDS = 10
 SETTINGS = Settings(num_seeds=MAX_SEEDS)
@@ -52,7 +51,8 @@ ROWS: dict[str, Pretraining | None] = {
 }
 CONTROLS = (PLACE, 'mispaired', 'original')  # only probed
 DEFAULT_ROWS = (SCRATCH, PLACE, 'depth regression', RECOMMENDED)
-RATIOS = [*((RECOMMENDED, other) for other in (SCRATCH, PLACE, 'mispaired', 'original', 'depth regression', 'SimIPU')),
+RATIOS = [*((RECOMMENDED, other) for other in (SCRATCH, PLACE, 'mispaired', 'original', 'depth regression',
+                                               'geometry regression', 'SimIPU')),
           ('SimIPU', SCRATCH), ('SimIPU', 'mispaired'), ('SimIPU', 'depth regression'), (STRONG, SCRATCH),
           (f'{STRONG} + {RECOMMENDED}', STRONG), (f'{STRONG} + {RECOMMENDED}', RECOMMENDED)]
 
