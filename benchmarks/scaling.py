@@ -55,7 +55,7 @@ class Cluster(NamedTuple):
     processes: int
     bandwidth: float
     latency: float = 20e-6
-    cores: int | None = None
+    cores: float | None = None
 
 
 class Step(NamedTuple):
@@ -105,12 +105,14 @@ def print_plan(costs: Costs, bandwidth: float, epochs: int) -> None:
 
 def check(repeats: int) -> None:
     """Prints predicted and measured steps of a small model in 1, 2 and 4 processes that share the cores."""
-    cores = len(os.sched_getaffinity(0))
     found = {number: measure_processes(number, repeats) for number in (1, 2, 4)}
-    alone, num_bytes = found[1]['step'], found[1]['gradient_bytes']
+    alone, num_bytes = found[1]['compute'], found[1]['gradient_bytes']
+    # Other work on the machine leaves less than all cores.
+    cores = min(len(os.sched_getaffinity(0)), 2 * alone / found[2]['compute'])
     bandwidth = num_bytes / found[2]['exchange']  # a ring of two sends every byte once
     costs = Costs(1, alone, 0.0, 0.0, 1, num_bytes, 0.0)
-    print(f'{cores} cores; {num_bytes / 1e6:.1f} MB of gradients, {bandwidth / 1e6:.0f} MB/s through the loopback')
+    print(f'{cores:.1f} cores free; {num_bytes / 1e6:.1f} MB of gradients, {bandwidth / 1e6:.0f} MB/s through the '
+          'loopback')
     for number, measured in found.items():
         step = simulate(costs, Cluster(number, bandwidth, 0.0, cores))
         print(f'{number} processes: predicted {1e3 * step.seconds:.0f} ms, measured {1e3 * measured["step"]:.0f} ms '
@@ -118,7 +120,7 @@ def check(repeats: int) -> None:
 
 
 def measure_processes(number: int, repeats: int) -> dict:
-    """Seconds of a step, and of the exchange alone, in so many processes."""
+    """Seconds of a step, and of computing and of the exchange alone, in so many processes."""
     from torch import multiprocessing
 
     results = multiprocessing.get_context('spawn').SimpleQueue()
@@ -142,12 +144,18 @@ def _train(rank: int, number: int, port: int, repeats: int, results) -> None:
     def exchange() -> None:
         distributed.all_reduce(gradients)
 
-    def step() -> None:
+    def compute() -> None:
         model(frames).square().mean().backward()
+
+    def step() -> None:
+        compute()
         exchange()
 
-    spent = {name: median(_seconds(function) for _ in range(repeats))
-             for name, function in (('exchange', exchange), ('step', step)) if not function()}
+    spent = {'exchange': [], 'compute': [], 'step': []}
+    for _ in range(repeats + 1):
+        for name, function in zip(spent, (exchange, compute, step)):
+            spent[name].append(_seconds(function))
+    spent = {name: median(seconds[1:]) for name, seconds in spent.items()}  # the first are to warm up
     if rank == 0:
         results.put(dict(spent, gradient_bytes=gradients.numel() * 4))
     distributed.destroy_process_group()

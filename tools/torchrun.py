@@ -9,6 +9,8 @@ from torch.distributed.run import parse_args, run
 
 def main() -> int | str | None:
     os.environ['SIMIPU_LAUNCHER'] = str(os.getpid())  # the processes end with this one
+    # Else processes that torch 2.13 starts again (--max-restarts) look for each other where those before them were.
+    os.environ.setdefault('TORCH_DISABLE_SHARE_RDZV_TCP_STORE', '1')
     try:
         return run(parse_args(None))
     except SignalException:  # its processes were told, too

@@ -7,7 +7,19 @@ import sys
 
 import pytest
 import torch
-from trainings import ALL, PROJECT, TOY, Undisturbed, environment, launch, share, start_ranks, wait_until_gone
+from trainings import (
+    ALL,
+    PROJECT,
+    TOY,
+    Undisturbed,
+    assert_equal,
+    environment,
+    launch,
+    share,
+    start_ranks,
+    trained,
+    wait_until_gone,
+)
 
 ITERATIONS = 10
 OPTIONS = ['model.seconds=0.05', f'train_cfg.max_iters={ITERATIONS}', 'env_cfg.dist_cfg.timeout=15']
@@ -41,6 +53,20 @@ def test_torchrun_ends_a_stopped_process(tmp_path, monkeypatch):
         assert 'Traceback' not in launcher.output
         check_message(launcher.output)
         assert 'error: process ' in launcher.output.splitlines()[-1]
+
+
+@in_full
+def test_torchrun_starts_again_after_a_killed_process(tmp_path, monkeypatch):
+    monkeypatch.setenv('PET_MAX_RESTARTS', '1')  # torchrun's --max-restarts
+    with launch(tmp_path / 'w', '--resume', options=OPTIONS) as launcher:
+        launcher.wait_for(f'[ 5/{ITERATIONS}]')
+        first = launcher.ranks
+        os.kill(first[1], signal.SIGKILL)
+        assert launcher.wait() == 0, launcher.output
+    assert launcher.output.count(f'[ 1/{ITERATIONS}]') == 1, 'it began anew'
+    wait_until_gone(first)
+    Undisturbed(tmp_path, OPTIONS, ITERATIONS).train(tmp_path / 'undisturbed', 2)
+    assert_equal(trained(tmp_path / 'w', ITERATIONS), trained(tmp_path / 'undisturbed', ITERATIONS))
 
 
 @in_full
