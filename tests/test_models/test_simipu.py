@@ -187,3 +187,21 @@ def test_singular_augmentation_is_named_and_not_replaced():
     samples[1].set_metainfo(dict(lidar_aug_matrix=np.diag([1., 0, 1, 1])))
     with pytest.raises(ValueError, match='lidar_aug_matrix is singular'):
         model(inputs, samples, mode='loss')
+
+
+def test_channels_last_gives_the_same_losses_and_gradients(mmdet3d_scope):
+    backbone = dict(type='mmdet.ResNet', depth=18, base_channels=8, out_indices=(0, ))
+    projector = dict(type='ProjectionMLP', in_channels=8, out_channels=4)
+    head = dict(type='ContrastiveHead', query_projector=projector,
+                key_projector=dict(projector, in_channels=3))
+    inputs, samples = frames()
+    inputs = {name: tensor.double() for name, tensor in inputs.items()}
+    results, layouts = [], []
+    for channels_last in (False, True):
+        model = build(img_backbone=backbone, inter_head=head, channels_last=channels_last).double()
+        model.img_backbone.register_forward_hook(
+            lambda module, images, maps: layouts.append(maps[0].is_contiguous(memory_format=torch.channels_last)))
+        loss = model(inputs, samples, mode='loss')['loss_inter']
+        results.append([loss, *torch.autograd.grad(loss, [model.img_backbone.conv1.weight])])
+    assert layouts == [False, True]
+    torch.testing.assert_close(*results)

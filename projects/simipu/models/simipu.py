@@ -71,6 +71,7 @@ class SimIPU(ImagePretraining):
             points are missed. ``None`` pairs hidden points too.
         max_pairs_per_frame: In training, at most so many pairs of each frame, drawn at random, bound
             memory and time of the contrast. ``None`` takes all.
+        channels_last: See ``ImagePretraining``.
         data_preprocessor: See ``PairedDataPreprocessor``.
 
     Inputs of ``forward``, for B frames of V cameras and N points:
@@ -92,9 +93,11 @@ class SimIPU(ImagePretraining):
                  key_momentum: float | None = None,
                  occlusion: dict | None = None,
                  max_pairs_per_frame: int | None = None,
+                 channels_last: bool = False,
                  data_preprocessor: dict | None = None,
                  init_cfg: dict | None = None) -> None:
-        super().__init__(img_backbone, img_neck, img_level, depth_head, occlusion, data_preprocessor, init_cfg)
+        super().__init__(img_backbone, img_neck, img_level, depth_head, occlusion, channels_last, data_preprocessor,
+                         init_cfg)
         if (intra_head is None) != (matcher is None):
             raise ConfigError('SimIPU: intra_head and matcher go together; give both or neither')
         self.point_encoder = MODELS.build(point_encoder)
