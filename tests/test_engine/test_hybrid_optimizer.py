@@ -253,12 +253,14 @@ def test_fused_where_torch_can(monkeypatch):
     train(model, batches, build(model, fused))
     torch.testing.assert_close(model.state_dict(), reference.state_dict())
 
-    def refuses(self, *args, fused=None, **kwargs):
-        if fused:
-            raise RuntimeError('fused=True is not supported')
+    def refuses(self, *args, **kwargs):
         original(self, *args, **kwargs)
+        if kwargs.get('fused'):
+            raise RuntimeError('fused=True is not supported')
 
     original = torch.optim.SGD.__init__
     monkeypatch.setattr(torch.optim.SGD, '__init__', refuses)
-    train(left_out, batches, build(left_out, fused))
+    wrapper = build(left_out, fused)
+    assert not wrapper.optimizer.optimizers['default'].param_groups[0].get('fused')
+    train(left_out, batches, wrapper)
     torch.testing.assert_close(left_out.state_dict(), reference.state_dict())

@@ -189,8 +189,8 @@ class HybridOptimWrapperConstructor:
 
 def _build_optimizer(cfg: dict) -> torch.optim.Optimizer:
     """The optimizer, without ``fused=True`` where this torch has no such kernel of it for the parameters' device."""
-    try:
-        return OPTIMIZERS.build(cfg)
+    try:  # with copies of the groups, as an optimizer that refuses has written its settings into them by then
+        return OPTIMIZERS.build({**cfg, 'params': [group.copy() for group in cfg['params']]})
     except (TypeError, RuntimeError):
         if not cfg.get('fused'):
             raise
