@@ -60,3 +60,8 @@ def use_best_algorithm(layers: Any, points: Tensor) -> None:
 def _is_cpu_build() -> bool:
     from spconv.cppconstants import CPU_ONLY_BUILD
     return CPU_ONLY_BUILD
+
+
+if spconv is not None and not _NEEDS_GPU and _is_cpu_build():
+    # Its backward pass (2.3.8) asks for CUDA's stream, though it makes no use of it, and fails where there is no GPU.
+    import_module('spconv.pytorch.ops').get_current_stream = lambda: 0
