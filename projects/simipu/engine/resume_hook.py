@@ -16,6 +16,14 @@ _SEED = 'sampler_seed'
 _DRAWN = 'samples_drawn'
 
 
+class _Batches(chain):
+
+    def skip_iter(self, number: int) -> None:
+        """Called by onedl-mmengine's loop, where mmengine's draws so many batches by itself."""
+        for _ in range(number):
+            next(self)
+
+
 @HOOKS.register_module()
 class ResumeHook(Hook):
     """Makes the randomness of each iteration a function of the seed and the iteration alone.
@@ -60,7 +68,7 @@ class ResumeHook(Hook):
         if by_iteration:
             # Anew, as workers began to load when the loop was built, before all this was known. The loop draws
             # and drops one batch for every iteration done; these cost nothing.
-            loop.dataloader_iterator = chain(repeat(None, loop.iter), loop.dataloader)
+            loop.dataloader_iterator = _Batches(repeat(None, loop.iter), loop.dataloader)
 
     def _go_on(self, runner: Runner, by_iteration: bool) -> None:
         loop, loader = runner.train_loop, runner.train_dataloader
