@@ -57,8 +57,7 @@ ITERATIONS = 900
 LABELLED_SHARE, MOST_FRAMES = 10 / 16, 256
 NUM_DRAWS, FINE_TUNED_DRAWS = 8, 3
 RATES, STEPS, BATCH_SIZE = (3e-4, 1e-3, 3e-3), 100, 4
-COLUMNS = [Column(f'{task} {frames}', 'to_place') for frames in ('object', 'drive')
-           for task in ('probe', 'beyond place', 'fine-tuning')]
+TASKS = [f'{task} {frames}' for frames in ('object', 'drive') for task in ('probe', 'beyond place', 'fine-tuning')]
 
 SCRATCH = 'scratch'
 GENERATED = ', generated'
@@ -203,11 +202,11 @@ def summary(errors: list[tuple[float, float]]) -> Figures:
                 to_place=mean(ratios), worst=max(ratios))
 
 
-def work(run: Run, row: str, seed: int) -> None:
+def work(run: Run, tasks: list[str], row: str, seed: int) -> None:
     """Pre-train and measure a row of one seed."""
     checkpoint = backbone_file(run, row, seed)
-    for name in ('object', 'drive'):
-        measured(run.out).complete(row, seed, tasks_of(run, name, checkpoint, seed))
+    available = tasks_of(run, 'object', checkpoint, seed) | tasks_of(run, 'drive', checkpoint, seed)
+    measured(run.out).complete(row, seed, {task: available[task] for task in tasks})
 
 
 def measured(out: Path) -> Measured:
@@ -223,6 +222,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--out', type=Path, default=Path('work_dirs/real_frames'))
     parser.add_argument('--rows', nargs='+', choices=ROWS, metavar='ROW', default=list(ROWS),
                         help=f'any of {", ".join(map(repr, ROWS))} (default: all)')
+    parser.add_argument('--tasks', nargs='+', choices=TASKS, metavar='TASK', default=TASKS,
+                        help=f'any of {", ".join(map(repr, TASKS))} (default: all)')
     parser.add_argument('--seeds', type=int, default=1, help='of pre-training (default: 1)')
     parser.add_argument('--drives', nargs='+', default=DRIVES, help='drives and sequences to pre-train on (default: '
                         f'{" ".join(DRIVES)})')
@@ -239,8 +240,9 @@ def main() -> None:
     starts = {ROWS[row].how.start for row in args.rows if ROWS[row] and ROWS[row].how.start}
     if any(ROWS[row] and not ROWS[row].real for row in {*args.rows, *starts}):
         make_frames(run.out / 'data', NUM_TRAIN, NUM_VAL, args.num_workers)
-    run_all(partial(work, run), args.rows, args.seeds, args.num_workers, starts)
-    text = format_table(measured(run.out).table(ROWS), COLUMNS)
+    run_all(partial(work, run, args.tasks), args.rows, args.seeds, args.num_workers, starts)
+    columns = [Column(task, 'to_place') for task in args.tasks]
+    text = format_table(measured(run.out).table(ROWS), columns)
     (run.out / 'real_frames.md').write_text(f'{text}\n')
     print(text)
 
