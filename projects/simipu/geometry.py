@@ -278,8 +278,9 @@ def bilinear_samples(feature_maps: Tensor, image: Tensor, pixels: Tensor,
         input_shape: height and width of that input image, padding included.
     """
     height, width = feature_maps.shape[-2:]
-    # Half-precision coordinates would be whole pixels off.
-    pixels = pixels.to(torch.promote_types(pixels.dtype, torch.float32))
+    # Half-precision coordinates would be whole pixels off, and single-precision weights of features in double precision
+    # would not sum to one in it.
+    pixels = pixels.to(torch.promote_types(torch.promote_types(pixels.dtype, torch.float32), feature_maps.dtype))
     places = []
     for axis, size in enumerate((width, height)):
         place = ((pixels[:, axis] + 0.5) * (size / input_shape[1 - axis]) - 0.5).clamp(0, size - 1)
