@@ -15,8 +15,7 @@ NUM_TARGETS = 3  # of DescribeSurroundings
 class GeometryHead(DepthRegressionHead):
     """Regresses the log depth, and what ``DescribeSurroundings`` tells of the surface, at the pixels of visible points.
 
-    One linear layer for each level, as in ``DepthRegressionHead``; L1 loss of every target. Depth alone is learned
-    well from where a pixel lies; which way a surface faces and how high it rises is not.
+    One linear layer for each level, as in ``DepthRegressionHead``; L1 loss of every target.
 
     Args:
         in_channels: Width of the feature map of each level.
