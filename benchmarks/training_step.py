@@ -34,6 +34,7 @@ from naive_points import NaiveEncoder
 from point_encoder import PAPER
 
 from simipu.geometry import BilinearSamples
+from simipu.models.matchers import IndexMatcher
 
 ABLATIONS = Path(__file__).resolve().parents[1] / 'configs' / 'ablations'
 CONFIGS = dict(PointNet2Encoder='simipu_r50-reference_8xb4-100e_kitti.py',
@@ -98,15 +99,17 @@ def measure_steps(step: Step, repeats: int) -> None:
 def parts_of(step: Step) -> dict[str, Callable[[], object]]:
     """Forward pass of each part alone, on what it gets in a step."""
     model, inputs = step.model, step.batch[0]
-    with patch.object(model, 'matcher', wraps=model.matcher) as matcher, \
+    # By its class the model chooses how to sample the second view.
+    with patch.object(model, 'matcher', spec=True, wraps=model.matcher) as matcher, \
             patch.object(model.intra_head, 'loss', wraps=model.intra_head.loss) as intra, \
             patch.object(model.inter_head, 'loss', wraps=model.inter_head.loss) as inter:
         step.losses()
-    matched = matcher.call_args.args
+    matched, shares_samples = matcher.call_args.args, isinstance(model.matcher, IndexMatcher)
+    sampling = model.point_encoder(inputs['points']).sampling if shares_samples else None
 
     def second_view():
         with torch.no_grad():
-            return model.point_encoder(inputs['points_aug'])
+            return model.point_encoder(inputs['points_aug'], sampling=sampling)
 
     def head(module, call):
         query, key = call.args

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / 'benchmarks'
 SIDES = ['data', 'image side', 'point side', 'matcher', 'heads', 'optimizer']
@@ -20,8 +21,15 @@ def gpu_report(monkeypatch):
     return module
 
 
-def test_one_case_within_no_time_and_the_others_are_named_as_skipped(gpu_report, tmp_path, capsys):
-    out = tmp_path / 'report.json'
+def test_one_case_within_no_time_and_the_others_are_named_as_skipped(gpu_report, tmp_path, capsys, monkeypatch):
+    out, make = tmp_path / 'report.json', gpu_report.made_up_batch
+
+    def batch_of_views_that_differ_by_rounding(*size):  # so much that sampling both would not give the same points
+        batch = make(*size)
+        batch.inputs['points_aug'] += 1e-3 * torch.rand(batch.inputs['points_aug'].shape)
+        return batch
+
+    monkeypatch.setattr(gpu_report, 'made_up_batch', batch_of_views_that_differ_by_rounding)
     arguments = ('--device cpu --batch 2 --image-size 128 64 --num-points 2048 --minutes 0 --naive-batch 0 '
                  '--loader-frames 0')
     gpu_report.main([*arguments.split(), '--out', str(out)])
