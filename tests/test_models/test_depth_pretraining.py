@@ -43,7 +43,7 @@ def test_head_equals_a_regression_of_interpolated_features():
     assert losses['abs_rel'].item() == pytest.approx(np.abs(np.exp(errors[1]) - 1).mean(), rel=1e-12)
 
 
-def test_points_that_no_camera_sees_teach_nothing():
+def test_points_that_no_camera_sees_teach_nothing(device):
     head = DepthRegressionHead(in_channels=(3, ))
     feature_map = torch.randn(1, 3, 8, 16, requires_grad=True)
     depth = torch.tensor([[-3.0, 0.0, 0.05]])
@@ -54,7 +54,7 @@ def test_points_that_no_camera_sees_teach_nothing():
     assert (feature_map.grad == 0).all() and (head.layers[0].weight.grad == 0).all()
 
 
-def test_an_image_of_the_log_depth_is_read_without_error():
+def test_an_image_of_the_log_depth_is_read_without_error(device):
     """All points of the cloud count, not the sampled ones: here they lie on a plane that the image shows."""
     model = build_depth_only()
     inputs, samples = frames(num_points=400)
@@ -75,7 +75,7 @@ def test_an_image_of_the_log_depth_is_read_without_error():
     assert counts == inside.sum(1).tolist()
 
 
-def test_prediction_holds_features_and_depths_of_visible_points_of_all_cameras():
+def test_prediction_holds_features_and_depths_of_visible_points_of_all_cameras(device):
     model = build_depth_only().eval()
     inputs, samples = frames(num_cameras=2)
     inputs['imgs'][:, 0], inputs['imgs'][:, 1] = 0, 1
@@ -86,7 +86,7 @@ def test_prediction_holds_features_and_depths_of_visible_points_of_all_cameras()
         torch.testing.assert_close(sample.pixel_feature, camera[:, None].expand(-1, 3))
 
 
-def test_beside_the_contrast_it_adds_its_loss_and_changes_no_other():
+def test_beside_the_contrast_it_adds_its_loss_and_changes_no_other(device):
     inputs, samples = frames()
     alone, both = build(), build(depth_head=ONE_LEVEL)
     both.load_state_dict(alone.state_dict(), strict=False)

@@ -68,7 +68,7 @@ def assert_same(ours, theirs):
     (5, dict(use_xyz=True)),
     (3, dict(use_xyz=True)),
 ])
-def test_equals_mmdet3d_in_training_and_evaluation(in_channels, sa_cfg):
+def test_equals_mmdet3d_in_training_and_evaluation(in_channels, sa_cfg, device):
     ours, theirs = pair_of_encoders(in_channels, **sa_cfg)
     for training in (True, True, False):
         ours.train(training), theirs.train(training)
@@ -111,7 +111,7 @@ def test_default_settings_have_the_released_weights_names_and_shapes(reference):
     assert encoder.out_channels == 1024
 
 
-def test_result_describes_points_of_the_input():
+def test_result_describes_points_of_the_input(device):
     encoder = MODELS.build(dict(type='PointNet2Encoder', in_channels=5, **SMALL))
     points = clouds()
     result = encoder(points)
@@ -121,7 +121,7 @@ def test_result_describes_points_of_the_input():
     assert torch.equal(points[..., :3].gather(1, rows), result.xyz)
 
 
-def test_sampling_of_one_view_is_used_again_in_another():
+def test_sampling_of_one_view_is_used_again_in_another(device):
     encoder = PointNet2Encoder(5, **SMALL)
     first = encoder(clouds())
     other = encoder(clouds(), sampling=first.sampling)
@@ -129,7 +129,7 @@ def test_sampling_of_one_view_is_used_again_in_another():
     assert not torch.equal(encoder(clouds()).indices, first.indices)
 
 
-def test_two_levels_without_aggregation():
+def test_two_levels_without_aggregation(device):
     encoder = PointNet2Encoder(
         4, num_points=(64, 16), radii=((0.5, ), (1.0, )), num_samples=((8, ), (8, )),
         sa_channels=(((8, 8), ), ((8, 24), )), aggregation_channels=None,
@@ -138,11 +138,11 @@ def test_two_levels_without_aggregation():
     assert encoder(clouds(4)).features.shape == (2, 16, 24)
 
 
-def test_mixed_precision_runs_and_samples_the_same_first_level():
+def test_mixed_precision_runs_and_samples_the_same_first_level(device):
     encoder = PointNet2Encoder(5, **SMALL).float()
     points = clouds().float()
     exact = encoder(points)
-    with torch.autocast('cpu', torch.bfloat16):
+    with torch.autocast(device, torch.bfloat16):
         result = encoder(points)
     result.features.sum().backward()
     assert torch.equal(result.sampling[0], exact.sampling[0])

@@ -7,9 +7,17 @@ from torch.nn.functional import conv3d, max_pool3d
 from simipu.errors import DependencyError
 from simipu.models.point_encoders import SparseConvEncoder, spconv_library
 
-if spconv_library.spconv is None or spconv_library._NEEDS_GPU:
-    pytest.skip('no spconv that computes on CPUs', allow_module_level=True)
+if spconv_library.spconv is None:
+    pytest.skip('no spconv', allow_module_level=True)
 CHANNELS, VOXEL_SIZE = (6, 8, 10), 0.5
+
+
+@pytest.fixture(autouse=True)
+def library_for_the_device(device):
+    if device == 'cpu' and spconv_library._NEEDS_GPU:
+        pytest.skip('no spconv that computes on CPUs')
+    if device == 'cuda' and not spconv_library._NEEDS_GPU and spconv_library._is_cpu_build():
+        pytest.skip('no spconv that computes on GPUs')
 
 
 def make_encoder():
@@ -24,8 +32,8 @@ def make_encoder():
 
 
 def clouds(num_points=200, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    return 4 * torch.rand(2, num_points, 5, generator=generator) - torch.tensor([1., 2, 3, 0, 0])
+    points = torch.rand(2, num_points, 5, generator=torch.Generator().manual_seed(seed), device='cpu')
+    return 4 * points.to(torch.empty(0).device) - torch.tensor([1., 2, 3, 0, 0])
 
 
 def dense_input(points):
@@ -98,9 +106,9 @@ def test_features_depend_neither_on_the_order_of_points_nor_on_the_other_clouds(
 
 
 @pytest.mark.parametrize('autocast', [False, True])
-def test_every_parameter_gets_a_gradient(autocast):
+def test_every_parameter_gets_a_gradient(autocast, device):
     encoder = make_encoder()
-    with torch.autocast('cpu', torch.bfloat16, enabled=autocast):
+    with torch.autocast(device, torch.bfloat16, enabled=autocast):
         features = encoder(clouds()).features
     (features * torch.randn_like(features)).sum().backward()
     for name, parameter in encoder.named_parameters():
@@ -121,11 +129,12 @@ def test_weights_do_not_depend_on_the_algorithm():
     assert shapes['levels.0.0.weight'] == (6, 3, 3, 3, 5) and shapes['levels.1.0.weight'] == (8, 2, 2, 2, 6)
 
 
-def test_the_native_algorithm_is_taken_on_a_cpu():
+def test_the_native_algorithm_is_taken_on_a_cpu(device):
     encoder = make_encoder()
     encoder(clouds())
     algorithms = {layer.algo for layer in encoder.modules() if hasattr(layer, 'algo')}
-    assert algorithms == {spconv_library.spconv.ConvAlgo.Native}
+    known = spconv_library.spconv.ConvAlgo
+    assert algorithms == {known.Native if device == 'cpu' else known.MaskImplicitGemm}
 
 
 def test_no_library_is_an_error_that_names_those_for_this_python(monkeypatch):
@@ -137,7 +146,7 @@ def test_no_library_is_an_error_that_names_those_for_this_python(monkeypatch):
 def test_a_library_for_gpus_alone_is_an_error_on_a_cpu(monkeypatch):
     monkeypatch.setattr(spconv_library, '_NEEDS_GPU', True)
     with pytest.raises(DependencyError, match='spconv-triton computes on GPUs alone, and the points are on cpu'):
-        make_encoder()(clouds())
+        make_encoder()(clouds().cpu())
 
 
 def test_results_equal_those_recorded_with_another_build_of_spconv():

@@ -69,7 +69,8 @@ def frames(num_frames=2, num_cameras=1, num_points=40, behind=False, seed=0):
         samples.append(sample)
     images = rng.standard_normal((num_frames, num_cameras, 3, HEIGHT, WIDTH))
     inputs = dict(points=points, points_aug=points @ aug[:3, :3].T, imgs=images)
-    return {name: torch.from_numpy(value).float() for name, value in inputs.items()}, samples
+    device = torch.empty(0).device
+    return {name: torch.from_numpy(value).float().to(device) for name, value in inputs.items()}, samples
 
 
 def pinhole(points):
@@ -81,7 +82,7 @@ def pinhole(points):
     return torch.stack([u, v], 1), inside
 
 
-def test_pairs_are_the_visible_points_with_the_feature_under_their_pixel():
+def test_pairs_are_the_visible_points_with_the_feature_under_their_pixel(device):
     model = build()
     inputs, samples = frames()
     # A picture that says where it is: after pooling, channel 0 is u and channel 1 is v at cell centres.
@@ -108,7 +109,7 @@ def test_pairs_are_the_visible_points_with_the_feature_under_their_pixel():
         assert (cells[own] == in_first + frame * feature_map[0, 0].numel()).all()
 
 
-def test_second_view_is_matched_to_itself():
+def test_second_view_is_matched_to_itself(device):
     model = build()
     inputs, samples = frames()
     losses = model(inputs, samples, mode='loss')
@@ -117,7 +118,7 @@ def test_second_view_is_matched_to_itself():
                            for name in ('loss', 'acc_top1', 'acc_top5', 'pairs')} | {'visible_share'}
 
 
-def test_permuted_cameras_give_the_same_loss():
+def test_permuted_cameras_give_the_same_loss(device):
     model = build()
     inputs, samples = frames(num_cameras=3)
     for sample in samples:
@@ -132,7 +133,7 @@ def test_permuted_cameras_give_the_same_loss():
     torch.testing.assert_close(model(inputs, samples, mode='loss')['loss_inter'], loss)
 
 
-def test_nothing_visible_gives_zero_loss_and_counts_no_pair():
+def test_nothing_visible_gives_zero_loss_and_counts_no_pair(device):
     model = build()
     inputs, samples = frames(behind=True)
     losses = model(inputs, samples, mode='loss')
@@ -144,7 +145,7 @@ def test_nothing_visible_gives_zero_loss_and_counts_no_pair():
     assert any(parameter.grad.any() for parameter in model.intra_head.parameters())
 
 
-def test_predict_returns_the_embeddings_of_each_frame():
+def test_predict_returns_the_embeddings_of_each_frame(device):
     model = build().eval()
     inputs, samples = frames()
     counts = [int(pinhole(points)[1].sum()) for points in inputs['points']]
@@ -153,7 +154,7 @@ def test_predict_returns_the_embeddings_of_each_frame():
         assert sample.pixel_feature.shape == (count, 3) and sample.pixel_depth.shape == (count,)
 
 
-def test_without_intra_loss_the_second_view_is_not_needed():
+def test_without_intra_loss_the_second_view_is_not_needed(device):
     inter_head = dict(model_config()['inter_head'], detach_key=None)
     model = build(intra_head=None, matcher=None, inter_head=inter_head)
     inputs, samples = frames()

@@ -2,9 +2,12 @@
 import numpy as np
 import pytest
 import torch
+from test_sampling import tensor
 
 from simipu import ops
 from simipu.ops import neighbors as module
+
+pytestmark = pytest.mark.usefixtures('device')
 
 SHELLS, NUM_SAMPLES = [(0, 0.4), (0.4, 0.8), (0, 1.6)], [4, 8, 16]
 IMPLEMENTATIONS = [ops.multi_ball_query, module.multi_ball_query_torch]
@@ -26,10 +29,10 @@ def all_pairs(shell, num_samples, points, centers):
 
 def check(query, points, centers, shells=SHELLS, num_samples=NUM_SAMPLES):
     """``points`` (B, N, 3) and ``centers`` (B, M, 3) as arrays."""
-    result = query(shells, num_samples, torch.from_numpy(points), torch.from_numpy(centers))
+    result = query(shells, num_samples, tensor(points), tensor(centers))
     for shell, count, rows in zip(shells, num_samples, result):
         expected = [all_pairs(shell, count, *pair) for pair in zip(points, centers)]
-        assert np.array_equal(rows.numpy(), expected)
+        assert np.array_equal(rows.cpu().numpy(), expected)
 
 
 @pytest.mark.parametrize('query', IMPLEMENTATIONS)
@@ -52,7 +55,7 @@ def test_centers_outside_the_cloud_and_empty_balls(query):
     centers = rng.uniform(-4, 5, (1, 200, 3)).astype(np.float32)
     check(query, points, centers)
     far = torch.full((1, 1, 3), 1e6)
-    assert ops.ball_query(0, 1, 3, torch.from_numpy(points), far).tolist() == [[[0, 0, 0]]]
+    assert ops.ball_query(0, 1, 3, tensor(points), far).tolist() == [[[0, 0, 0]]]
 
 
 def test_a_far_outlier_costs_no_memory_and_changes_nothing():
@@ -82,8 +85,8 @@ def test_chunks_of_centers_change_nothing(monkeypatch):
     assert all(torch.equal(a, b) for a, b in zip(whole, parts))
 
 
-def test_coordinates_that_are_not_finite_are_an_error():
-    points = torch.rand(1, 10, 3)
+def test_coordinates_that_are_not_finite_are_an_error_on_a_cpu():
+    points = torch.rand(1, 10, 3, device='cpu')
     points[0, 3, 1] = float('nan')
     with pytest.raises(ValueError, match='NaN or infinite'):
         ops.ball_query(0, 1, 2, points, points)

@@ -6,6 +6,8 @@ import torch
 from simipu import ops
 from simipu.ops import sampling as module
 
+pytestmark = pytest.mark.usefixtures('device')
+
 
 def greedy(distances, num_points):
     """Rows of an (N, N) distance matrix, each furthest from those before; lowest of equals."""
@@ -30,6 +32,11 @@ def road(num_points, seed):
     return np.random.default_rng(seed).random((num_points, 3), np.float32) * np.float32([70, 80, 4])
 
 
+def tensor(array):
+    """On the device of the test."""
+    return torch.as_tensor(array, device=torch.empty(0).device)
+
+
 IMPLEMENTATIONS = [ops.furthest_point_sample, module.furthest_point_sample_torch]
 
 
@@ -37,7 +44,7 @@ IMPLEMENTATIONS = [ops.furthest_point_sample, module.furthest_point_sample_torch
 @pytest.mark.parametrize('cloud', [lattice, road])
 def test_takes_the_furthest_point_and_the_lowest_row_of_equals(sample, cloud):
     clouds = np.stack([cloud(400, seed) for seed in (0, 1)])
-    rows = sample(torch.from_numpy(clouds), 150)
+    rows = sample(tensor(clouds), 150)
     assert rows.dtype == torch.long
     assert rows.tolist() == [greedy(squared_distances(points), 150) for points in clouds]
 
@@ -52,7 +59,7 @@ def test_repeats_row_0_when_no_distinct_point_is_left(sample):
                                     module.furthest_point_sample_with_dist_torch])
 def test_follows_a_given_distance_matrix(sample):
     distances = np.random.default_rng(0).integers(0, 50, (2, 60, 60)).astype(np.float32)
-    rows = sample(torch.from_numpy(distances), 40)
+    rows = sample(tensor(distances), 40)
     # Row ``chosen`` of the matrix holds the distances to the chosen point, as in mmcv.
     assert rows.tolist() == [greedy(matrix, 40) for matrix in distances]
 
@@ -60,14 +67,14 @@ def test_follows_a_given_distance_matrix(sample):
 def test_feature_sampling_measures_coordinates_and_features_together():
     rng = np.random.default_rng(0)
     points, features = rng.random((2, 80, 3)), rng.random((2, 70, 80))  # more channels than are summed at a time
-    rows = ops.furthest_feature_sample(torch.from_numpy(points), torch.from_numpy(features), 30)
+    rows = ops.furthest_feature_sample(tensor(points), tensor(features), 30)
     joined = np.concatenate([points, features.transpose(0, 2, 1)], axis=2)
     assert rows.tolist() == [greedy(squared_distances(values), 30) for values in joined]
 
 
 def test_ranges_are_sampled_by_their_own_method():
-    points = torch.from_numpy(road(200, 0))[None]
-    features = torch.from_numpy(np.random.default_rng(1).random((1, 4, 200), np.float32))
+    points = tensor(road(200, 0))[None]
+    features = tensor(np.random.default_rng(1).random((1, 4, 200), np.float32))
     rows = ops.sample_points(points, features, (20, 10), ('F-FPS', 'FS'), (120, -1))
     second = points[:, 120:]
     expected = torch.cat([

@@ -10,6 +10,7 @@ from mmengine.dist import get_rank, get_world_size
 from torch import Tensor, nn
 
 from ...errors import ConfigError
+from ...ops.neighbors import squared_distances
 from .gather import gather_row_counts, gather_rows
 
 # The largest log(1 / temperature) that is learned, as in CLIP (Radford et al., 2021).
@@ -208,8 +209,7 @@ class InfoNCELoss(nn.Module):
         def exclude(rows: slice) -> Tensor:
             near = torch.zeros(len(frame[rows]), len(frames), dtype=torch.bool, device=frame.device)
             if positions is not None:
-                near |= torch.cdist(position[rows], positions,
-                                    compute_mode='donot_use_mm_for_euclid_dist') <= radius
+                near |= squared_distances(position[None, rows], positions[None])[0] <= radius**2
             if cells is not None:
                 near |= cell[rows, None] == cells
             return near & (frame[rows, None] == frames)
