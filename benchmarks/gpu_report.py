@@ -17,6 +17,7 @@ import subprocess
 import tempfile
 import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
@@ -24,6 +25,7 @@ from typing import NamedTuple
 import loader
 import torch
 from frames import Batch, made_up_batch
+from lidar_like import lidar_like_clouds
 from measuring import clock, peak_memory, reset_peak_memory
 from mmdet3d.registry import MODELS
 from mmengine.config import Config
@@ -32,7 +34,10 @@ from mmengine.registry import init_default_scope
 from naive_model import naive_copy
 from naive_points import NaiveEncoder
 from point_encoder import PAPER
+from point_ops import NUM_SAMPLES, SHELLS
 from training_step import Step, build_step, seconds, time_parts
+
+from simipu import ops
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
 ENCODERS = dict(SparseConvEncoder='simipu_r50_8xb4-100e_kitti.py',
@@ -129,6 +134,27 @@ def count_synchronisations(case: Case) -> int | None:
     return sum('synchroniz' in str(warning.message) for warning in caught)
 
 
+def report_operators(num_clouds: int, num_points: int, device: str) -> dict:
+    """Milliseconds of PointNet++'s first level: sampling a quarter of the points; ball query and grouping."""
+    points = lidar_like_clouds(num_clouds, num_points)[..., :3].contiguous().to(device)
+    num_centers = num_points // 4
+    rows = ops.furthest_point_sample(points, num_centers)
+    centers = points.gather(1, rows.long()[..., None].expand(-1, -1, 3))
+    features = torch.randn(num_clouds * num_points, 64, device=device)
+    first_rows = num_points * torch.arange(num_clouds, device=device)[:, None, None]
+
+    def group() -> None:
+        for neighbours in ops.multi_ball_query(SHELLS, NUM_SAMPLES, points, centers):
+            ops.gather_max(features, (neighbours + first_rows).flatten(0, 1))
+
+    def fastest_of(function: Callable[[], object]) -> float:
+        return 1e3 * min([seconds(function) for _ in range(5)][1:])  # the first compiles
+
+    return dict(num_clouds=num_clouds, num_points=num_points, num_centers=num_centers,
+                sampling_ms=fastest_of(lambda: ops.furthest_point_sample(points, num_centers)),
+                grouping_ms=fastest_of(group))
+
+
 def report_naive(batch: Batch, device: str) -> dict:
     """Forward and backward of PointNet++ with Hungarian matching, as the original trains, and on the naive path."""
     ours = build_step('PointNet2Encoder', ({name: value.to(device) for name, value in batch.inputs.items()},
@@ -194,7 +220,8 @@ def main(arguments: list[str] | None = None) -> None:
     args = parse_arguments(arguments)
     end = time.monotonic() + 60 * args.minutes
     init_default_scope('mmdet3d')
-    report = dict(machine=machine(args.device), settings=vars(args), cases={}, naive=None, loader=None, skipped=[])
+    report = dict(machine=machine(args.device), settings=vars(args), cases={}, operators=None, naive=None, loader=None,
+                  skipped=[])
     batch = made_up_batch(args.batch, args.num_points, *args.image_size)
     frames = as_loaded(batch, args.device)
     names = [(encoder, precision) for encoder in args.encoders for precision in PRECISIONS]
@@ -207,6 +234,9 @@ def main(arguments: list[str] | None = None) -> None:
         report['cases'][name] = report_case(case, args.batch, left / (len(names) - number))
         show(name, report['cases'][name])
         Path(args.out).write_text(json.dumps(report, indent=2))  # whatever comes after
+    report['operators'] = report_operators(args.batch, args.num_points, args.device)
+    print('sampling {num_centers} of {num_points} points of {num_clouds} clouds takes {sampling_ms:.1f} ms, ball query '
+          'and grouping {grouping_ms:.1f} ms'.format(**report['operators']))
     if args.naive_batch:
         report['naive'] = report_naive(made_up_batch(args.naive_batch, args.num_points, *args.image_size), args.device)
         print('the naive path takes {naive_takes:.1f} times as long ({num_frames} frames)'.format(**report['naive']))

@@ -6,7 +6,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).resolve().parents[1] / 'projects/simipu'
 # From the bottom.
 ROWS = (
-    {'geometry', 'ops', 'jit', 'seeding', 'errors', 'files', 'compat', 'versions', 'progress'},
+    {'geometry', 'ops', 'jit', 'seeding', 'errors', 'files', 'compat', 'versions', 'parallel', 'progress'},
     {'config', 'checkpoints', 'building'},
     {'models', 'datasets', 'scenes', 'engine', 'downstream'},
     {'evaluation', 'visualization'},

@@ -35,6 +35,10 @@ class TrainingError(SimIPUError):
     """A training that cannot go on, although its config and files are in order."""
 
 
+class ProcessError(SimIPUError):
+    """A process that did part of the work ended before it was done."""
+
+
 class DependencyError(SimIPUError, ImportError):
     """A package that is needed is missing, or has a version that is known not to work."""
 

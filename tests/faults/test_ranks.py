@@ -63,7 +63,7 @@ def test_torchrun_starts_again_after_a_killed_process(tmp_path, monkeypatch):
         first = launcher.ranks
         os.kill(first[1], signal.SIGKILL)
         assert launcher.wait() == 0, launcher.output
-    assert launcher.output.count(f'[ 1/{ITERATIONS}]') == 1, 'it began anew'
+    assert launcher.output.count(f'[ 1/{ITERATIONS}]') == 1, launcher.output
     wait_until_gone(first)
     Undisturbed(tmp_path, OPTIONS, ITERATIONS).train(tmp_path / 'undisturbed', 2)
     assert_equal(trained(tmp_path / 'w', ITERATIONS), trained(tmp_path / 'undisturbed', ITERATIONS))

@@ -34,7 +34,8 @@ def test_one_case_within_no_time_and_the_others_are_named_as_skipped(gpu_report,
                  '--loader-frames 0')
     gpu_report.main([*arguments.split(), '--out', str(out)])
     report = json.loads(out.read_text())
-    assert list(report) == ['machine', 'settings', 'cases', 'naive', 'loader', 'skipped']
+    assert list(report) == ['machine', 'settings', 'cases', 'operators', 'naive', 'loader', 'skipped']
+    assert report['operators']['num_centers'] == 512 and report['operators']['sampling_ms'] > 0
     assert report['skipped'] == ['SparseConvEncoder, fp32', 'PointNet2Encoder, bf16', 'PointNet2Encoder, fp32']
     case, = report['cases'].values()
     assert list(case) == MEASURES and list(case['parts']) == SIDES

@@ -5,6 +5,7 @@ import mmengine
 
 from ..config import check_device, check_parts, construction_errors_named
 from ..engine import launch
+from ..engine.processes import part_from_others
 from ..files import check_target, write_whole
 
 
@@ -25,5 +26,7 @@ def main(args: Namespace) -> None:
         launch.set_checkpoint(cfg, args.checkpoint)
     with construction_errors_named(cfg):
         metrics = launch.build_runner(cfg, strict=args.checkpoint is not None).test()
+    if cfg.launcher != 'none':
+        part_from_others()
     if args.out and launch.is_first_process(cfg.launcher):
         write_whole(args.out, mmengine.dump(metrics, file_format='json', indent=2).encode())

@@ -12,7 +12,7 @@ from mmengine.dist import get_dist_info
 
 from ..config import check_device, check_parts, construction_errors_named
 from ..engine import launch
-from ..engine.processes import is_lost_connection, keep_workers_through_signals, stop_with_launcher
+from ..engine.processes import is_lost_connection, keep_workers_through_signals, part_from_others, stop_with_launcher
 from ..engine.stop_hook import StopHook
 from ..engine.work_dir import check_no_training_inside, locked
 from ..errors import OutputError, TrainingError
@@ -68,6 +68,8 @@ def _train(cfg: Config, no_val: bool) -> None:
         stop_hook.restore()
         for handler in handlers:
             del handler.handleError
+    if cfg.launcher != 'none':
+        part_from_others()
 
 
 def _handle_error(handler: logging.StreamHandler, record: logging.LogRecord) -> None:

@@ -58,6 +58,16 @@ def _obey_parent_alone() -> None:
     os._exit(0)
 
 
+def part_from_others() -> None:
+    """Wait until every process is done, and close the connections to the others, if there are any.
+
+    Threads that still serve connections while the interpreter ends abort the process now and then.
+    """
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.barrier()
+        distributed.destroy_process_group()
+
+
 def is_lost_connection(error: RuntimeError) -> bool:
     """Whether another process of the training does not answer any more."""
     return isinstance(error, _DistError) or 'gloo' in str(error)

@@ -14,7 +14,7 @@ from mmengine.runner import Runner
 
 from ..errors import TrainingError
 from ..files import write_whole
-from .processes import SIGNALS
+from .processes import SIGNALS, part_from_others
 from .work_dir import INTERRUPTED
 
 EXIT_CODE = os.EX_TEMPFAIL  # 75: to be tried again
@@ -58,6 +58,7 @@ class StopHook(Hook):
         if failed:
             raise TrainingError('stopped by a signal; another process could not save, and says why')
         runner.logger.info(f'Stopped by a signal after iteration {runner.iter + 1}, saved as {path}; --resume goes on')
+        part_from_others()
         raise SystemExit(EXIT_CODE)
 
     def restore(self) -> None:

@@ -1,10 +1,8 @@
 """What the writers of synthetic data sets share: whole files, a marked folder, parallel frames."""
 import json
-import multiprocessing
 import os
 import sys
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from ..errors import DataError
+from ..parallel import map_processes
 from ..progress import Progress
 
 GENERATOR_VERSION = 1  # to be raised by every change that alters the bytes of a frame
@@ -76,7 +75,8 @@ def run_jobs(work: Callable[[Any], None], jobs: list, num_workers: int | None = 
                 work(job)
                 progress.update()
         else:
-            _run_parallel(work, jobs[1:], num_workers, progress)
+            for _ in map_processes(work, jobs[1:], num_workers, _start_worker):
+                progress.update()
     progress.close()
 
 
@@ -84,19 +84,3 @@ def _start_worker() -> None:
     # The processes are the parallelism; threads of OpenCV and BLAS would only wait for each other.
     cv2.setNumThreads(0)
     threadpool_limits(1)
-
-
-def _run_parallel(work: Callable, jobs: list, num_workers: int,
-                  progress: Progress) -> None:
-    # Forked workers inherit the compiled code and need not import the package again.
-    method = 'fork' if 'fork' in multiprocessing.get_all_start_methods() else None
-    context = multiprocessing.get_context(method)
-    with ProcessPoolExecutor(num_workers, context, _start_worker) as pool:
-        futures = [pool.submit(work, job) for job in jobs]
-        try:
-            for future in as_completed(futures):
-                future.result()
-                progress.update()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise

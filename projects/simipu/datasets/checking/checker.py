@@ -12,6 +12,7 @@ from ...building import registry_scope
 from ...errors import ConfigError, DataError
 from ...geometry import Occlusion, project, visible
 from ...progress import Progress
+from ...seeding import SeededIndex, mix_seeds, sample_seed
 from ..paired_dataset import PairedDataset
 from ..transforms import LoadPairedImages, LoadPairedPoints
 from ..transforms.cameras import take_cameras
@@ -203,7 +204,8 @@ class _Check:
     def _trace(self, index: int) -> None:
         try:
             frame = dict(self.frames[index], sample_idx=index)
-            traces = list(trace_frame(frame, self.pipeline.transforms, self.pipeline.occlusion))
+            with sample_seed(SeededIndex(index, mix_seeds(index))):  # the same report each time
+                traces = list(trace_frame(frame, self.pipeline.transforms, self.pipeline.occlusion))
         except DataError as error:
             self.report.findings.append(Finding('pipeline', f'frame {index}: {error}', index))
             return

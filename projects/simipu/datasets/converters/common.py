@@ -1,7 +1,6 @@
 """What every converter does: go through frames in parallel, check files, write an info file."""
 import hashlib
 import math
-import multiprocessing
 import os
 import pickle
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,6 +13,7 @@ import numpy as np
 from ...errors import DataError
 from ...files import open_regular, shown, write_whole
 from ...geometry import MAX_CAMERA_DISTANCE, check_invertible, to_4x4
+from ...parallel import map_processes
 from ...progress import Progress
 from ..readers import CloudLayout, check_cloud_file, check_image_file
 from .finished_parts import FinishedParts
@@ -126,9 +126,8 @@ def _convert_chunks(convert: Callable[..., dict], parts: FinishedParts, frames: 
         for chunk in todo:
             progress.update(convert_chunk(chunk))
     else:
-        with multiprocessing.Pool(num_workers) as pool:
-            for count in pool.imap_unordered(convert_chunk, todo):
-                progress.update(count)
+        for count in map_processes(convert_chunk, todo, num_workers):
+            progress.update(count)
     progress.close()
 
 
