@@ -7,7 +7,7 @@ from mmdet3d.registry import MODELS
 from torch import Tensor
 
 from simipu.geometry import project_to_cameras
-from simipu.models.image_pretraining import ProjectedPoints, stack_metainfo
+from simipu.models.image_pretraining import ProjectedPoints, stack_metainfo, to_device
 from simipu.models.simipu import SimIPU
 
 
@@ -23,9 +23,9 @@ class OriginalProjectionSimIPU(SimIPU):
     def project_points(self, xyz: Tensor, inputs: dict[str, Tensor], data_samples: list) -> ProjectedPoints:
         if not self.training:
             return super().project_points(xyz, inputs, data_samples)
-        lidar2img, img_aug_matrix, ori_shape, img_shape = (
-            stack_metainfo(data_samples, name).to(xyz.device)
-            for name in ('lidar2img', 'img_aug_matrix', 'ori_shape', 'img_shape'))
+        lidar2img, img_aug_matrix, ori_shape, img_shape = to_device(
+            [stack_metainfo(data_samples, name) for name in ('lidar2img', 'img_aug_matrix', 'ori_shape', 'img_shape')],
+            xyz.device)
         raw = torch.eye(4).to(img_aug_matrix).expand_as(img_aug_matrix)
         pixels, depth, _ = project_to_cameras(xyz.double(), lidar2img, raw, ori_shape, ori_shape)
         scale = torch.stack([img_aug_matrix[..., 0, 0], img_aug_matrix[..., 1, 1]], dim=-1)
