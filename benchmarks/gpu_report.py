@@ -94,7 +94,7 @@ def as_loaded(batch: Batch, device: str) -> dict:
 
 def report_case(case: Case, num_images: int, seconds_left: float) -> dict:
     """Measures of one case, in milliseconds, GB and images a second; all keys are always there."""
-    spent = max(seconds(case.train) for _ in range(2))  # the first compiles and chooses algorithms
+    spent = [seconds(case.train) for _ in range(3)][-1]  # those before compile and choose algorithms
     steps = max(3, min(50, int(0.4 * seconds_left / spent)))
     reset_peak_memory()
     start = clock()
