@@ -2,10 +2,10 @@
 
     python benchmarks/gpu_report.py [--minutes 6] [--out gpu_report.json]
 
-ResNet-50, 32 made-up frames of 1280 x 384 pixels and 16384 points, with both point encoders, each in bfloat16 and in
-float32. Parts are timed alone, each between two synchronisations; what the whole step takes less is overlap, and what
-it takes more is `other`. A case that no time is left for is listed as skipped. ``--device cpu`` with small sizes
-tries the script itself.
+ResNet-50, 32 made-up frames of 1280 x 384 pixels and 16384 points, with both point encoders, each in bfloat16 (sparse
+convolutions stay in float32) and in float32. Parts are timed alone, each between two synchronisations; what the whole
+step takes less is overlap, and what it takes more is `other`. A case that no time is left for is listed as skipped.
+``--device cpu`` with small sizes tries the script itself.
 """
 import simipu  # noqa: F401  (before mmdet3d, which it lets be imported beside an mmcv without operators)
 

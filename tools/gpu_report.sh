@@ -25,7 +25,7 @@ export PYTHONPATH=$PROJECT/projects${PYTHONPATH:+:$PYTHONPATH} PYTHONWARNINGS=ig
 STATUS=0
 if [[ " $* " != *' --device cpu '* ]]; then
     (cd "$PROJECT" && timeout "$("$PYTHON" -c "print(30 * $MINUTES)")" \
-        "$PYTHON" -m pytest -q -k cuda tests/test_ops tests/test_models) || STATUS=$?
+        "$PYTHON" -m pytest -q -k "cuda or triton" tests/test_ops tests/test_models tests/test_devices.py) || STATUS=$?
     (( STATUS == 0 )) || echo "gpu_report: the tests ended with code $STATUS (124: out of time)" >&2
     MINUTES=$("$PYTHON" -c "print($MINUTES - $SECONDS / 60)")
 fi

@@ -160,3 +160,10 @@ def test_results_equal_those_recorded_with_another_build_of_spconv():
     features = encoder(clouds(), sampling=(torch.arange(20).expand(2, -1), )).features
     expected = torch.tensor([1.6235, 1.6353, 0.1056, 0.0208, 0, 0, 1.3329, 1.3607, 0.1194, 0.0089, 0, 0])
     torch.testing.assert_close(features.mean((0, 1)), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_mixed_precision_in_bfloat16_computes_in_float32(device):
+    encoder, points = make_encoder(), clouds()
+    with torch.autocast(device, torch.bfloat16):
+        mixed = encoder(points).features
+    torch.testing.assert_close(mixed, make_encoder()(points).features)

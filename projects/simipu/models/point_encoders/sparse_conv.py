@@ -81,8 +81,7 @@ class SparseConvEncoder(BaseModule):
         use_best_algorithm(self.levels, points)
         xyz = points[..., :3].contiguous()
         rows = sampling[0] if sampling else furthest_point_sample(xyz, self.num_points)
-        # spconv has no bfloat16 on CPU.
-        with torch.autocast('cpu', enabled=False):
+        with torch.autocast(points.device.type, enabled=_is_float16(points)):
             voxels, cells = self._voxelize(points)
             sampled_cells = cells.gather(1, rows[..., None].expand(-1, -1, 4)).flatten(0, 1)
             joined = []
@@ -121,6 +120,15 @@ class SparseConvEncoder(BaseModule):
         voxels = spconv.SparseConvTensor(sums[:, :-1] / sums[:, -1:], _cells(voxel_keys, shape).int(), shape,
                                          len(points))
         return voxels, cells
+
+
+def _is_float16(points: Tensor) -> bool:
+    """Whether mixed precision computes in float16 here.
+
+    spconv has no bfloat16: it fails on a CPU, and on a GPU takes float16, which without a scaled loss loses small
+    gradients. It then computes in float32.
+    """
+    return points.is_cuda and torch.is_autocast_enabled() and torch.get_autocast_gpu_dtype() == torch.float16
 
 
 def _number_distinct(keys: Tensor) -> tuple[Tensor, Tensor]:
