@@ -116,7 +116,7 @@ def test_half_precision_inputs_are_contrasted_in_single_precision(device):
         loss = InfoNCELoss()(query, key).loss
     assert loss.dtype == torch.float32
     torch.testing.assert_close(loss.double(), brute_force(query.double(), key.double())[0],
-                               atol=1e-4, rtol=0)
+                               atol=1e-4 if device == 'cpu' else 1e-2, rtol=0)  # on a GPU by TF32
 
 
 def head(norm_cfg=dict(type='PairBatchNorm'), **kwargs):

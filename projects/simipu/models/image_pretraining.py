@@ -42,7 +42,8 @@ class ImagePretraining(BaseModel):
             made of the points that SamplePoints has left, not of the full sweep, so that some hidden
             points are missed. ``None`` takes hidden points for visible.
         channels_last: Give the backbone images whose channels lie side by side in memory. Features are the same up
-            to rounding; it is faster for convolutions on many processors, and not all backbones take it.
+            to rounding; it is faster for convolutions on GPUs and many processors, and not all backbones take it.
+            None: on GPUs only.
         data_preprocessor: See ``PairedDataPreprocessor``.
     """
 
@@ -52,14 +53,14 @@ class ImagePretraining(BaseModel):
                  img_level: int | Sequence[int] = -1,
                  depth_head: dict | None = None,
                  occlusion: dict | None = None,
-                 channels_last: bool = False,
+                 channels_last: bool | None = None,
                  data_preprocessor: dict | None = None,
                  init_cfg: dict | None = None) -> None:
         super().__init__(data_preprocessor, init_cfg)
         self.img_backbone = MODELS.build(img_backbone)
         self.img_neck = None if img_neck is None else MODELS.build(img_neck)
         self.img_level = img_level
-        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        self.channels_last = channels_last
         self.depth_head = None if depth_head is None else MODELS.build(depth_head)
         self.occlusion = None if occlusion is None else Occlusion(**occlusion)
 
@@ -104,7 +105,9 @@ class ImagePretraining(BaseModel):
 
     def extract_image_levels(self, imgs: Tensor) -> list[Tensor]:
         """(B, V, 3, H, W) images -> (B * V, C, h, w) feature maps of each trained level."""
-        features = self.img_backbone(imgs.flatten(0, 1).contiguous(memory_format=self.memory_format))
+        channels_last = imgs.is_cuda if self.channels_last is None else self.channels_last
+        memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        features = self.img_backbone(imgs.flatten(0, 1).contiguous(memory_format=memory_format))
         if self.img_neck is not None:
             features = self.img_neck(features)
         levels = [self.img_level] if isinstance(self.img_level, int) else self.img_level

@@ -93,7 +93,7 @@ class SimIPU(ImagePretraining):
                  key_momentum: float | None = None,
                  occlusion: dict | None = None,
                  max_pairs_per_frame: int | None = None,
-                 channels_last: bool = False,
+                 channels_last: bool | None = None,
                  data_preprocessor: dict | None = None,
                  init_cfg: dict | None = None) -> None:
         super().__init__(img_backbone, img_neck, img_level, depth_head, occlusion, channels_last, data_preprocessor,

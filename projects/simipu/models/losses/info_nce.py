@@ -1,6 +1,7 @@
 """InfoNCE over pairs of embeddings, with memory linear in the number of pairs."""
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
@@ -15,8 +16,10 @@ from .gather import gather_row_counts, gather_rows
 
 # The largest log(1 / temperature) that is learned, as in CLIP (Radford et al., 2021).
 MAX_LOG_SCALE = math.log(100)
-# On CPU no slab of logits has more rows: 256 rows of some thousand keys stay in the cache.
-ROWS_IN_CACHE = 256
+# Logits that are held at a time. On a CPU no slab of them has more rows: 256 rows of some thousand keys stay in the
+# cache. On a GPU each slab costs a dozen launches, and two slabs of this size 1 GB.
+MAX_LOGITS_CPU, ROWS_IN_CACHE = 2**22, 256
+MAX_LOGITS_GPU = 2**27
 
 
 class InfoNCEResult(NamedTuple):
@@ -46,9 +49,7 @@ class _ChunkedInfoNCE(torch.autograd.Function):
         rank = torch.empty(len(query), dtype=torch.long, device=query.device)
         grad_query = torch.empty_like(query) if need_query else None
         grad_key = torch.zeros_like(key) if need_key else None
-        slab = max(1, max_logits // max(len(key), 1))
-        if query.device.type == 'cpu':
-            slab = min(slab, ROWS_IN_CACHE)
+        slab = _slab_rows(query, len(key), max_logits)
         slab_logits, slab_below = (query.new_empty(min(slab, len(query)), len(key)) for _ in range(2))
         for start in range(0, len(query), slab):
             rows = slice(start, min(start + slab, len(query)))
@@ -84,6 +85,29 @@ class _ChunkedInfoNCE(torch.autograd.Function):
         return *grads, None, None, None
 
 
+def _slab_rows(query: Tensor, num_keys: int, max_logits: int | None) -> int:
+    """How many queries are compared with all keys at a time."""
+    on_cpu = query.device.type == 'cpu'
+    rows = max(1, (max_logits or (MAX_LOGITS_CPU if on_cpu else MAX_LOGITS_GPU)) // max(num_keys, 1))
+    return min(rows, ROWS_IN_CACHE) if on_cpu else rows
+
+
+@contextmanager
+def _products_on_tensor_cores(query: Tensor) -> Iterator[None]:
+    """In mixed precision on a GPU, factors of float32 products have the 10 binary digits of TF32, sums all of them.
+
+    So logits of unit vectors over temperature 0.07 are off by less than 0.01, which is less than what rounding the
+    features before did to them.
+    """
+    before = torch.get_float32_matmul_precision()
+    if query.is_cuda and torch.is_autocast_enabled():
+        torch.set_float32_matmul_precision('high')
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
 @MODELS.register_module()
 class InfoNCELoss(nn.Module):
     """Each query must find its own key among the keys of all pairs (SimIPU's losses).
@@ -102,7 +126,8 @@ class InfoNCELoss(nn.Module):
             where cells are given.
         gather: Take negatives from every process. The mean over processes of the loss and of its
             gradients is then exactly that of one process with the joined batch.
-        max_logits: How many logits are held at a time; bounds memory, changes no result.
+        max_logits: How many logits are held at a time; bounds memory, changes no result. None: what suits the device,
+            2^22 on a CPU and 2^27 on a GPU.
 
     Every accuracy counts a tie with the positive as a mistake, so that a collapsed encoder, to which
     all keys are equal, scores 0 and not 100.
@@ -124,7 +149,7 @@ class InfoNCELoss(nn.Module):
                  false_negative_radius: float | None = None,
                  mask_same_cell: bool = True,
                  gather: bool = False,
-                 max_logits: int = 2**22) -> None:
+                 max_logits: int | None = None) -> None:
         super().__init__()
         if temperature <= 0:
             raise ConfigError(f'InfoNCELoss: temperature must be positive, got {temperature}')
@@ -165,7 +190,7 @@ class InfoNCELoss(nn.Module):
                               f'{tuple(query.shape)} and {tuple(key.shape)}')
         if self.log_scale is not None:
             self.log_scale.data.clamp_(max=MAX_LOG_SCALE)
-        with torch.autocast(query.device.type, enabled=False):
+        with _products_on_tensor_cores(query), torch.autocast(query.device.type, enabled=False):
             precision = torch.promote_types(query.dtype, torch.float32)
             query = F.normalize(query.to(precision), dim=1)
             key = F.normalize(key.to(precision), dim=1)
