@@ -22,6 +22,13 @@ def fail_at_three(folder, number):
     Path(folder, str(number)).touch()
 
 
+def fail_at_once_or_be_late(folder, number):
+    if number == 0:
+        raise DataError('number 0')
+    time.sleep(0.5)
+    Path(folder, str(number)).touch()
+
+
 def kill_itself(number):
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -39,6 +46,12 @@ def test_an_error_arrives_and_what_has_not_begun_is_dropped(tmp_path):
     with pytest.raises(DataError, match='number 3'):
         list(map_processes(partial(fail_at_three, tmp_path), range(100), 2))
     assert len(list(tmp_path.iterdir())) < 20
+
+
+def test_after_an_error_nothing_runs_on(tmp_path):
+    with pytest.raises(DataError, match='number 0'):
+        list(map_processes(partial(fail_at_once_or_be_late, tmp_path), range(2), 2))
+    assert (tmp_path / '1').exists()
 
 
 def test_a_killed_process_is_an_error_and_no_endless_wait():

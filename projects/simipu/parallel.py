@@ -34,5 +34,5 @@ def map_processes(work: Callable[[Any], Any], jobs: Iterable, num_workers: int,
         except BrokenProcessPool:
             raise ProcessError(f'one of {num_workers} processes was killed, as happens where memory ends; what was '
                                'finished is kept: call it again with fewer, such as --num-workers 1') from None
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+        finally:  # only the first call of shutdown waits
+            pool.shutdown(wait=True, cancel_futures=True)

@@ -7,9 +7,21 @@ import triton.language as tl
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
+from simipu.ops import _batch_norm_triton as batch_norm
 from simipu.ops import _triton_kernels as kernels
 
+ROWS = 'num_rows=i32 num_channels=i32'
+STATISTICS = 'mean=*fp32 inverse=*fp32 scale=*fp32 shift=*fp32'
+BLOCK = dict(ROWS=64, CHANNELS=64, PRECISION=tl.float32)
 CASES = [
+    (batch_norm._weighted_sums_kernel, f'rows=*bf16 weights=*fp32 mean=*fp32 partial=*fp32 {ROWS} rows_per_part=i32',
+     dict(CENTRED=True, **BLOCK), batch_norm.NUM_WARPS),
+    (batch_norm._normalize_relu_kernel, f'rows=*bf16 {STATISTICS} result=*bf16 {ROWS}', BLOCK, batch_norm.NUM_WARPS),
+    (batch_norm._gradient_sums_kernel,
+     f'rows=*bf16 grad=*bf16 {STATISTICS} partial=*fp32 {ROWS} rows_per_part=i32', BLOCK,
+     batch_norm.NUM_WARPS),
+    (batch_norm._gradient_kernel, f'rows=*bf16 grad=*bf16 weights=*fp32 {STATISTICS} mean_grad=*fp32 '
+     f'mean_grad_standard=*fp32 result=*bf16 {ROWS}', BLOCK, batch_norm.NUM_WARPS),
     (kernels._sample_points_kernel, 'points=*fp32 taken=*i64 num_rows=i32 num_taken=i32', dict(BLOCK=16384), 32),
     (kernels._sample_by_distances_kernel, 'distances=*fp32 taken=*i64 num_rows=i32 num_taken=i32',
      dict(BLOCK=4096), 8),

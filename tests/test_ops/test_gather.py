@@ -55,3 +55,9 @@ def test_plain_torch_version_agrees(monkeypatch):
     for ours, plain in zip(module._gather_max_numba(features, rows),
                            module.gather_max_torch(features, rows)):
         assert torch.equal(ours.long() if ours.dtype == torch.int32 else ours, plain)
+
+
+def test_gradients_of_half_precision_are_added_up_in_single_precision(device):
+    features = torch.ones(1, 3, dtype=torch.bfloat16, requires_grad=True)
+    ops.gather_max(features, torch.zeros(300, 2, dtype=torch.long)).sum().backward()
+    assert features.grad.tolist() == [[300] * 3]

@@ -2,6 +2,8 @@
 import copy
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
+from importlib.util import find_spec
 
 import pytest
 import torch
@@ -9,6 +11,11 @@ from torch import nn
 
 from simipu.ops import _batch_norm_numba, _batch_norm_torch, weighted_batch_norm, weighted_batch_norm_relu
 
+if find_spec('triton') and int(version('triton').split('.')[0]) >= 3:
+    from simipu.ops import _batch_norm_triton
+    ON_TRITON = [_batch_norm_triton]
+else:
+    ON_TRITON = []
 CHANNELS = 5
 
 
@@ -37,7 +44,7 @@ def assert_same(ours, theirs, what):
     torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-9, msg=lambda m: f'{what}: {m}')
 
 
-@pytest.mark.parametrize('kernels', [_batch_norm_numba, _batch_norm_torch])
+@pytest.mark.parametrize('kernels', [_batch_norm_numba, _batch_norm_torch, *ON_TRITON])
 @pytest.mark.parametrize('kwargs', [dict(momentum=0.1), dict(momentum=None),
                                     dict(track_running_stats=False)])
 def test_equals_batch_norm_of_repeated_rows(kernels, kwargs, monkeypatch):
@@ -84,6 +91,26 @@ def test_half_precision_rows_are_normalised_in_float32():
     assert result.dtype == torch.bfloat16
     exact = weighted_batch_norm_relu(rows.to(torch.bfloat16).float(), weights, norm)
     assert torch.equal(result, exact.to(torch.bfloat16))
+
+
+@pytest.mark.parametrize('kernels', ON_TRITON)
+@pytest.mark.parametrize('num_rows, num_channels', [(1, 1), (300, 3), (70, 200)])
+def test_triton_takes_half_precision_as_it_is(kernels, num_rows, num_channels, monkeypatch):
+    """Results are those of float32, rounded."""
+    generator = torch.Generator().manual_seed(0)
+    rows, signal = (torch.randn(num_rows, num_channels, generator=generator).bfloat16() for _ in range(2))
+    weights = torch.randint(2, 5, (num_rows, ), generator=generator)
+    results = []
+    for module in (_batch_norm_torch, kernels):
+        monkeypatch.setattr(weighted_batch_norm, '_kernels_for', lambda rows, module=module: module)
+        norm, own_rows = nn.BatchNorm1d(num_channels), rows.clone().requires_grad_()
+        nn.init.uniform_(norm.weight, 0.5, 2, generator=torch.Generator().manual_seed(1))
+        result = weighted_batch_norm_relu(own_rows, weights, norm)
+        result.backward(signal)
+        results.append((result, own_rows.grad, norm.weight.grad, norm.bias.grad, norm.running_mean, norm.running_var))
+    for expected, found in zip(*results):
+        assert found.dtype == expected.dtype
+        torch.testing.assert_close(found, expected, rtol=1e-2, atol=1e-5)
 
 
 class ThreadsAsProcesses:

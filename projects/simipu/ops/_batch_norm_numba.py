@@ -11,6 +11,7 @@ from torch import Tensor
 from ..jit import njit
 from .backend import to_numpy, use_torch_threads
 
+TAKES_HALF_PRECISION = False
 # Rows that one numba task adds up in the rows' own precision.
 ROWS_PER_TASK = 256
 

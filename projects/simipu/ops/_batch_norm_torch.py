@@ -6,6 +6,8 @@ Rows x (R, C), weights w (R,) and statistics (C,); x^ is the standardised row (x
 
 from torch import Tensor
 
+TAKES_HALF_PRECISION = False
+
 
 def weighted_sum(rows: Tensor, weights: Tensor) -> Tensor:
     """(C,) sum of w x."""

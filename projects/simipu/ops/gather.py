@@ -68,8 +68,9 @@ class _GatherMax(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, grad: Tensor):
         winners, = ctx.saved_tensors
-        grad_features = grad.new_zeros(ctx.num_rows, grad.shape[1])
-        return grad_features.scatter_add_(0, winners.long(), grad), None
+        precision = torch.promote_types(grad.dtype, torch.float32)  # in half precision 256 + 1 is 256
+        grad_features = grad.new_zeros(ctx.num_rows, grad.shape[1], dtype=precision)
+        return grad_features.scatter_add_(0, winners.long(), grad.to(precision)).to(grad.dtype), None
 
 
 def gather_max_torch(features: Tensor, rows: Tensor):

@@ -7,6 +7,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import batch_norm
 
 from . import _batch_norm_numba, _batch_norm_torch
+from .backend import has_triton
 
 
 def weighted_batch_norm_relu(rows: Tensor, weights: Tensor, norm: nn.Module) -> Tensor:
@@ -53,7 +54,13 @@ def _update_running_statistics(norm: nn.Module, mean: Tensor, unbiased_var: Tens
 
 
 def _kernels_for(rows: Tensor):
-    return _batch_norm_numba if rows.device.type == 'cpu' else _batch_norm_torch
+    """The module whose passes run where ``rows`` are."""
+    if rows.device.type == 'cpu':
+        return _batch_norm_numba
+    if rows.is_cuda and has_triton():
+        from . import _batch_norm_triton
+        return _batch_norm_triton
+    return _batch_norm_torch
 
 
 def _sum_over(group: dist.ProcessGroup | None, *sums: Tensor) -> Tensor:
@@ -70,8 +77,10 @@ class _WeightedBatchNormReLU(torch.autograd.Function):
     @staticmethod
     def forward(ctx, rows, weights, scale, shift, eps, group):
         kernels, channels, dtype = _kernels_for(rows), rows.shape[1], rows.dtype
-        rows = rows if dtype == torch.float64 else rows.float()
-        weights = weights.to(rows.dtype)
+        precision = torch.promote_types(dtype, torch.float32)
+        if not kernels.TAKES_HALF_PRECISION:
+            rows = rows.to(precision)
+        weights = weights.to(precision)
         sums = _sum_over(group, kernels.weighted_sum(rows, weights), weights.sum())
         total, mean = sums[channels], sums[:channels] / sums[channels]
         var = _sum_over(group, kernels.weighted_square_sum(rows, weights, mean)) / total
@@ -87,7 +96,8 @@ class _WeightedBatchNormReLU(torch.autograd.Function):
     def backward(ctx, grad, *_):
         rows, weights, scale, shift, mean, inverse, total = ctx.saved_tensors
         kernels, channels, dtype = _kernels_for(rows), rows.shape[1], grad.dtype
-        grad = grad.to(rows.dtype)
+        if not kernels.TAKES_HALF_PRECISION:
+            grad = grad.to(rows.dtype)
         grad_shift, grad_scale = kernels.gradient_sums(rows, grad, mean, inverse, scale, shift)
         sums = _sum_over(ctx.group, grad_shift, grad_scale) / total
         grad_rows = kernels.gradient(rows, grad, weights, mean, inverse, scale, shift,
