@@ -139,7 +139,7 @@ def test_a_resumed_training_needs_the_space_of_its_checkpoint_alone(tmp_path, mo
 class TakesItsOwnSteps(Model):
 
     def train_step(self, data, optim_wrapper):
-        loss = self(**data)['loss']
+        loss = self(**self.data_preprocessor(data))['loss']
         optim_wrapper.backward(loss)
         optim_wrapper.step()
         optim_wrapper.zero_grad()

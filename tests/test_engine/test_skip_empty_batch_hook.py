@@ -26,7 +26,8 @@ class TwoLosses(BaseModel):
         self.img_backbone = nn.Linear(2, 2)
 
     def forward(self, pairs, mode='loss'):
-        point, image = self.point_encoder(torch.ones(2)), self.img_backbone(torch.ones(2))
+        ones = torch.ones(2, device=pairs.device)
+        point, image = self.point_encoder(ones), self.img_backbone(ones)
         return dict(loss_inter=int(pairs.sum()) * (image - point.detach()).square().sum(),
                     loss_intra=(point - 1).square().sum())
 

@@ -37,7 +37,7 @@ def load(tmp_path):
         runner.register_hook(StrictCheckpointHook())
         runner.call_hook('before_run')
         runner.load_checkpoint(str(tmp_path / 'checkpoint.pth'))
-        return runner.model
+        return runner.model.cpu()
 
     return load
 
