@@ -47,7 +47,8 @@ def nothing_is_left_behind_in_mmengine():
     from mmengine.registry import DefaultScope
     from mmengine.visualization import Visualizer
 
-    before = [(manager, manager._instance_dict.copy()) for manager in (DefaultScope, MessageHub, MMLogger, Visualizer)]
+    before = [(manager, manager._instance_dict.copy())
+              for manager in (DefaultScope, MessageHub, MMLogger, Visualizer)]
     yield
     for manager, instances in before:
         manager._instance_dict = instances

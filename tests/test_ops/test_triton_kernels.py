@@ -148,7 +148,8 @@ def test_the_functions_of_ops_run_on_triton(ops_by_triton):
     distances = torch.from_numpy(np.stack(squared)).to(DEVICE)
     assert ops.furthest_point_sample_with_dist(distances, 20).tolist() == [greedy(matrix, 20) for matrix in squared]
     check(lambda shells, num_samples, *clouds: [rows.cpu() for rows in ops.multi_ball_query(
-        shells, num_samples, *(cloud.to(DEVICE) for cloud in clouds))], points.cpu().numpy(), points[:, :9].cpu().numpy())
+        shells, num_samples, *(cloud.to(DEVICE) for cloud in clouds))],
+          points.cpu().numpy(), points[:, :9].cpu().numpy())
 
 
 def test_kernels_compile_for_an_h100(tmp_path):
