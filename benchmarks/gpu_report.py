@@ -4,7 +4,8 @@
 
 ResNet-50, 32 made-up frames of 1280 x 384 pixels and 16384 points, with both point encoders, each in bfloat16 (sparse
 convolutions stay in float32) and in float32. Parts are timed alone, each between two synchronisations; what the whole
-step takes less is overlap, and what it takes more is `other`. A case that no time is left for is listed as skipped.
+step takes less is overlap, and what it takes more is `other`. A case that no time or memory is left for is
+listed as skipped.
 ``--device cpu`` with small sizes tries the script itself.
 """
 import simipu  # noqa: F401  (before mmdet3d, which it lets be imported beside an mmcv without operators)
@@ -230,8 +231,13 @@ def main(arguments: list[str] | None = None) -> None:
         if number and left < 0:
             report['skipped'].append(name)
             continue
-        case = build_case(encoder, frames, args.device, PRECISIONS[precision])
-        report['cases'][name] = report_case(case, args.batch, left / (len(names) - number))
+        try:
+            case = build_case(encoder, frames, args.device, PRECISIONS[precision])
+            report['cases'][name] = report_case(case, args.batch, left / (len(names) - number))
+        except torch.cuda.OutOfMemoryError:
+            print(f'{name}: out of memory; a smaller --batch may fit')
+            report['skipped'].append(name)
+            continue
         show(name, report['cases'][name])
         Path(args.out).write_text(json.dumps(report, indent=2))  # whatever comes after
     report['operators'] = report_operators(args.batch, args.num_points, args.device)

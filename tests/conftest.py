@@ -39,8 +39,8 @@ def nothing_is_left_behind_in_mmengine():
     """Forget what a Runner leaves in globals of MMEngine.
 
     Its ``default_scope``, where the next test would look up its types; its logger, which keeps the stream that it was
-    made with, closed after its test; its visualizer, which would write into a folder that is gone; its history, to which
-    a test with a folder of the same name would add. The tables are replaced, not refilled:
+    made with, closed after its test; its visualizer, which would write into a folder that is gone; its history, to
+    which a test with a folder of the same name would add. The tables are replaced, not refilled:
     ``DefaultScope.overwrite_default_scope`` leaves another one than it found.
     """
     from mmengine.logging import MessageHub, MMLogger
