@@ -13,12 +13,14 @@ import torch
 from test_gather import groups_of
 from test_neighbors import check
 from test_sampling import greedy, lattice, road, squared_distances
+from test_weighted_batch_norm import check_against_batch_norm_of_repeated_rows, check_half_precision, make_norm
 
 from simipu import ops
 from simipu.ops import backend
 
 triton = pytest.importorskip('triton', '3.0', reason='no Triton 3: pip install -r requirements/tests.txt; torch < 2.4 '
                              'brings Triton 2')
+from simipu.ops import _batch_norm_triton, weighted_batch_norm
 from simipu.ops import _triton_kernels as kernels
 
 DEVICE = 'cuda' if torch.cuda.is_available() else 'cpu'
@@ -150,6 +152,62 @@ def test_the_functions_of_ops_run_on_triton(ops_by_triton):
     check(lambda shells, num_samples, *clouds: [rows.cpu() for rows in ops.multi_ball_query(
         shells, num_samples, *(cloud.to(DEVICE) for cloud in clouds))],
           points.cpu().numpy(), points[:, :9].cpu().numpy())
+
+
+@pytest.fixture
+def norm_by_triton(monkeypatch):
+    monkeypatch.setattr(weighted_batch_norm, '_kernels_for', lambda rows: _batch_norm_triton)
+
+
+@pytest.mark.parametrize('num_rows, channels, max_parts', [
+    (700, 3, 99), (700, 16, 2), (150, 100, 4), (70, 130, 2), (3, 5, 1)])
+def test_weighted_batch_norm(num_rows, channels, max_parts, norm_by_triton, monkeypatch):
+    monkeypatch.setattr(_batch_norm_triton, 'MAX_PARTS', max_parts)  # several blocks for each
+    with torch.device(DEVICE):
+        check_against_batch_norm_of_repeated_rows(num_rows, channels)
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize('num_rows, channels', [(300, 3), (70, 200)])
+def test_weighted_batch_norm_of_half_precision(dtype, num_rows, channels, norm_by_triton):
+    with torch.device(DEVICE):
+        check_half_precision(dtype, DEVICE, num_rows, channels)
+
+
+def test_weighted_batch_norm_keeps_its_input_and_no_copy(norm_by_triton):
+    rows = torch.randn(40, 5, device=DEVICE).bfloat16().requires_grad_()
+    result = ops.weighted_batch_norm_relu(rows, torch.ones(40, device=DEVICE), make_norm().float().to(DEVICE))
+    large = [saved for saved in result.grad_fn.saved_tensors if saved.shape == rows.shape]
+    assert [saved.data_ptr() for saved in large] == [rows.data_ptr()]
+
+
+def test_weighted_batch_norm_of_one_row_is_the_bias(norm_by_triton):
+    norm = make_norm(track_running_stats=False).to(DEVICE)  # an unbiased variance of one row there is not
+    rows = torch.full((1, 5), 7., dtype=torch.float64, device=DEVICE, requires_grad=True)
+    result = ops.weighted_batch_norm_relu(rows, torch.ones(1, device=DEVICE), norm)
+    result.sum().backward()
+    assert torch.equal(result, norm.bias.relu()[None])
+    assert rows.grad.abs().max() < 1e-12
+
+
+def test_weighted_batch_norm_takes_any_strides(norm_by_triton):
+    norm = make_norm().to(DEVICE)
+    results = []
+    for make in (lambda x: x.T.contiguous().T, lambda x: x.contiguous()):
+        torch.manual_seed(0)
+        rows = make(torch.randn(60, 5, dtype=torch.float64)).to(DEVICE).requires_grad_()
+        signal = make(torch.randn(60, 5, dtype=torch.float64)).to(DEVICE)
+        weights = torch.arange(120, device=DEVICE)[::2]
+        result = ops.weighted_batch_norm_relu(rows, weights, norm)
+        results.append([result, *torch.autograd.grad(result, rows, signal)])
+    assert all(torch.equal(a, b) for a, b in zip(*results))
+
+
+def test_weighted_batch_norm_does_not_hide_nan(norm_by_triton):
+    rows = torch.randn(8, 5, device=DEVICE)
+    rows[3, 2] = float('nan')
+    result = ops.weighted_batch_norm_relu(rows, torch.ones(8, device=DEVICE), make_norm().float().to(DEVICE))
+    assert result.isnan().any(0).tolist() == [False, False, True, False, False]
 
 
 def test_kernels_compile_for_an_h100(tmp_path):
