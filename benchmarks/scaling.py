@@ -1,6 +1,6 @@
 """What a training costs on many GPUs and many frames, from measured figures.
 
-    python benchmarks/scaling.py [--images-per-second 400] [--report gpu_report.json] ...
+    python benchmarks/scaling.py [--images-per-second 158] [--report gpu_report.json] ...
     python benchmarks/scaling.py --check
 
 A step takes as long as the slower of computing and loading; the exchange of gradients, a ring, hides behind the
@@ -170,7 +170,8 @@ def _seconds(function) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--report', help='of benchmarks/gpu_report.py, whose fastest case and loader are taken')
-    parser.add_argument('--images-per-second', type=float, default=400, help='of one GPU')
+    parser.add_argument('--images-per-second', type=float, default=158,
+                        help='of one GPU (default: of an H100)')
     parser.add_argument('--batch', type=int, default=32, help='frames of a GPU')
     parser.add_argument('--backward-share', type=float, default=0.6, help='of a step, that hides the exchange')
     parser.add_argument('--load-ms', type=float, default=11.2, help='of one loader worker for a frame')
