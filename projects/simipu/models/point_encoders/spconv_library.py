@@ -39,8 +39,8 @@ def check_installed(user: str) -> None:
 def use_best_algorithm(layers: Any, points: Tensor) -> None:
     """Have sparse convolutions compute by what is fastest where ``points`` are; weights are the same for all.
 
-    On a CPU spconv has the native algorithm alone. On a GPU this is the implicit GEMM that spconv takes by itself; on an
-    H100 it was the fastest of three (docs/benchmarks.md).
+    On a CPU spconv has the native algorithm alone. On a GPU this is the implicit GEMM that spconv takes by itself; on
+    an H100 it was the fastest of three (docs/benchmarks.md).
 
     Raises:
         DependencyError: The installed library does not compute there.
