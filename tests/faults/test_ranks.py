@@ -70,6 +70,20 @@ def test_torchrun_starts_again_after_a_killed_process(tmp_path, monkeypatch):
 
 
 @in_full
+def test_ray_starts_again_after_a_killed_process(tmp_path):
+    pytest.importorskip('ray.train', exc_type=ImportError, reason='Ray is not installed: pip install "ray[train]"')
+    command = [sys.executable, str(PROJECT / 'tools' / 'ray_train.py')]
+    with launch(tmp_path / 'w', options=OPTIONS, command=command) as ray:
+        ray.wait_for(f'[ 5/{ITERATIONS}]')
+        found = subprocess.check_output(['pgrep', '-f', f'train.py .*{tmp_path}'], text=True)
+        os.kill(max(map(int, found.split())), signal.SIGKILL)
+        assert ray.wait() == 0, ray.output
+    assert ray.output.count(f'[ 1/{ITERATIONS}]') == 1, ray.output
+    Undisturbed(tmp_path, OPTIONS, ITERATIONS).train(tmp_path / 'undisturbed', 2)
+    assert_equal(trained(tmp_path / 'w', ITERATIONS), trained(tmp_path / 'undisturbed', ITERATIONS))
+
+
+@in_full
 def test_without_a_launcher_a_training_outlives_its_parent(tmp_path):
     """As under nohup."""
     command = [sys.executable, str(PROJECT / 'tools/train.py'), str(TOY / 'toy.py'), '--work-dir', str(tmp_path / 'w')]

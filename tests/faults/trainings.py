@@ -103,13 +103,12 @@ def start_ranks(work_dir, *arguments, number=2, options=()):
 
 
 @contextlib.contextmanager
-def launch(work_dir, *arguments, number=2, options=()):
-    """``tools/dist_train.sh``: torchrun and its ranks."""
+def launch(work_dir, *arguments, number=2, options=(), command=('bash', f'{PROJECT}/tools/dist_train.sh')):
+    """``tools/dist_train.sh``, torchrun and its ranks, or another launcher that is called in the same way."""
     output = Path(f'{work_dir}.{time.monotonic_ns()}.log')
     with open(output, 'wb') as stream:
         process = subprocess.Popen(
-            ['bash', str(PROJECT / 'tools' / 'dist_train.sh'), str(TOY / 'toy.py'), str(number), '--work-dir',
-             str(work_dir), *arguments, *_as_options(options)],
+            [*command, f'{TOY}/toy.py', str(number), '--work-dir', str(work_dir), *arguments, *_as_options(options)],
             env=environment(), stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, start_new_session=True)
 
     def wait(timeout):
