@@ -1,6 +1,6 @@
 """Train on the workers of a Ray cluster, which starts a training again from its newest checkpoint when one is lost.
 
-    python tools/ray_train.py CONFIG WORKERS [--gpu] [--max-failures 3] [further arguments of tools/train.py]
+    python tools/ray_train.py [--gpu] [--max-failures 3] CONFIG WORKERS [further arguments of tools/train.py]
 
 Needs ``pip install "ray[train]"``, and a work dir, data and this checkout under the same paths on all machines.
 """
@@ -48,15 +48,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config')
     parser.add_argument('workers', type=int, help='processes of the training, one for each GPU')
+    parser.add_argument('arguments', nargs=argparse.REMAINDER, help='further ones of tools/train.py')
     parser.add_argument('--gpu', action='store_true', help='give a GPU to each process')
     parser.add_argument('--max-failures', type=int, default=3, help='how often to start again (default: 3)')
-    args, further = parser.parse_known_args()
+    args = parser.parse_args()
     try:
         from ray.train import FailureConfig, RunConfig, ScalingConfig
         from ray.train.torch import TorchConfig, TorchTrainer
     except ImportError as error:
         sys.exit(f'error: {error}')
-    TorchTrainer(train, train_loop_config=dict(arguments=[args.config, *further], folder=os.getcwd()),
+    TorchTrainer(train, train_loop_config=dict(arguments=[args.config, *args.arguments], folder=os.getcwd()),
                  torch_config=TorchConfig(backend='gloo'),  # of Ray's own group; the training's is nccl on GPUs
                  scaling_config=ScalingConfig(num_workers=args.workers, use_gpu=args.gpu),
                  run_config=RunConfig(failure_config=FailureConfig(max_failures=args.max_failures))).fit()
