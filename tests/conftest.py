@@ -34,6 +34,12 @@ def device(request):
         yield request.param
 
 
+@pytest.fixture
+def on_the_cpu(monkeypatch):
+    """What MMEngine says is the device, also where there is a GPU, on which equal trainings differ by rounding."""
+    monkeypatch.setattr('mmengine.device.utils.DEVICE', 'cpu')
+
+
 @pytest.fixture(autouse=True)
 def nothing_is_left_behind_in_mmengine():
     """Forget what a Runner leaves in globals of MMEngine.

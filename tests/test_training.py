@@ -64,7 +64,7 @@ def train(cfg, name):
     return runner, record.losses
 
 
-def test_four_iterations_and_four_resumed_are_eight_in_a_row(data_root, tmp_path):
+def test_four_iterations_and_four_resumed_are_eight_in_a_row(data_root, tmp_path, on_the_cpu):
     _, whole = train(load_config(data_root, tmp_path / 'whole'), 'whole')
     stopped = {'train_cfg.max_iters': 4}
     train(load_config(data_root, tmp_path / 'first', **stopped), 'first')

@@ -1,7 +1,8 @@
 """Trainings of the toy in processes of their own, which a test may kill, stop or signal.
 
 Single processes, and ranks without a launcher, are forked from a server that has imported everything: 0.3 s each in
-the place of 5 s. Each leads a process group of its own, as a job of a scheduler does, and none outlives its test.
+the place of 5 s. Each leads a process group of its own, as a job of a scheduler does, and none outlives its test. All
+compute on the CPU, since CUDA works in no fork of a process that has looked for a GPU.
 """
 import contextlib
 import multiprocessing
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest import mock
 
 import torch
 
@@ -21,6 +23,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 TOY = Path(__file__).parent / 'toy'
 PATIENCE = 300  # seconds after which a process counts as hung, on a busy machine as well
 ALL = bool(os.environ.get('SIMIPU_ALL_FAULTS'))
+WITHOUT_GPU = dict(CUDA_VISIBLE_DEVICES='')
 
 _SERVER = multiprocessing.get_context('forkserver')
 _SERVER.set_forkserver_preload(['simipu.cli.train', 'torch._dynamo', __name__])
@@ -77,7 +80,8 @@ def start(work_dir, *arguments, options=(), log=None, **variables):
     process = _SERVER.Process(target=_train, args=(
         str(output), ['train', str(TOY / 'toy.py'), '--work-dir', str(work_dir), *arguments, *_as_options(options)],
         {name: str(value) for name, value in variables.items()}))
-    process.start()
+    with mock.patch.dict(os.environ, WITHOUT_GPU):  # the server, which starts with the first process, keeps it
+        process.start()
 
     def wait(timeout):
         process.join(timeout)
@@ -129,8 +133,9 @@ def launch(work_dir, *arguments, number=2, options=(), command=('bash', f'{PROJE
 
 def environment():
     """Of programs that import the toy and this checkout."""
-    return dict(os.environ, PYTHONPATH=os.pathsep.join([str(TOY), str(PROJECT / 'projects')]), VIRTUAL_ENV=sys.prefix,
-                PATH=f'{sys.prefix}/bin:{os.environ["PATH"]}', PYTHONWARNINGS='ignore', OMP_NUM_THREADS='1')
+    return dict(os.environ, **WITHOUT_GPU, PYTHONPATH=os.pathsep.join([str(TOY), str(PROJECT / 'projects')]),
+                VIRTUAL_ENV=sys.prefix, PATH=f'{sys.prefix}/bin:{os.environ["PATH"]}',
+                PYTHONWARNINGS='ignore', OMP_NUM_THREADS='1')
 
 
 class Undisturbed:

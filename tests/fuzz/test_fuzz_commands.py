@@ -18,7 +18,7 @@ def some(suite, count):
 
 
 @pytest.mark.parametrize('suite, count', [(checkpoint_cases, 40), (config_cases, 80), (command_cases, 150)])
-def test_no_traceback_no_hang_no_wrong_result_and_nothing_is_executed(suite, count, tmp_path):
+def test_no_traceback_no_hang_no_wrong_result_and_nothing_is_executed(suite, count, tmp_path, on_the_cpu):
     failures = []
     for number, case in enumerate(some(suite, count)):
         folder = tmp_path / str(number)

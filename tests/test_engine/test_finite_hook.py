@@ -110,12 +110,12 @@ def test_accumulated_batches_are_left_out_together(tmp_path):
 
 @needs_scaler_on_cpu
 def test_the_search_for_a_scale_is_no_error(tmp_path):
-    """Slopes of 1e38 overflow until the scale has fallen from 64 to 2."""
-    runner = train(tmp_path, [1e38] * 6, hook=dict(max_in_a_row=2),
-                   wrapper=lambda optimizer: CPUScaledOptimWrapper(optimizer, 64.0))
-    assert runner.optim_wrapper.loss_scaler.get_scale() == 2
+    """Slopes of 1e18, of which the square is finite, overflow until the scale has fallen from 2^73 to 2^68."""
+    runner = train(tmp_path, [1e18] * 6, hook=dict(max_in_a_row=2),
+                   wrapper=lambda optimizer: CPUScaledOptimWrapper(optimizer, 2.0**73))
+    assert runner.optim_wrapper.loss_scaler.get_scale() == 2.0**68
     assert 'non_finite_steps' not in runner.message_hub.runtime_info
-    assert runner.model.weight.item() == pytest.approx(-1e37)
+    assert runner.model.weight.item() == pytest.approx(-1e17)
 
 
 @needs_scaler_on_cpu

@@ -69,7 +69,7 @@ def test_frames_of_the_training_set_are_counted(bright_cfg):
     assert count_training_frames(bright_cfg) == 0
 
 
-def test_no_frame_is_loaded_that_no_seed_needs(bright_cfg, monkeypatch):
+def test_no_frame_is_loaded_that_no_seed_needs(bright_cfg, on_the_cpu):
     few = SMALL._replace(probe_frames=1, finetune_frames=1, num_seeds=1)
     benchmark = TransferBenchmark(bright_cfg, few)
     # One is drawn, one trains and two are held out while the learning rate is chosen.
@@ -100,7 +100,7 @@ def test_labelled_frames_differ_by_seed_and_are_never_scored(bright_cfg, monkeyp
     assert seen == [({0, 1, 2}, 1)] * 2 and scored == [{6, 7}] * 2
 
 
-def test_measurements_are_the_same_however_many_workers(bright_cfg, tmp_path):
+def test_measurements_are_the_same_however_many_workers(bright_cfg, tmp_path, on_the_cpu):
     torch.save(build_backbone(bright_cfg, seed=7).state_dict(), tmp_path / 'a.pth')
     torch.save(build_backbone(bright_cfg, seed=8).state_dict(), tmp_path / 'b.pth')
     a, b = str(tmp_path / 'a.pth'), str(tmp_path / 'b.pth')

@@ -68,7 +68,7 @@ def test_a_frame_that_another_stands_in_for_is_refused(bright_cfg, tmp_path):
 
 def test_normalised_batches_equal_numpy(bright_frames):
     items = bright_frames.images[:2]
-    imgs = bright_frames.normalised(items)
+    imgs = bright_frames.normalised(items).cpu()
     rgb = items[1].image.numpy()[::-1].transpose(1, 2, 0)
     expected = (rgb - np.array([123.675, 116.28, 103.53])) / np.array([58.395, 57.12, 57.375])
     np.testing.assert_allclose(imgs[1].permute(1, 2, 0).numpy(), expected, atol=1e-5)

@@ -24,7 +24,8 @@ class FiniteHook(StepHook):
     After a step that was left out, weights, optimizer state and buffers (batch-norm statistics, queues) are those
     of before it. Such steps are counted over the whole training and logged: a warning each time, and from the
     first on ``train/non_finite_steps`` among the scalars. The check costs one synchronisation with the device for
-    each step.
+    each step. It looks at the norm of all gradients, which overflows in float32 from 1.8e19 on, so gradients whose
+    squares Adam could not hold count as infinite.
 
     Several processes decide alike: a loss that is not finite makes the gradients of its process NaN, and through
     their average those of all. Steps that ``GradScaler`` leaves out of a training in float16 are not counted while
