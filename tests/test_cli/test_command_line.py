@@ -19,8 +19,8 @@ from simipu import cli
 from simipu.cli import train
 
 TOOLS = sorted(tool for tool in (Path(__file__).resolve().parents[2] / 'tools').glob('*.py')
-               # Parts of shell scripts.
-               if tool.name not in ('torchrun.py', 'precompile_torch.py'))
+               # Parts of shell scripts, and another way to start tools/train.py.
+               if tool.name not in ('torchrun.py', 'precompile_torch.py', 'ray_train.py'))
 
 
 def shown_help(capsys, run, *arguments) -> str:
