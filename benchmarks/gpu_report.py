@@ -5,8 +5,7 @@
 ResNet-50, 32 made-up frames of 1280 x 384 pixels and 16384 points, with both point encoders, each in bfloat16 (sparse
 convolutions stay in float32) and in float32. Parts are timed alone, each between two synchronisations; what the whole
 step takes less is overlap, and what it takes more is `other`. A case that no time or memory is left for is
-listed as skipped.
-``--device cpu`` with small sizes tries the script itself.
+listed as skipped. ``--device cpu`` with small sizes tries the script itself.
 """
 import simipu  # noqa: F401  (before mmdet3d, which it lets be imported beside an mmcv without operators)
 
@@ -140,7 +139,7 @@ def report_operators(num_clouds: int, num_points: int, device: str) -> dict:
     points = lidar_like_clouds(num_clouds, num_points)[..., :3].contiguous().to(device)
     num_centers = num_points // 4
     rows = ops.furthest_point_sample(points, num_centers)
-    centers = points.gather(1, rows.long()[..., None].expand(-1, -1, 3))
+    centers = points.gather(1, rows[..., None].expand(-1, -1, 3))
     features = torch.randn(num_clouds * num_points, 64, device=device)
     first_rows = num_points * torch.arange(num_clouds, device=device)[:, None, None]
 

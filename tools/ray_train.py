@@ -56,7 +56,7 @@ def main() -> None:
         from ray.train import FailureConfig, RunConfig, ScalingConfig
         from ray.train.torch import TorchConfig, TorchTrainer
     except ImportError as error:
-        sys.exit(f'error: {error}')
+        sys.exit(f'error: {error}. This tool needs: pip install "ray[train]"')
     TorchTrainer(train, train_loop_config=dict(arguments=[args.config, *args.arguments], folder=os.getcwd()),
                  torch_config=TorchConfig(backend='gloo'),  # of Ray's own group; the training's is nccl on GPUs
                  scaling_config=ScalingConfig(num_workers=args.workers, use_gpu=args.gpu),

@@ -92,6 +92,7 @@ def test_intensities_out_of_range_are_told_with_the_range_found(full_scale, tmp_
     low, high = map(float, re.search(r'as (\S+) to (\S+) \(', warning).groups())
     assert low == pytest.approx(0.01 * full_scale, rel=0.3) and high == pytest.approx(0.99 * full_scale, rel=0.05)
     assert not check(root, **advice(warning)).warnings
+    assert check(root).warnings == [warning]  # points are drawn, the same ones each time
 
 
 @TRANSFORMS.register_module()
