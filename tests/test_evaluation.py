@@ -83,6 +83,31 @@ def test_probe_equals_ridge_regression_solved_by_least_squares():
     np.testing.assert_allclose([*probe.weights[:, 0], probe.mean[-1]], weights, atol=1e-6)
 
 
+def frames_with_an_offset_each(num_frames, num_points=100, width=40):
+    """Features and log depths of frames that all tell depth by one feature, and each by others of its own."""
+    generator = torch.Generator().manual_seed(0)
+    log_depth = torch.randn(num_frames, num_points, 1, generator=generator) / 2
+    own = torch.randn(num_frames, num_points, width, generator=generator) / 3
+    own += log_depth * torch.randn(num_frames, 1, width, generator=generator)
+    shared = log_depth + torch.randn(num_frames, num_points, 1, generator=generator) / 2
+    return torch.cat([shared, own], dim=2), log_depth[..., 0] + 2
+
+
+def test_probe_of_few_frames_takes_the_penalty_that_is_best_for_other_frames():
+    features, log_depth = frames_with_an_offset_each(30)
+    labelled, others = features[:10].flatten(0, 1), features[10:].flatten(0, 1)
+
+    def error(probe):
+        predicted = probe.fit(labelled, log_depth[:10].flatten().exp()).predict(others).log()
+        return (predicted - log_depth[10:].flatten()).square().mean()
+
+    chosen = LinearDepthProbe()
+    errors = {penalty: error(LinearDepthProbe(penalties=[penalty])) for penalty in chosen.penalties}
+    assert error(chosen) == errors[chosen.penalty]
+    assert chosen.penalty >= 1
+    assert error(chosen) < 1.05 * min(errors.values()) < 0.9 * errors[1e-4]
+
+
 def test_probe_metric_fits_on_one_half_and_scores_the_other():
     metric = DepthProbeMetric()
     batch = [frame(None, None, *planted(200, seed)) for seed in range(4)]
@@ -144,8 +169,6 @@ def probe_of_all_rows(frames, rows_per_frame=32):
         rows = rows[::-(-len(rows) // rows_per_frame)]
         parts.append((item['pixel_feature'].double().numpy()[rows], np.log(depth[rows])))
     fitted, scored = parts[::2], parts[1::2]
-    held_out = fitted[1::4]
-    kept = [part for number, part in enumerate(fitted) if number % 4 != 1]
     features = np.concatenate([x for x, _ in fitted])
     mean, std = features.mean(0), features.std(0, ddof=1)
 
@@ -159,10 +182,14 @@ def probe_of_all_rows(frames, rows_per_frame=32):
         return np.linalg.solve(x.T @ x + regulariser, x.T @ y)
 
     def error(penalty):
-        x, y = inputs(held_out)
-        return np.mean((x @ ridge(kept, penalty) - y)**2)
+        squares = []
+        for turn in range(4):
+            held_out, kept = fitted[turn::4], [part for number, part in enumerate(fitted) if number % 4 != turn]
+            x, y = inputs(held_out)
+            squares.append((x @ ridge(kept, penalty) - y)**2)
+        return np.sum(np.concatenate(squares))
 
-    penalty = min((1e-4, 1e-3, 1e-2, 1e-1), key=error)
+    penalty = min((1e-4, 1e-3, 1e-2, 1e-1, 1, 10), key=error)
     x, y = inputs(scored)
     limits = [function(np.concatenate([y for _, y in fitted])) for function in (np.min, np.max)]
     predicted, truth = np.exp(np.clip(x @ ridge(fitted, penalty), *limits)), np.exp(y)

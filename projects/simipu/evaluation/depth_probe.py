@@ -10,16 +10,17 @@ from ..errors import ConfigError
 from .linear_probe import DepthErrors, LinearDepthProbe, RowMoments, depth_errors, probe_rows
 from .streaming import StreamingMetric
 
+NUM_PARTS = 4
+
 
 @METRICS.register_module()
 class DepthProbeMetric(StreamingMetric):
     """Error of a linear depth probe on the image features at the points of a validation set.
 
-    Fits to every other frame of the data set, of which every fourth is held out to choose the penalty, and
-    scores on the rest, whatever the number of processes. The truth is the LiDAR itself, so it needs no
-    annotation.
+    Fits to every other frame of the data set, in four parts that take turns in choosing the penalty, and scores on
+    the rest, whatever the number of processes. The truth is the LiDAR itself, so it needs no annotation.
 
-    Of the frames it fits to only moments are kept, two matrices of (C + 1)^2 numbers for C features; rows
+    Of the frames it fits to only moments are kept, four matrices of (C + 1)^2 numbers for C features; rows
     to score must wait for the probe.
 
     Args:
@@ -55,7 +56,7 @@ class DepthProbeMetric(StreamingMetric):
         if is_scored:
             self._sums.add_scored(number, features.cpu(), depth.cpu())
         else:
-            self._sums.add_fitted(number % 4 == 1, RowMoments(probe_rows(features, depth)))
+            self._sums.add_fitted(number % NUM_PARTS, RowMoments(probe_rows(features, depth)))
 
     def finish(self) -> '_ProbeSums':
         sums, self._sums = self._sums, _ProbeSums(self.max_scored_rows)
@@ -65,32 +66,32 @@ class DepthProbeMetric(StreamingMetric):
         sums = results[0]
         for other in results[1:]:
             sums.merge(other)
-        if False not in sums.moments or not sums.scored:
+        if not sums.moments or not sums.scored:
             MMLogger.get_current_instance().warning(
                 'DepthProbeMetric fits to every other frame and scores on the rest, so at least 2 frames need points '
                 f'at {self.depth_range[0]:g} to {self.depth_range[1]:g} m; found {self.num_frames} frame(s), too few '
                 'of them with such points. Its figures are NaN; keep more frames for validation, or check the '
                 'calibration')
             return {name: float('nan') for name in DepthErrors._fields}
-        probe = LinearDepthProbe().fit_moments(sums.moments[False], sums.moments.get(True))
+        probe = LinearDepthProbe().fit_moments([sums.moments[part] for part in sorted(sums.moments)])
         features, depth = (torch.cat(part) for part in zip(*sums.scored.values()))
         return depth_errors(probe.predict(features), depth.double())._asdict()
 
 
 class _ProbeSums:
-    """Moments of the rows to fit to, by whether they are held out; and the rows to score, by frame."""
+    """Moments of the rows to fit to, by part; and the rows to score, by frame."""
 
     def __init__(self, max_scored_rows: int) -> None:
         self.max_scored_rows = max_scored_rows
-        self.moments: dict[bool, RowMoments] = {}
+        self.moments: dict[int, RowMoments] = {}
         self.scored: dict[int, tuple[Tensor, Tensor]] = {}
         self.stride = 1  # the scored frames with these numbers are kept: 0, stride, 2 stride, ...
 
-    def add_fitted(self, held_out: bool, moments: RowMoments) -> None:
-        if held_out in self.moments:
-            self.moments[held_out].add(moments)
+    def add_fitted(self, part: int, moments: RowMoments) -> None:
+        if part in self.moments:
+            self.moments[part].add(moments)
         else:
-            self.moments[held_out] = moments
+            self.moments[part] = moments
 
     def add_scored(self, number: int, features: Tensor, depth: Tensor) -> None:
         if number % self.stride:
@@ -100,13 +101,13 @@ class _ProbeSums:
             self._thin(2 * self.stride)
 
     def merge(self, other: '_ProbeSums') -> None:
-        for held_out, moments in other.moments.items():
-            self.add_fitted(held_out, moments)
+        for part, moments in other.moments.items():
+            self.add_fitted(part, moments)
         self.scored.update(other.scored)
         self._thin(max(self.stride, other.stride))
 
     def cpu(self) -> '_ProbeSums':
-        self.moments = {held_out: moments.cpu() for held_out, moments in self.moments.items()}
+        self.moments = {part: moments.cpu() for part, moments in self.moments.items()}
         return self
 
     def _thin(self, stride: int) -> None:

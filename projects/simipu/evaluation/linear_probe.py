@@ -74,44 +74,57 @@ def probe_rows(features: Tensor, depth: Tensor) -> Tensor:
 class LinearProbe:
     """Ridge regression from features to one or several numbers, in closed form and double precision.
 
-    Features are standardised first, so that the penalty means the same for every backbone. The
-    penalty is chosen among ``penalties`` by the error on held-out rows, then the probe is fitted to all
-    rows.
+    Features are standardised first, so that the penalty means the same for every backbone. The penalty is the
+    one of ``penalties`` with the least error in cross-validation, then the probe is fitted to all rows. The rows of
+    few frames resemble each other, so that large penalties are among the candidates: with 10 labelled frames, 1 is
+    the one that is chosen most.
 
     Args:
         penalties: Candidate penalties, as multiples of the number of rows, in ascending order.
     """
 
-    def __init__(self, penalties: Sequence[float] = (1e-4, 1e-3, 1e-2, 1e-1)) -> None:
+    NUM_PARTS = 5
+    """Of the rows, as they follow each other, for cross-validation; so few frames are in two parts."""
+
+    def __init__(self, penalties: Sequence[float] = (1e-4, 1e-3, 1e-2, 1e-1, 1., 10.)) -> None:
         self.penalties = penalties
 
     def fit(self, features: Tensor, targets: Tensor) -> 'LinearProbe':
-        """Fit to (K, C) features and (K, T) targets; the last quarter of the rows is held out."""
+        """Fit to (K, C) features and (K, T) targets, in the order of their frames."""
         rows = torch.cat([features.double(), targets.double()], dim=1)
-        held_out = len(rows) * 3 // 4
-        return self.fit_moments(RowMoments(rows[:held_out]), RowMoments(rows[held_out:]), targets.shape[1])
+        parts = [RowMoments(part) for part in rows.tensor_split(self.NUM_PARTS) if len(part)]
+        return self.fit_moments(parts, targets.shape[1])
 
-    def fit_moments(self, fitted: RowMoments, held_out: RowMoments | None, num_targets: int = 1) -> 'LinearProbe':
+    def fit_moments(self, parts: Sequence[RowMoments], num_targets: int = 1) -> 'LinearProbe':
         """Fit to the moments of rows whose last ``num_targets`` columns are the targets.
 
-        Without held-out rows by the largest penalty.
+        Args:
+            parts: Each is held out once to choose the penalty; a single one gets the middle one of ``penalties``.
+            num_targets: T.
         """
-        all_rows = fitted if held_out is None else copy.deepcopy(fitted).add(held_out)
+        all_rows = _joined(parts)
         self.mean = all_rows.mean
         self.std = (all_rows.scatter.diagonal()[:-num_targets] / (all_rows.count - 1)).sqrt().clamp(min=1e-8)
         self.target_range = all_rows.smallest[-num_targets:], all_rows.largest[-num_targets:]
-
-        def error(penalty: float) -> float:
-            # A residual is linear in its row, so their mean square follows from the moments.
-            directions = torch.cat([-self._ridge(fitted, penalty) / self.std[:, None],
-                                    torch.eye(num_targets).to(self.std)])
-            mean_residual = (held_out.mean - fitted.mean) @ directions
-            scatter = (directions * (held_out.scatter @ directions)).sum()
-            return (scatter / held_out.count + mean_residual.square().sum()).item()
-
-        self.penalty = self.penalties[-1] if held_out is None else min(self.penalties, key=error)
+        self.penalty = self.penalties[len(self.penalties) // 2] if len(parts) == 1 else self._best_penalty(parts)
         self.weights = self._ridge(all_rows, self.penalty)
         return self
+
+    def _best_penalty(self, parts: Sequence[RowMoments]) -> float:
+        errors = dict.fromkeys(self.penalties, 0.)
+        for number, held_out in enumerate(parts):
+            fitted = _joined([*parts[:number], *parts[number + 1:]])
+            for penalty in self.penalties:
+                errors[penalty] += self._squared_error(fitted, held_out, penalty)
+        return min(errors, key=errors.get)
+
+    def _squared_error(self, fitted: RowMoments, held_out: RowMoments, penalty: float) -> float:
+        """Sum over the rows and targets of ``held_out``; a residual is linear in its row, so moments are enough."""
+        weights = self._ridge(fitted, penalty)
+        directions = torch.cat([-weights / self.std[:, None], torch.eye(weights.shape[1]).to(weights)])
+        mean_residual = (held_out.mean - fitted.mean) @ directions
+        scatter = (directions * (held_out.scatter @ directions)).sum()
+        return (scatter + held_out.count * mean_residual.square().sum()).item()
 
     def predict(self, features: Tensor) -> Tensor:
         """(K, C) features -> (K, T) targets."""
@@ -127,11 +140,19 @@ class LinearProbe:
         return torch.linalg.solve(gram, rows.scatter[:num_features, num_features:] / self.std[:, None])
 
 
+def _joined(parts: Sequence[RowMoments]) -> RowMoments:
+    joined = copy.copy(parts[0])
+    joined.scatter = joined.scatter.clone()
+    for part in parts[1:]:
+        joined.add(part)
+    return joined
+
+
 class LinearDepthProbe(LinearProbe):
     """A linear probe of log depth."""
 
     def fit(self, features: Tensor, depth: Tensor) -> 'LinearDepthProbe':
-        """Fit to (K, C) features and (K,) depths in metres; the last quarter of the rows is held out."""
+        """Fit to (K, C) features and (K,) depths in metres, in the order of their frames."""
         return super().fit(features, depth.double().log()[:, None])
 
     def predict(self, features: Tensor) -> Tensor:
