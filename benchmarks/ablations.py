@@ -8,6 +8,10 @@ mended, ``recommended`` is configs/simipu_synthetic.py. All have the same
 small model, optimizer and number of iterations, whole images at 288 x 96 (the reference: of several sizes,
 as in the original, with as many pixels on average). Prints a table with mean and deviation over seeds. What
 is in the folder already is not trained again.
+
+``recommended-2-processes`` and ``recommended-4-processes`` share the batch of 4 among processes, each with batch
+statistics and negatives of its own; with ``-gather`` they share the negatives, too. ``recommended`` itself is what
+synchronised statistics and gathered negatives amount to. They are trained where --rows names them.
 """
 import argparse
 import json
@@ -29,6 +33,7 @@ ABLATIONS = PROJECT / 'configs' / 'ablations'
 KITTI_REFERENCE = './simipu_r50-reference_8xb4-100e_kitti.py'
 SMALL_REFERENCE = ABLATIONS / 'simipu_r18-reference_1xb4-500iters_synthetic.py'
 NO_INTRA = 'recommended-without-intra-loss'
+IN_PROCESSES = {f'recommended-{number}-processes{suffix}': number for number in (2, 4) for suffix in ('', '-gather')}
 ROWS = ('original', 'reference', 'recommended', NO_INTRA, 'distance-limit', 'mutual-nearest', 'exact-index',
         'detach-feature', 'mask-same-cell', 'use-xyz', 'sparse-encoder', 'backbone-init')
 NUM_TRAIN, NUM_VAL = 1000, 256
@@ -39,7 +44,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--out', type=Path, default=Path('work_dirs/ablations'))
     parser.add_argument('--rows', nargs='+', default=ROWS, help='rows of configs/ablations/README.md, '
-                        f'original, reference, recommended, {NO_INTRA}')
+                        f'original, reference, recommended, {NO_INTRA}, {", ".join(IN_PROCESSES)}')
     parser.add_argument('--seeds', type=int, default=3)
     parser.add_argument('--iterations', type=int, default=150)
     parser.add_argument('--num-workers', type=int, default=2,
@@ -67,8 +72,8 @@ def train(folder: Path, data: Path, iterations: int, row: str, seed: int) -> dic
         [str(PROJECT / 'benchmarks'), os.environ.get('PYTHONPATH', '')]))
     with open(folder / 'log.txt', 'w') as log:
         process = subprocess.Popen(
-            [sys.executable, str(PROJECT / 'tools' / 'train.py'), str(folder / 'config.py'), '--work-dir',
-             str(folder)], stdout=log, stderr=subprocess.STDOUT, cwd=PROJECT, env=environment)
+            [*command(row), str(folder / 'config.py'), '--work-dir', str(folder)],
+            stdout=log, stderr=subprocess.STDOUT, cwd=PROJECT, env=environment)
         _, status, usage = os.wait4(process.pid, 0)
     if status:
         sys.exit(f'error: the training in {folder} failed; see {folder / "log.txt"}')
@@ -80,14 +85,27 @@ def train(folder: Path, data: Path, iterations: int, row: str, seed: int) -> dic
     return result
 
 
+def command(row: str) -> list[str]:
+    """Command line that trains a config in as many processes as the row asks for."""
+    train = str(PROJECT / 'tools' / 'train.py')
+    if row not in IN_PROCESSES:
+        return [sys.executable, train]
+    return [sys.executable, str(PROJECT / 'tools' / 'torchrun.py'), '--standalone',
+            f'--nproc_per_node={IN_PROCESSES[row]}', train, '--launcher', 'pytorch']
+
+
 def load_config(row: str, data: Path, iterations: int, seed: int) -> Config:
     """The row's config, at the size and length of this benchmark."""
-    if row in ('recommended', NO_INTRA):
+    if row in ('recommended', NO_INTRA, *IN_PROCESSES):
         cfg = Config.fromfile(PROJECT / 'configs' / 'simipu_synthetic.py')
         if row == NO_INTRA:
             cfg.model.update(intra_head=None, matcher=None)
             for head in cfg.model.inter_head:
                 head.detach_key = None  # else nothing trains the point encoder
+        if row in IN_PROCESSES:
+            cfg.train_dataloader.batch_size //= IN_PROCESSES[row]
+            for head in (cfg.model.intra_head, *cfg.model.inter_head):
+                head.loss.gather = row.endswith('-gather')
     elif row in ('original', 'reference'):
         cfg = Config.fromfile(SMALL_REFERENCE)
     else:

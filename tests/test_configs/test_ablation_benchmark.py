@@ -8,7 +8,7 @@ from simipu.config import check_config
 
 def test_every_row_has_one_backbone_size_and_length(ablations, tmp_path):
     shapes = {}
-    for row in ablations.ROWS:
+    for row in (*ablations.ROWS, *ablations.IN_PROCESSES):
         cfg = ablations.load_config(row, tmp_path, iterations=77, seed=5)
         import_modules_from_strings(**cfg.custom_imports)  # as a config file that is read does
         check_config(cfg)
@@ -32,3 +32,14 @@ def test_without_the_intra_loss_nothing_else_changes(ablations, tmp_path):
         assert ours['model'].pop(key) and without['model'].pop(key) is None
     assert [head.pop('detach_key', None) for head in without['model']['inter_head']] == [None, None]
     assert ours == without
+
+
+def test_processes_share_the_batch(ablations, tmp_path):
+    whole = ablations.load_config('recommended', tmp_path, iterations=77, seed=0)
+    assert whole.train_dataloader.batch_size == 4 and '--launcher' not in ablations.command('recommended')
+    for row, processes in ablations.IN_PROCESSES.items():
+        cfg = ablations.load_config(row, tmp_path, iterations=77, seed=0)
+        assert f'--nproc_per_node={processes}' in ablations.command(row)
+        assert cfg.train_dataloader.batch_size * processes == 4
+        assert [head.loss.get('gather', False) for head in (cfg.model.intra_head, *cfg.model.inter_head)] == [
+            '-gather' in row] * 3
