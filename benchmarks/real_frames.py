@@ -24,6 +24,7 @@ from mmengine.config import Config
 from rows import (
     CONFIG,
     RECIPES,
+    RECOMMENDED,
     Column,
     Figures,
     Measured,
@@ -75,6 +76,9 @@ for name, recipe in RECIPES.items():
     ROWS[f'{name}, real'] = Stage(recipe, real=True)
     ROWS[f'{name}, generated then real'] = Stage(
         recipe._replace(length=recipe.length * 2 / 3, start=name + GENERATED), real=True)
+ROWS[f'{RECOMMENDED}, generated then depth, real'] = Stage(
+    RECIPES['depth regression']._replace(length=RECIPES['depth regression'].length * 2 / 3,
+                                         start=RECOMMENDED + GENERATED), real=True)
 
 
 class Run(NamedTuple):

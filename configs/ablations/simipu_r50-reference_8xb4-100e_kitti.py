@@ -1,7 +1,8 @@
 # The original's settings, against which the configs of this folder measure one change each: an image
 # backbone up to stride 32 that starts as PyTorch initialises it, point features that see intensity only,
-# pairs of the whole Hungarian assignment however far apart, keys detached after their projection, no false
-# negative left out. Each frame has a scale of its own, and the second view its points in an order of its own.
+# pairs of the whole Hungarian assignment however far apart, projections as wide as the features, keys
+# detached after their projection, no false negative left out. Each frame has a scale of its own, and the
+# second view its points in an order of its own.
 #
 # Not expressed here are the original's errors, which this package cannot make. It took a pixel's feature
 # from up to one cell (32 pixels) off, and in a batch of images of several sizes from another place
@@ -20,7 +21,7 @@ model = dict(
     point_encoder=dict(_delete_=True, type='PointNet2Encoder', in_channels=4, use_xyz=False),
     matcher=dict(_delete_=True, type='HungarianMatcher'),
     intra_head=dict(detach_key='projection', loss=loss),
-    inter_head=dict(detach_key='projection', loss=loss))
+    inter_head=dict(detach_key='projection', query_projector=dict(hidden_channels=None), loss=loss))
 
 changes = dict(ResizeImages=dict(share_in_batch=False), PointCloudSecondView=dict(shuffle=True))
 train_pipeline = [dict(step, **changes.get(step['type'], {})) for step in _base_.train_pipeline]

@@ -35,6 +35,7 @@ CHANGES = {
                             'model.inter_head.loss.learn_temperature'},
     'inter-temperature': {'model.inter_head.loss.temperature'},
     'linear-projection': {'model.inter_head.query_projector.num_layers'},
+    'narrow-projection': {'model.inter_head.query_projector.hidden_channels'},
     'queue': {'model.inter_head.queue_size'},
     'momentum-queue': {'model.inter_head.queue_size', 'model.key_momentum'},
     'use-xyz': {'model.point_encoder.use_xyz'},

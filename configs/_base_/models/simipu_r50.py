@@ -1,7 +1,8 @@
 # The paper's model, as its released settings have it (ResNet-50 at stride 32, 1024 points of 16384), but for
 # choices that were measured to be better, or faster and as good (docs/results.md): sparse convolutions
 # in the place of PointNet++, PyTorch's initialisation of the image backbone, a projection of the keys that
-# learns, and the same sampled points in both views in the place of Hungarian matching.
+# learns, a quarter of the width in the layers that project the pixels, and the same sampled points in both views
+# in the place of Hungarian matching.
 model = dict(
     type='SimIPU',
     # A detector that starts from this backbone must normalise its images in the same way.
@@ -29,6 +30,6 @@ model = dict(
         loss=dict(type='InfoNCELoss', temperature=0.07)),
     inter_head=dict(
         type='ContrastiveHead',
-        query_projector=dict(type='ProjectionMLP', in_channels=2048, out_channels=128),
+        query_projector=dict(type='ProjectionMLP', in_channels=2048, hidden_channels=512, out_channels=128),
         key_projector=dict(type='ProjectionMLP', in_channels=1024, out_channels=128),
         loss=dict(type='InfoNCELoss', temperature=0.07)))
