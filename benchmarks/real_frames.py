@@ -54,7 +54,7 @@ from simipu.files import write_whole
 
 DRIVES = ('2011_09_26_drive_0005_sync', '2011_09_26_drive_0048_sync', '04')
 HELD_OUT = '2011_09_26_drive_0009_sync'
-ITERATIONS = 900
+ITERATIONS = 500
 LABELLED_SHARE, MOST_FRAMES = 10 / 16, 256
 NUM_DRAWS, FINE_TUNED_DRAWS = 8, 3
 RATES, STEPS, BATCH_SIZE = (3e-4, 1e-3, 3e-3), 100, 4
