@@ -3,8 +3,8 @@
     OMP_NUM_THREADS=1 python benchmarks/training_step.py [--data-root data/kitti] [--check]
 
 ResNet-50, batch 2, 640 x 192, 16384 points: forward, backward, optimizer step and the logged values; with the
-original's settings (Hungarian matching without limit, wide projections) and either point encoder, with a narrow
-projection of the pixels, and with the settings of configs/simipu_kitti.py. The original takes 36.6 units. A unit is timed before and after each step, in
+original's settings (Hungarian matching without limit) and either point encoder, with wide projections as there and
+with a narrow one of the pixels, and with the settings of configs/simipu_kitti.py. The original takes 36.6 units. A unit is timed before and after each step, in
 train mode, once as the step runs it (with an autograd graph) and once without; the shorter one counts.
 Peak memory is that of the whole process, libraries included.
 
@@ -38,10 +38,11 @@ from simipu.geometry import BilinearSamples
 from simipu.models.matchers import IndexMatcher
 
 PROJECT_CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
-SPARSE = 'ablations/simipu_r50-sparse-encoder_8xb4-100e_kitti.py'
-CONFIGS = {'PointNet2Encoder': ('ablations/simipu_r50-reference_8xb4-100e_kitti.py', {}),
-           'SparseConvEncoder': (SPARSE, {}),
-           'SparseConvEncoder, narrow projection': (SPARSE, {'model.inter_head.query_projector.hidden_channels': 512}),
+ENCODERS = dict(PointNet2Encoder='ablations/simipu_r50-reference_8xb4-100e_kitti.py',
+                SparseConvEncoder='ablations/simipu_r50-sparse-encoder_8xb4-100e_kitti.py')
+NARROW = {'model.inter_head.query_projector.hidden_channels': 512}
+CONFIGS = {**{name: (file, {}) for name, file in ENCODERS.items()},
+           **{f'{name}, narrow projection': (file, NARROW) for name, file in ENCODERS.items()},
            'simipu_kitti.py': ('simipu_kitti.py', {})}
 
 
