@@ -48,7 +48,7 @@ def main() -> None:
     parser.add_argument('--seeds', type=int, default=3)
     parser.add_argument('--iterations', type=int, default=150)
     parser.add_argument('--num-workers', type=int, default=2,
-                        help='trainings at a time, one thread each (default: 2)')
+                        help='trainings at a time, one thread for each process (default: 2)')
     args = parser.parse_args()
     out = args.out.resolve()
     data = out / 'data'

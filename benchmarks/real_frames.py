@@ -23,6 +23,7 @@ from generated_frames import NUM_TRAIN, NUM_VAL, make_frames
 from mmengine.config import Config
 from rows import (
     CONFIG,
+    PROBE,
     RECIPES,
     RECOMMENDED,
     Column,
@@ -215,7 +216,8 @@ def work(run: Run, tasks: list[str], row: str, seed: int) -> None:
 
 def measured(out: Path) -> Measured:
     """The figures in the folder."""
-    return Measured(out / 'figures_real', f'{NUM_DRAWS} {FINE_TUNED_DRAWS} {RATES} {STEPS} {BATCH_SIZE} {MOST_FRAMES}')
+    return Measured(out / 'figures_real',
+                    f'{NUM_DRAWS} {FINE_TUNED_DRAWS} {RATES} {STEPS} {BATCH_SIZE} {MOST_FRAMES}\n{PROBE}')
 
 
 def parse_args() -> argparse.Namespace:

@@ -21,6 +21,7 @@ from mmengine.config import Config
 
 from simipu.checkpoints import export_backbone
 from simipu.engine import launch
+from simipu.evaluation.linear_probe import NUM_PARTS, PENALTIES
 from simipu.files import write_whole
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -55,6 +56,7 @@ RECIPES = {
     'SimIPU + geometry': Pretraining(CONFIGS / 'simipu_r18-with-geometry_1xb4-500iters_synthetic.py', length=0.93),
 }
 RECOMMENDED = 'SimIPU + geometry'
+PROBE = f'probe: penalties {PENALTIES}, {NUM_PARTS} parts'  # figures of another one are no rows of the same table
 
 
 def pretrain(folder: Path, cfg: Config) -> Path:

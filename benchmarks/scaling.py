@@ -176,7 +176,7 @@ def main() -> None:
     parser.add_argument('--backward-share', type=float, default=0.6, help='of a step, that hides the exchange')
     parser.add_argument('--load-ms', type=float, default=11.2, help='of one loader worker for a frame')
     parser.add_argument('--workers', type=int, default=8, help='of one GPU')
-    parser.add_argument('--parameters', type=float, default=39.2e6)
+    parser.add_argument('--parameters', type=float, default=32.0e6)
     parser.add_argument('--frame-mb', type=float, default=2.0, help='on the disk')
     parser.add_argument('--gigabits', type=float, default=100, help='of the link between two machines, for one GPU')
     parser.add_argument('--jitter', type=float, default=0.03, help='standard deviation of a step, as a share of it')

@@ -20,6 +20,7 @@ from simipu.evaluation import (
     retrieval_ranks,
     streaming,
 )
+from simipu.evaluation.linear_probe import LinearProbe, RowMoments
 
 
 def test_ranks_by_sorting():
@@ -83,7 +84,7 @@ def test_probe_equals_ridge_regression_solved_by_least_squares():
     np.testing.assert_allclose([*probe.weights[:, 0], probe.mean[-1]], weights, atol=1e-6)
 
 
-def frames_with_an_offset_each(num_frames, num_points=100, width=40):
+def frames_with_cues_of_their_own(num_frames, num_points=100, width=40):
     """Features and log depths of frames that all tell depth by one feature, and each by others of its own."""
     generator = torch.Generator().manual_seed(0)
     log_depth = torch.randn(num_frames, num_points, 1, generator=generator) / 2
@@ -94,7 +95,7 @@ def frames_with_an_offset_each(num_frames, num_points=100, width=40):
 
 
 def test_probe_of_few_frames_takes_the_penalty_that_is_best_for_other_frames():
-    features, log_depth = frames_with_an_offset_each(30)
+    features, log_depth = frames_with_cues_of_their_own(30)
     labelled, others = features[:10].flatten(0, 1), features[10:].flatten(0, 1)
 
     def error(probe):
@@ -106,6 +107,17 @@ def test_probe_of_few_frames_takes_the_penalty_that_is_best_for_other_frames():
     assert error(chosen) == errors[chosen.penalty]
     assert chosen.penalty >= 1
     assert error(chosen) < 1.05 * min(errors.values()) < 0.9 * errors[1e-4]
+
+
+def test_one_part_gets_the_middle_penalty_and_parts_stay_as_they_are():
+    rows = torch.randn(60, 4, generator=torch.Generator().manual_seed(0))
+    parts = [RowMoments(part) for part in rows.tensor_split(3)]
+    before = copy.deepcopy(parts)
+    LinearProbe().fit_moments(parts)
+    for part, kept in zip(parts, before):
+        assert part.count == kept.count
+        assert torch.equal(part.scatter, kept.scatter) and torch.equal(part.mean, kept.mean)
+    assert LinearProbe().fit_moments(parts[:1]).penalty == 0.1
 
 
 def test_probe_metric_fits_on_one_half_and_scores_the_other():

@@ -7,6 +7,6 @@ model = dict(
     img_backbone=dict(
         _delete_=True, type='mmpretrain.ConvNeXt', arch='tiny', out_indices=(3, ),
         gap_before_final_norm=False),
-    inter_head=dict(query_projector=dict(in_channels=768)))
+    inter_head=dict(query_projector=dict(in_channels=768, hidden_channels=192)))
 optim_wrapper = dict(
     optimizer=dict(img_backbone=dict(type='AdamW', lr=1e-4, weight_decay=0.05)))

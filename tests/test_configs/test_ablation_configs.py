@@ -118,7 +118,7 @@ def test_both_references_make_the_original_s_choices(load):
         assert not {'CropImages', 'PhotometricDistortImages'} & steps.keys() and 'FlipImages' in steps
         assert steps['PointCloudSecondView'].shuffle and not steps['ResizeImages'].share_in_batch
         assert 'key_projector' not in model.intra_head
-        assert all(projector.get('num_layers', 3) == 3 for projector in (
+        assert all(projector.get('num_layers', 3) == 3 and not projector.get('hidden_channels') for projector in (
             model.intra_head.query_projector, model.inter_head.query_projector, model.inter_head.key_projector))
         assert model.get('img_level', -1) == -1 and len(model.img_backbone.out_indices) == 1
         assert not {'img_neck', 'occlusion', 'max_pairs_per_frame',
@@ -147,6 +147,8 @@ def shrink(cfg: Config) -> None:
         head.key_projector.in_channels = 32
         if 'img_neck' not in cfg.model:
             head.query_projector.in_channels //= narrower
+            if head.query_projector.get('hidden_channels'):
+                head.query_projector.hidden_channels //= narrower
     if cfg.model.get('intra_head'):
         cfg.model.intra_head.query_projector.in_channels = 32
     if 'img_neck' in cfg.model:

@@ -105,6 +105,13 @@ def test_backbone_learns_as_a_whole_and_the_detector_loads_it(case, tmp_path):
     assert all(name.startswith('norm') for name in report.missing), report.missing
 
 
+@pytest.mark.parametrize('file', [
+    *CONFIGS.glob('simipu_r50*.py'), *CONFIGS.glob('backbones/*.py')], ids=lambda file: file.stem)
+def test_pixels_are_projected_through_a_quarter_of_the_width(file):
+    projector = Config.fromfile(file, import_custom_modules=False).model.inter_head.query_projector
+    assert projector.hidden_channels * 4 == projector.in_channels
+
+
 def test_strong_weights_move_less_the_nearer_they_are_to_the_image():
     """Rates of the parameter groups against those of the header's rule; nothing of the backbone is forgotten."""
     cfg = Config.fromfile(CONFIGS / 'backbones/simipu_r50-strong-start_8xb4-100e_kitti.py')

@@ -251,7 +251,13 @@ def test_fused_where_torch_can(monkeypatch):
     reference, left_out = copy.deepcopy(model), copy.deepcopy(model)
     train_by_hand(reference, batches)
     train(model, batches, build(model, fused))
-    torch.testing.assert_close(model.state_dict(), reference.state_dict())
+
+    def comparable(trained):
+        """Without the bias before batch norm: its gradient is rounding alone, which Adam makes as large as any."""
+        return {name: value for name, value in trained.state_dict().items()
+                if name not in ('point_encoder.0.bias', 'point_encoder.1.running_mean')}
+
+    torch.testing.assert_close(comparable(model), comparable(reference))
 
     def refuses(self, *args, **kwargs):
         original(self, *args, **kwargs)
@@ -263,4 +269,4 @@ def test_fused_where_torch_can(monkeypatch):
     wrapper = build(left_out, fused)
     assert not wrapper.optimizer.optimizers['default'].param_groups[0].get('fused')
     train(left_out, batches, wrapper)
-    torch.testing.assert_close(left_out.state_dict(), reference.state_dict())
+    torch.testing.assert_close(comparable(left_out), comparable(reference))

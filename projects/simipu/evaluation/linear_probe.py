@@ -71,35 +71,40 @@ def probe_rows(features: Tensor, depth: Tensor) -> Tensor:
     return torch.cat([features.double(), depth.double().log()[:, None]], dim=1)
 
 
+PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1., 10.)
+NUM_PARTS = 5  # for cross-validation
+
+
 class LinearProbe:
     """Ridge regression from features to one or several numbers, in closed form and double precision.
 
     Features are standardised first, so that the penalty means the same for every backbone. The penalty is the
-    one of ``penalties`` with the least error in cross-validation, then the probe is fitted to all rows. The rows of
-    few frames resemble each other, so that large penalties are among the candidates: with 10 labelled frames, 1 is
-    the one that is chosen most.
+    one of ``penalties`` with the least error in cross-validation, then the probe is fitted to all rows. Rows of one
+    frame resemble each other. With few frames a probe therefore overfits more than the number of rows suggests, and
+    needs large penalties: with 10 labelled frames of KITTI, 1 is chosen most often.
 
     Args:
         penalties: Candidate penalties, as multiples of the number of rows, in ascending order.
     """
 
-    NUM_PARTS = 5
-    """Of the rows, as they follow each other, for cross-validation; so few frames are in two parts."""
-
-    def __init__(self, penalties: Sequence[float] = (1e-4, 1e-3, 1e-2, 1e-1, 1., 10.)) -> None:
+    def __init__(self, penalties: Sequence[float] = PENALTIES) -> None:
         self.penalties = penalties
 
     def fit(self, features: Tensor, targets: Tensor) -> 'LinearProbe':
-        """Fit to (K, C) features and (K, T) targets, in the order of their frames."""
+        """Fit to (K, C) features and (K, T) targets, the rows of a frame beside each other.
+
+        For cross-validation they are cut into consecutive parts, so that hardly any frame is in two.
+        """
         rows = torch.cat([features.double(), targets.double()], dim=1)
-        parts = [RowMoments(part) for part in rows.tensor_split(self.NUM_PARTS) if len(part)]
+        parts = [RowMoments(part) for part in rows.tensor_split(NUM_PARTS) if len(part)]
         return self.fit_moments(parts, targets.shape[1])
 
     def fit_moments(self, parts: Sequence[RowMoments], num_targets: int = 1) -> 'LinearProbe':
         """Fit to the moments of rows whose last ``num_targets`` columns are the targets.
 
         Args:
-            parts: Each is held out once to choose the penalty; a single one gets the middle one of ``penalties``.
+            parts: Each is held out once to choose the penalty; a single one gets the penalty at half the
+                length of ``penalties``, 0.1 by default.
             num_targets: T.
         """
         all_rows = _joined(parts)
@@ -152,7 +157,7 @@ class LinearDepthProbe(LinearProbe):
     """A linear probe of log depth."""
 
     def fit(self, features: Tensor, depth: Tensor) -> 'LinearDepthProbe':
-        """Fit to (K, C) features and (K,) depths in metres, in the order of their frames."""
+        """Fit to (K, C) features and (K,) depths in metres, the rows of a frame beside each other."""
         return super().fit(features, depth.double().log()[:, None])
 
     def predict(self, features: Tensor) -> Tensor:
