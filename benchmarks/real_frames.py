@@ -141,6 +141,8 @@ def frames_of(run: Run, name: str) -> DepthFrames:
 def draws(num_frames: int, in_one_piece: bool) -> Iterator[tuple[list[int], list[int]]]:
     """Labelled and scored frames of each draw.
 
+    The labelled ones are in order, as a probe is cross-validated over consecutive parts.
+
     Args:
         num_frames: All that there are.
         in_one_piece: Whether they are of one drive, whose neighbours look alike: then only frames of its first half
@@ -150,7 +152,7 @@ def draws(num_frames: int, in_one_piece: bool) -> Iterator[tuple[list[int], list
         generator = torch.Generator().manual_seed(draw)
         pool = num_frames // 2 if in_one_piece else num_frames
         order = torch.randperm(pool, generator=generator).tolist()
-        labelled = order[:round(LABELLED_SHARE * pool)]
+        labelled = sorted(order[:round(LABELLED_SHARE * pool)])
         yield labelled, list(range(pool, num_frames)) if in_one_piece else order[len(labelled):]
 
 

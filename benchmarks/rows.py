@@ -56,7 +56,8 @@ RECIPES = {
     'SimIPU + geometry': Pretraining(CONFIGS / 'simipu_r18-with-geometry_1xb4-500iters_synthetic.py', length=0.93),
 }
 RECOMMENDED = 'SimIPU + geometry'
-PROBE = f'probe: penalties {PENALTIES}, {NUM_PARTS} parts'  # figures of another one are no rows of the same table
+# Figures of another one are no rows of the same table.
+PROBE = f'probe: penalties {PENALTIES}, {NUM_PARTS} parts of frames in order'
 
 
 def pretrain(folder: Path, cfg: Config) -> Path:

@@ -100,6 +100,17 @@ def test_labelled_frames_differ_by_seed_and_are_never_scored(bright_cfg, monkeyp
     assert seen == [({0, 1, 2}, 1)] * 2 and scored == [{6, 7}] * 2
 
 
+def test_a_probe_gets_its_frames_in_the_order_of_the_drive(bright_cfg, monkeypatch):
+    """Cut into consecutive parts, neighbours that look alike are held out together."""
+    benchmark, seen = TransferBenchmark(bright_cfg, SMALL), []
+    monkeypatch.setattr('simipu.evaluation.transfer.benchmark.frozen_probe', lambda backbone, level, labelled, scored:
+                        seen.append([item.frame for item in labelled]))
+    for seed in range(4):
+        benchmark.probe(seed)
+    assert len({tuple(frames) for frames in seen}) > 1
+    assert all(len(frames) == 5 and frames == sorted(frames) for frames in seen)
+
+
 def test_measurements_are_the_same_however_many_workers(bright_cfg, tmp_path, on_the_cpu):
     torch.save(build_backbone(bright_cfg, seed=7).state_dict(), tmp_path / 'a.pth')
     torch.save(build_backbone(bright_cfg, seed=8).state_dict(), tmp_path / 'b.pth')

@@ -170,6 +170,7 @@ def test_draws_of_real_frames_never_score_what_is_labelled(load_benchmark):
     assert all(len(labelled) == 10 and sorted(labelled + scored) == list(range(16)) for labelled, scored in drawn)
     for labelled, scored in real.draws(50, in_one_piece=True):
         assert max(labelled) < 25 and len(labelled) == 16 and scored == list(range(25, 50))
+        assert labelled == sorted(labelled)  # a probe is cross-validated over consecutive parts
     assert real.summary([(0.2, 0.4), (0.3, 0.2)]) == pytest.approx(
         dict(abs_rel=0.25, place=0.3, to_place=1.0, worst=1.5))
 

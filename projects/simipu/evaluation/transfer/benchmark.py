@@ -185,7 +185,7 @@ class TransferBenchmark:
                 seed i takes the i-th, and the first again after the last. None: random weights.
             calibrated: Set the running statistics of batch norm to those of the labelled frames.
         """
-        labelled = self._draw(self.settings.probe_frames, seed)
+        labelled = self._draw_for_probe(seed)
         backbone = self._backbone(seed, checkpoints)
         if calibrated:
             calibrate_batch_norm(backbone, labelled)
@@ -193,12 +193,12 @@ class TransferBenchmark:
 
     def probe_class_init(self, seed: int) -> DepthErrors:
         """Errors of the frozen probe of weights from the class's own initialisation, see ``build_backbone``."""
-        return self._probe(build_backbone(self.cfg, seed=seed, class_init=True), self._draw(
-            self.settings.probe_frames, seed))
+        return self._probe(build_backbone(self.cfg, seed=seed, class_init=True),
+                           self._draw_for_probe(seed))
 
     def probe_position(self, seed: int) -> DepthErrors:
         """Errors of a probe that sees where a pixel is, and not the image."""
-        labelled = self._draw(self.settings.probe_frames, seed)
+        labelled = self._draw_for_probe(seed)
         return probe_errors(position_features(labelled), labelled.depth,
                             position_features(self.scored), self.scored.depth)
 
@@ -207,14 +207,14 @@ class TransferBenchmark:
 
         Against ``probe_position``, what the features tell beyond the place.
         """
-        labelled, backbone = self._draw(self.settings.probe_frames, seed), self._backbone(seed, checkpoints)
+        labelled, backbone = self._draw_for_probe(seed), self._backbone(seed, checkpoints)
         return probe_errors(self._features(backbone, labelled), labelled.depth,
                             self._features(backbone, self.scored), self.scored.depth)
 
     def probe_target(self, seed: int, checkpoints: list[str] | None = None,
                      position_only: bool = False) -> dict[str, float]:
         """Figures of a probe of the target that sees where a pixel is and, by default, the features."""
-        labelled = self._draw(self.settings.probe_frames, seed)
+        labelled = self._draw_for_probe(seed)
         backbone = None if position_only else self._backbone(seed, checkpoints)
         known = [~frames.values.isnan().any(1) for frames in (labelled, self.scored)]
         fitted, scored = (self._features(backbone, frames)[rows]
@@ -226,7 +226,7 @@ class TransferBenchmark:
                   long: bool = False) -> DepthErrors:
         """Errors after fine-tuning on the labelled frames of a seed, four times as long if ``long``."""
         steps = self.settings.steps * (4 if long else 1)
-        labelled = self._draw(self.settings.finetune_frames, seed)
+        labelled = self.pool.of(self._drawn_frames(self.settings.finetune_frames, seed))
         return self._fine_tune(seed, checkpoints, labelled, self.scored, learning_rate, steps)
 
     def tune(self, checkpoints: list[str] | None) -> dict[float, float]:
@@ -258,11 +258,12 @@ class TransferBenchmark:
     def _probe(self, backbone: nn.Module, labelled: DepthFrames) -> DepthErrors:
         return frozen_probe(backbone, self.level, labelled, self.scored)
 
-    def _draw(self, count: int, seed: int) -> DepthFrames:
-        """``count`` of the frames that may be labelled, or all if there are fewer."""
-        return self.pool.of(self._drawn_frames(count, seed))
+    def _draw_for_probe(self, seed: int) -> DepthFrames:
+        """In the order of the drive: neighbours look alike, and a probe is cross-validated over consecutive parts."""
+        return self.pool.of(sorted(self._drawn_frames(self.settings.probe_frames, seed)))
 
     def _drawn_frames(self, count: int, seed: int) -> list[int]:
+        """``count`` of the frames that may be labelled, or all if there are fewer."""
         generator = torch.Generator().manual_seed(mix_seeds(seed))
         order = torch.randperm(len(self.split.labelled), generator=generator)[:count]
         return [self.split.labelled[i] for i in order.tolist()]
