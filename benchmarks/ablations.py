@@ -27,6 +27,7 @@ from made_with import check_made_with
 from mmengine.config import Config
 
 from simipu.engine import launch
+from simipu.evaluation.linear_probe import PENALTIES
 
 PROJECT = Path(__file__).resolve().parents[1]
 ABLATIONS = PROJECT / 'configs' / 'ablations'
@@ -63,7 +64,7 @@ def main() -> None:
 def train(folder: Path, data: Path, iterations: int, row: str, seed: int) -> dict:
     """Metrics of a training in a process of its own, with ``seconds`` of processor time."""
     config = load_config(row, data, iterations, seed)
-    check_made_with(folder, f'# {NUM_TRAIN} frames\n{config.pretty_text}')
+    check_made_with(folder, f'# {NUM_TRAIN} frames, probe: penalties {PENALTIES}\n{config.pretty_text}')
     done = folder / 'result.json'
     if done.is_file():
         return json.loads(done.read_text())
