@@ -1,5 +1,5 @@
-# The small SimIPU as we recommend it for images of another kind than those of the training set (docs/results.md): with
-# a third loss, the depth of all visible points and the surface around each, and with images of random textures.
+# The small SimIPU as we recommend it for real images after generated scenes (docs/results.md): with a third loss,
+# the depth of all visible points and the surface around each, and with images of random textures.
 # python tools/train.py configs/simipu_r18-with-geometry_1xb4-500iters_synthetic.py
 # Batch size 4 (1 process x 4 frames), float32 (--amp for bfloat16 on a CPU).
 _base_ = './simipu_r18_1xb4-500iters_synthetic.py'
