@@ -4,10 +4,9 @@
 
 ResNet-50, batch 2, 640 x 192, 16384 points: forward, backward, optimizer step and the logged values. Three kinds of
 settings: the original's (Hungarian matching without limit) with either point encoder; the same with hidden layers of
-512 channels for the pixels; and those of configs/simipu_kitti.py. The original takes 36.6 units.
-A unit is timed before and after each step, in
-train mode, once as the step runs it (with an autograd graph) and once without; the shorter one counts.
-Peak memory is that of the whole process, libraries included.
+512 channels for the pixels; and those of configs/simipu_kitti.py. The original takes 36.6 units. A unit is timed
+before and after each step, in train mode, once as the step runs it (with an autograd graph) and once without; the
+shorter one counts. Peak memory is that of the whole process, libraries included.
 
 --check compares losses with those of the unoptimised path, in single precision and in double precision, in
 which rounding does not hide a mistake (needs 8 GB).

@@ -193,8 +193,7 @@ class TransferBenchmark:
 
     def probe_class_init(self, seed: int) -> DepthErrors:
         """Errors of the frozen probe of weights from the class's own initialisation, see ``build_backbone``."""
-        return self._probe(build_backbone(self.cfg, seed=seed, class_init=True),
-                           self._draw_for_probe(seed))
+        return self._probe(build_backbone(self.cfg, seed=seed, class_init=True), self._draw_for_probe(seed))
 
     def probe_position(self, seed: int) -> DepthErrors:
         """Errors of a probe that sees where a pixel is, and not the image."""
@@ -259,7 +258,10 @@ class TransferBenchmark:
         return frozen_probe(backbone, self.level, labelled, self.scored)
 
     def _draw_for_probe(self, seed: int) -> DepthFrames:
-        """In the order of the drive: neighbours look alike, and a probe is cross-validated over consecutive parts."""
+        """The labelled frames of a seed, in the order of the drive.
+
+        Neighbours look alike, and a probe is cross-validated over consecutive parts.
+        """
         return self.pool.of(sorted(self._drawn_frames(self.settings.probe_frames, seed)))
 
     def _drawn_frames(self, count: int, seed: int) -> list[int]:
