@@ -9,6 +9,7 @@ train_pipeline = [
     *_base_.train_pipeline[:-1],
     dict(type='RandomConvolveImages'),
     dict(type='DescribeSurroundings'),
+    dict(type='DescribeOccupancy'),
     _base_.train_pipeline[-1]
 ]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))

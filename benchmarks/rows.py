@@ -48,12 +48,12 @@ class Pretraining(NamedTuple):
 CONFIGS = PROJECT / 'configs'
 CONFIG = CONFIGS / 'simipu_synthetic.py'  # what backbones are measured with, too
 # At equal cost, in processor time of an iteration with its loading: one of depth alone takes 0.63 of the time of one of
-# SimIPU, one of all losses 1.08; one of depth and surfaces alone 0.7, added up from these.
+# SimIPU, one of all losses 1.14; one of depth, surfaces and occupancy alone 0.77, added up from these.
 RECIPES = {
     'SimIPU': Pretraining(CONFIG),
     'depth regression': Pretraining(CONFIGS / 'simipu_r18-depth-only_1xb4-500iters_synthetic.py', length=1.6),
-    'geometry regression': Pretraining(PROJECT / 'benchmarks' / 'geometry_regression.py', length=1.4),
-    'SimIPU + geometry': Pretraining(CONFIGS / 'simipu_r18-with-geometry_1xb4-500iters_synthetic.py', length=0.93),
+    'geometry regression': Pretraining(PROJECT / 'benchmarks' / 'geometry_regression.py', length=1.3),
+    'SimIPU + geometry': Pretraining(CONFIGS / 'simipu_r18-with-geometry_1xb4-500iters_synthetic.py', length=0.88),
 }
 RECOMMENDED = 'SimIPU + geometry'
 # Figures of another one are no rows of the same table.

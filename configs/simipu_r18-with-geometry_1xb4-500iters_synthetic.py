@@ -1,5 +1,6 @@
 # The small SimIPU as we recommend it for real images after generated scenes (docs/results.md): with a third loss,
-# the depth of all visible points and the surface around each, and with images of random textures.
+# the depth of all visible points, the surface around each and which cells beside it are occupied, and with images of
+# random textures.
 # python tools/train.py configs/simipu_r18-with-geometry_1xb4-500iters_synthetic.py
 # Batch size 4 (1 process x 4 frames), float32 (--amp for bfloat16 on a CPU).
 _base_ = './simipu_r18_1xb4-500iters_synthetic.py'
@@ -10,6 +11,7 @@ train_pipeline = [
     *_base_.train_pipeline[:-1],
     dict(type='RandomConvolveImages'),
     dict(type='DescribeSurroundings'),
+    dict(type='DescribeOccupancy'),
     _base_.train_pipeline[-1]
 ]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))

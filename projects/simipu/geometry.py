@@ -414,6 +414,11 @@ def flip_matrix(width: int) -> np.ndarray:
     return _image_matrix(-1, 1, width - 1, 0)
 
 
+def is_mirrored(img_aug_matrix: np.ndarray) -> np.ndarray:
+    """(...) bool: whether images are seen as in a mirror after ``img_aug_matrix`` (..., 4, 4)."""
+    return np.linalg.det(img_aug_matrix[..., :2, :2]) < 0
+
+
 def image_rotation_matrix(angle: float, height: int, width: int) -> np.ndarray:
     """Clockwise rotation (as seen; radians) of an image about its centre."""
     rotation = np.eye(4)

@@ -110,7 +110,7 @@ def test_every_level_needs_its_width():
 def test_surfaces_are_regressed_where_they_are_known():
     """Each target by itself: its mean error over the points that are visible and have it."""
     torch.manual_seed(0)
-    head = GeometryHead(in_channels=(5, ), loss_weight=3.0, surface_weight=0.5)
+    head = GeometryHead(in_channels=(5, ), loss_weight=3.0, surface_weight=0.5, occupancy_weight=0)
     feature_map = torch.randn(2, 5, 8, 16)
     pixel = torch.rand(2, 30, 2) * torch.tensor([WIDTH, HEIGHT]) - 0.5
     depth, visible = torch.rand(2, 30) * 50 + 1, torch.rand(2, 30) < 0.7
@@ -134,7 +134,7 @@ def test_surfaces_are_regressed_where_they_are_known():
 
 def test_every_camera_learns_the_surroundings_of_what_it_sees():
     model = build_depth_only()
-    model.depth_head = GeometryHead(in_channels=(3, ))
+    model.depth_head = GeometryHead(in_channels=(3, ), occupancy_weight=0)
     inputs, samples = frames(num_cameras=2)
     inputs['surroundings'] = torch.rand(*inputs['points'].shape[:2], 3)
     losses = model(inputs, samples, mode='loss')
@@ -153,6 +153,6 @@ def test_every_camera_learns_the_surroundings_of_what_it_sees():
 
 def test_frames_without_surroundings_are_told_what_lacks():
     model = build_depth_only()
-    model.depth_head = GeometryHead(in_channels=(3, ))
+    model.depth_head = GeometryHead(in_channels=(3, ), occupancy_weight=0)
     with pytest.raises(ConfigError, match='DescribeSurroundings.*behind SamplePoints'):
         model(*frames(), mode='loss')

@@ -38,13 +38,13 @@ class PairedDataPreprocessor(BaseDataPreprocessor):
 
         Args:
             data: As ``collate_paired_frames`` leaves the frames of ``PackPairedInputs``:
-                ``inputs`` with ``points`` (and ``points_aug``, ``surroundings``), B tensors (N, C), and ``img``, V
-                sequences of B tensors (3, H, W); ``data_samples``, B of them.
+                ``inputs`` with ``points`` (and ``points_aug``, ``surroundings``, ``occupancy``), B tensors (N, C), and
+                ``img``, V sequences of B tensors (3, H, W); ``data_samples``, B of them.
             training: Not used; augmentation is the pipeline's.
 
         Returns:
             ``dict(inputs, data_samples)`` with inputs ``points`` (B, N, C), ``points_aug`` (B, N,
-            C), ``surroundings`` (B, N, 3) and ``imgs`` (B, V, 3, H, W) float.
+            C), ``surroundings`` (B, N, 3), ``occupancy`` (B, N, S * 26) and ``imgs`` (B, V, 3, H, W) float.
 
         Raises:
             ConfigError: The frames differ in their numbers of points or columns.
@@ -52,7 +52,7 @@ class PairedDataPreprocessor(BaseDataPreprocessor):
         data = self.cast_data(data)
         inputs, samples = data['inputs'], data['data_samples']
         batch = {key: _stack_points(inputs[key], key, samples)
-                 for key in ('points', 'points_aug', 'surroundings') if key in inputs}
+                 for key in ('points', 'points_aug', 'surroundings', 'occupancy') if key in inputs}
         batch['imgs'] = self._stack_images(inputs['img'])
         return dict(inputs=batch, data_samples=samples)
 

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from ..checkpoints.initialising import checked_initial_weights
 from ..errors import ConfigError, DataError
-from ..geometry import Occlusion, project_to_cameras
+from ..geometry import Occlusion, is_mirrored, project_to_cameras
+from ..neighbour_cells import mirror_cells
 
 
 class ProjectedPoints(NamedTuple):
@@ -128,13 +129,21 @@ class ImagePretraining(BaseModel):
         if self.depth_head is None:
             return {}
         points = self.project_points(inputs['points'][..., :3], inputs, data_samples)
-        described = {}
-        if 'surroundings' in inputs:  # of the points, as each of the V images shows them
-            views = inputs['imgs'].shape[1]
-            described['surroundings'] = inputs['surroundings'].repeat_interleave(views, dim=0)
         losses = self.depth_head.loss(feature_maps, *(value.flatten(0, 1) for value in points),
-                                      input_shape=inputs['imgs'].shape[-2:], **described)
+                                      input_shape=inputs['imgs'].shape[-2:], **_described(inputs, data_samples))
         return {f'{key}_depth': value for key, value in losses.items()}
+
+
+def _described(inputs: dict[str, Tensor], data_samples: Sequence[Det3DDataSample]) -> dict[str, Tensor]:
+    """What the pipeline tells of the points' neighbours, (B * V, N, ...), as each image shows them."""
+    views = inputs['imgs'].shape[1]
+    described = {key: inputs[key].repeat_interleave(views, dim=0) for key in ('surroundings', 'occupancy')
+                 if key in inputs}
+    if 'occupancy' in described:
+        occupancy = described['occupancy']
+        mirrored, = to_device([is_mirrored(stack_metainfo(data_samples, 'img_aug_matrix'))], occupancy.device)
+        described['occupancy'] = torch.where(mirrored.view(-1, 1, 1), mirror_cells(occupancy), occupancy)
+    return described
 
 
 def stack_metainfo(data_samples: Sequence[Det3DDataSample], name: str) -> np.ndarray:

@@ -9,11 +9,12 @@ from .images import (
     RotateImages,
 )
 from .loading import LoadPairedImages, LoadPairedPoints
+from .occupancy import DescribeOccupancy
 from .points import PairedPointsRangeFilter, PointCloudSecondView, SamplePoints
 from .surroundings import DescribeSurroundings
 
 __all__ = [
-    'CropImages', 'DescribeSurroundings', 'FlipImages', 'LoadPairedImages', 'LoadPairedPoints', 'PackPairedInputs',
-    'PairedPointsRangeFilter', 'PhotometricDistortImages', 'PointCloudSecondView', 'RandomConvolveImages',
-    'ResizeImages', 'RotateImages', 'SampleCameras', 'SamplePoints'
+    'CropImages', 'DescribeOccupancy', 'DescribeSurroundings', 'FlipImages', 'LoadPairedImages', 'LoadPairedPoints',
+    'PackPairedInputs', 'PairedPointsRangeFilter', 'PhotometricDistortImages', 'PointCloudSecondView',
+    'RandomConvolveImages', 'ResizeImages', 'RotateImages', 'SampleCameras', 'SamplePoints'
 ]

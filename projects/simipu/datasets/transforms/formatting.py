@@ -16,17 +16,17 @@ class PackPairedInputs(BaseTransform):
 
     Required keys: ``points``, ``img`` and the meta keys ``sample_idx``, ``cam_names``,
     ``img_path``, ``lidar_path``, ``lidar2img``, ``img_aug_matrix``, ``ori_shape``, ``img_shape``.
-    Optional, of the second view: ``points_aug``, ``lidar_aug_matrix``; of DescribeSurroundings: ``surroundings``.
+    Optional, of the second view: ``points_aug``, ``lidar_aug_matrix``; of DescribeSurroundings: ``surroundings``; of
+    DescribeOccupancy: ``occupancy``.
 
     Returns ``dict(inputs, data_samples)``: ``inputs`` holds ``points`` and ``points_aug``, (N, C)
-    float32, ``surroundings`` (N, 3) float32, and ``img``, V tensors (3, H, W) uint8 BGR; ``data_samples`` is one
-    ``Det3DDataSample`` with the meta keys as its metainfo.
+    float32, ``surroundings`` (N, 3) float32, ``occupancy`` (N, S * 26) bool, and ``img``, V tensors (3, H, W) uint8
+    BGR; ``data_samples`` is one ``Det3DDataSample`` with the meta keys as its metainfo.
     """
 
     def transform(self, results: dict) -> dict:
         inputs = {key: results[key].tensor for key in ('points', 'points_aug') if key in results}
-        if 'surroundings' in results:
-            inputs['surroundings'] = torch.from_numpy(results['surroundings'])
+        inputs.update({key: torch.from_numpy(results[key]) for key in ('surroundings', 'occupancy') if key in results})
         inputs['img'] = [_to_tensor(image) for image in results['img']]
         data_sample = Det3DDataSample()
         data_sample.set_metainfo(
