@@ -8,8 +8,9 @@ from scipy.ndimage import map_coordinates
 from test_simipu import HEIGHT, WIDTH, build, frames, pinhole
 
 from simipu.errors import ConfigError
-from simipu.geometry import sample_features
+from simipu.geometry import flip_matrix, sample_features
 from simipu.models.heads import DepthRegressionHead, GeometryHead
+from simipu.neighbour_cells import STEPS
 
 ONE_LEVEL = dict(type='DepthRegressionHead', in_channels=(3, ))
 
@@ -156,3 +157,58 @@ def test_frames_without_surroundings_are_told_what_lacks():
     model.depth_head = GeometryHead(in_channels=(3, ), occupancy_weight=0)
     with pytest.raises(ConfigError, match='DescribeSurroundings.*behind SamplePoints'):
         model(*frames(), mode='loss')
+
+
+def test_occupancy_is_classified_at_visible_points():
+    torch.manual_seed(0)
+    head = GeometryHead(in_channels=(5, 4), loss_weight=2.0, occupancy_weight=3.0)
+    maps = [torch.randn(2, 5, 8, 16), torch.randn(2, 4, 4, 8)]
+    pixel = torch.rand(2, 30, 2) * torch.tensor([WIDTH, HEIGHT]) - 0.5
+    depth, visible = torch.rand(2, 30) * 50 + 1, torch.rand(2, 30) < 0.7
+    occupancy = torch.rand(2, 30, 52) < 0.3
+    losses = head.loss(maps, pixel, depth, visible, (HEIGHT, WIDTH), torch.rand(2, 30, 3), occupancy)
+    expected = 0
+    for layer, feature_map in zip(head.occupancy_layers, maps):
+        chance = sample_features(layer(feature_map), pixel, (HEIGHT, WIDTH)).sigmoid()
+        right = chance.where(occupancy, 1 - chance)[visible]
+        expected -= 6 * right.log().mean().item()
+    assert losses['loss_occupancy'].item() == pytest.approx(expected, rel=1e-5)
+    losses['loss_occupancy'].backward()
+    assert all((layer.weight.grad != 0).any() for layer in head.occupancy_layers)
+
+
+def test_a_mirrored_image_learns_the_mirrored_occupancy():
+    """Of two cameras of each frame one is mirrored: what lies left of a point lies right of it in that image."""
+    model = build_depth_only()
+    model.depth_head = RecordingHead()
+    inputs, samples = frames(num_cameras=2)
+    inputs['occupancy'] = torch.rand(*inputs['points'].shape[:2], 52) < 0.3
+    for sample in samples:
+        sample.set_metainfo(dict(img_aug_matrix=np.stack([np.eye(4), flip_matrix(WIDTH)])))
+    model(inputs, samples, mode='loss')
+    found = model.depth_head.occupancy.unflatten(0, (-1, 2))
+    assert torch.equal(found[:, 0], inputs['occupancy'])
+    for number, (away, left, up) in enumerate(STEPS):
+        other = STEPS.index((away, -left, up))
+        for first in (0, 26):
+            assert torch.equal(found[:, 1, :, first + number], inputs['occupancy'][..., first + other])
+
+
+class RecordingHead(torch.nn.Module):
+    """Keeps the occupancy that it is given."""
+
+    def loss(self, feature_maps, pixel, depth, visible, input_shape, occupancy):
+        self.occupancy = occupancy
+        return dict(loss=feature_maps[0].sum())
+
+
+def test_frames_without_occupancy_or_of_other_cells_are_told_what_lacks():
+    model = build_depth_only()
+    model.depth_head = GeometryHead(in_channels=(3, ))
+    inputs, samples = frames()
+    inputs['surroundings'] = torch.rand(*inputs['points'].shape[:2], 3)
+    with pytest.raises(ConfigError, match='DescribeOccupancy.*behind SamplePoints.*or set occupancy_weight=0'):
+        model(inputs, samples, mode='loss')
+    inputs['occupancy'] = torch.zeros(*inputs['points'].shape[:2], 26, dtype=torch.bool)
+    with pytest.raises(ConfigError, match='num_sizes=2, but DescribeOccupancy has cells of 1 sizes'):
+        model(inputs, samples, mode='loss')

@@ -12,8 +12,9 @@ from ...neighbour_cells import STEPS
 def occupied_cells(cloud: np.ndarray, xyz: np.ndarray, cell: float) -> np.ndarray:
     """Which cells around some points are occupied, on a grid that is fixed to the cloud.
 
-    A cell of a point counts as occupied where the cube of the grid that its centre falls in holds a point of the cloud. So
-    the cubes do not turn with the ray, and one pass over the cloud serves all points.
+    A cell counts as occupied where the cube of the grid that its centre falls in holds a point of the cloud. So one pass
+    over the cloud serves all points; but the cubes do not turn with the ray, and where it runs diagonally, that cube may
+    be the one of the point itself.
 
     Args:
         cloud: (N, 3) in LiDAR frame, metres.
@@ -49,11 +50,11 @@ def _offsets(xyz: np.ndarray) -> np.ndarray:
 class DescribeOccupancy(BaseTransform):
     """Tell of each sampled point which cells around it hold points of the cloud, for ``GeometryHead``.
 
-    It follows ``SamplePoints``, and looks for neighbours in the cloud from which that sampled. Behind a surface, where the
-    LiDAR sees nothing, cells are empty.
+    It follows ``SamplePoints``, and looks for neighbours in the cloud from which that sampled. Behind a surface, where
+    the LiDAR sees nothing, cells are empty.
 
-    Required keys: ``points``, ``unsampled_points``. Added key: ``occupancy``, (N, S * 26) bool, for each of S sizes the 26
-    cells in the order of ``neighbour_cells``; see ``occupied_cells``.
+    Required keys: ``points``, ``unsampled_points``. Added key: ``occupancy``, (N, S * 26) bool: for each of S sizes the
+    26 cells in the order of ``neighbour_cells``; see ``occupied_cells``.
 
     Args:
         cells: Sizes of the cells in metres. Those of the default are small enough for the sides of a person, and large

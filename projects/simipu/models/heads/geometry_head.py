@@ -17,9 +17,9 @@ NUM_TARGETS = 3  # of DescribeSurroundings
 class GeometryHead(DepthRegressionHead):
     """Learns the log depth, the surface and the occupied neighbourhood of visible points, at their pixels.
 
-    What ``DescribeSurroundings`` tells of the surface is regressed as the depth is, with an L1 loss of every target; what
-    ``DescribeOccupancy`` tells of the cells around a point is classified, with binary cross-entropy. One linear layer each
-    for every level, as in ``DepthRegressionHead``.
+    What ``DescribeSurroundings`` tells of the surface is regressed as the depth is, with an L1 loss of every target;
+    what ``DescribeOccupancy`` tells of the cells around a point is classified, with binary cross-entropy. One linear
+    layer each for every level, as in ``DepthRegressionHead``.
 
     Args:
         in_channels: Width of the feature map of each level.
