@@ -54,7 +54,7 @@ def test_it_is_the_same_all_around_the_lidar_and_mirrored_in_a_mirror():
 
 def test_a_far_and_lonely_point():
     """A stray return a thousand kilometres away costs neither memory nor precision."""
-    cloud = np.concatenate([random_cloud(), [[1e6 + 0.4, 0.4, 1e4]]])
+    cloud = np.concatenate([random_cloud(), [[1e6 + 0.4, 0.4, 1e4 + 0.4]]])
     occupied = occupied_cells(cloud, cloud, 0.8)
     np.testing.assert_array_equal(occupied[:-1], occupied_cells(cloud[:-1], cloud[:-1], 0.8))
     assert not occupied[-1].any()

@@ -12,9 +12,9 @@ from ...neighbour_cells import STEPS
 def occupied_cells(cloud: np.ndarray, xyz: np.ndarray, cell: float) -> np.ndarray:
     """Which cells around some points are occupied, on a grid that is fixed to the cloud.
 
-    A cell counts as occupied where the cube of the grid that its centre falls in holds a point of the cloud. So one pass
-    over the cloud serves all points; but the cubes do not turn with the ray, and where it runs diagonally, that cube may
-    be the one of the point itself.
+    A cell counts as occupied where the cube of the grid that its centre falls in holds a point of the cloud. So one
+    pass over the cloud serves all points; but the cubes do not turn with the ray, and where it runs diagonally, that
+    cube may be the one of the point itself.
 
     Args:
         cloud: (N, 3) in LiDAR frame, metres.
