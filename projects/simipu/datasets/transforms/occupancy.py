@@ -1,49 +1,53 @@
 """Which of the cells around a point hold points of the cloud."""
 from collections.abc import Sequence
+from itertools import product
 
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmdet3d.registry import TRANSFORMS
 
 from ...errors import ConfigError
-from ...neighbour_cells import STEPS
+from ...neighbour_cells import NUM_CELLS
 
 
 def occupied_cells(cloud: np.ndarray, xyz: np.ndarray, cell: float) -> np.ndarray:
-    """Which cells around some points are occupied, on a grid that is fixed to the cloud.
+    """Which cells around some points are occupied.
 
-    A cell counts as occupied where the cube of the grid that its centre falls in holds a point of the cloud. So one
-    pass over the cloud serves all points; but the cubes do not turn with the ray, and where it runs diagonally, that
-    cube may be the one of the point itself.
+    Upwards cells are centred on the point: the middle ones reach from half a cell below it to half a cell
+    above. On the ground a cell is the square of a grid that its centre falls in, so that the cloud is sorted once for all
+    points; the squares do not turn with the ray, and where that runs diagonally, one may be that of the point itself.
 
     Args:
         cloud: (N, 3) in LiDAR frame, metres.
         xyz: (K, 3), points of the cloud.
-        cell: Side of the cubes, and distance of the cells, in metres.
+        cell: Side of the cells in metres.
 
     Returns:
         (K, 26) bool, in the order of ``neighbour_cells``.
     """
-    lowest = np.floor(cloud.min(0) / cell) - 2  # no neighbour lies farther than the square root of 2 cells
-    shape = np.floor(cloud.max(0) / cell) - lowest + 3
-
-    def number(points: np.ndarray) -> np.ndarray:
-        x, y, z = np.moveaxis(np.floor(points / cell) - lowest, -1, 0).astype(np.int64)
-        return (x * int(shape[1]) + y) * int(shape[2]) + z
-
-    occupied = np.unique(number(cloud))
-    wanted = number(xyz[:, None] + cell * _offsets(xyz))
-    found = np.searchsorted(occupied, wanted).clip(max=len(occupied) - 1)
-    return occupied[found] == wanted
+    columns, own = np.unique(_squares(cloud[:, :2], cell), return_inverse=True)
+    lowest, space = cloud[:, 2].min(), np.ptp(cloud[:, 2]) + 4 * cell  # of a column in a row of them all, with a gap
+    heights = np.sort(own * space + cloud[:, 2] - lowest)
+    wanted = _squares(xyz[:, None, :2] + cell * _steps_on_the_ground(xyz), cell)
+    column = np.searchsorted(columns, wanted).clip(max=len(columns) - 1)
+    borders = xyz[:, 2] - lowest + cell * np.array([[-1.5], [-0.5], [0.5], [1.5]])
+    points_below = np.searchsorted(heights, column[..., None] * space + borders.T[:, None])
+    occupied = (np.diff(points_below) > 0) & (columns[column] == wanted)[..., None]
+    return np.delete(occupied.reshape(len(xyz), -1), NUM_CELLS // 2, axis=1)
 
 
-def _offsets(xyz: np.ndarray) -> np.ndarray:
-    """(K, 26, 3), from each point to the centres of its cells, in cells."""
+def _squares(ground: np.ndarray, cell: float) -> np.ndarray:
+    """(...) int64, one number for each square of the grid, of points (..., 2)."""
+    x, y = np.moveaxis(np.floor(ground / cell).astype(np.int64), -1, 0)
+    return (x << 32) + y
+
+
+def _steps_on_the_ground(xyz: np.ndarray) -> np.ndarray:
+    """(K, 9, 2), from each point to the centres of the columns around it and its own, in cells."""
     away = xyz[:, :2] / np.linalg.norm(xyz[:, :2], axis=1, keepdims=True).clip(min=1e-6)
     left = np.stack([-away[:, 1], away[:, 0]], axis=1)
-    steps = np.array(STEPS, dtype=np.float64)
-    ground = steps[:, :1] * away[:, None] + steps[:, 1:2] * left[:, None]
-    return np.concatenate([ground, np.broadcast_to(steps[:, 2:], (len(xyz), len(steps), 1))], axis=2)
+    steps = np.array(list(product((-1, 0, 1), repeat=2)), dtype=np.float64)
+    return steps[:, :1] * away[:, None] + steps[:, 1:] * left[:, None]
 
 
 @TRANSFORMS.register_module()
