@@ -14,8 +14,8 @@ def occupied_cells(cloud: np.ndarray, xyz: np.ndarray, cell: float) -> np.ndarra
     """Which cells around some points are occupied.
 
     Upwards they are centred on the point: the middle ones reach from half a cell below it to half a cell
-    above. On the ground a cell is the square of a grid that its centre falls in, so that one sorting of the cloud serves
-    all points; squares do not turn with the ray, and where that runs diagonally, one may be that of the point itself.
+    above. On the ground a cell is the square of a grid that its centre falls in, so that one sorting of the cloud
+    serves all points; squares do not turn with the ray, and where that runs diagonally, one may be the point's own.
 
     Args:
         cloud: (N, 3) in LiDAR frame, metres.
