@@ -18,5 +18,6 @@ _MIRRORED = [STEPS.index((away, -left, up)) for away, left, up in STEPS]
 
 def mirror_cells(occupancy: Tensor) -> Tensor:
     """Occupancy (..., S * 26) of cells of S sizes, with left and right exchanged."""
-    sizes = occupancy.unflatten(-1, (-1, NUM_CELLS))
-    return sizes[..., torch.tensor(_MIRRORED, device=occupancy.device)].flatten(-2)
+    cells = occupancy.unflatten(-1, (-1, NUM_CELLS)).unbind(-1)
+    # An index would have to be copied to a GPU, for which the host waits.
+    return torch.stack([cells[number] for number in _MIRRORED], dim=-1).flatten(-2)

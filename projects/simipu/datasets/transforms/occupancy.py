@@ -8,6 +8,7 @@ from mmdet3d.registry import TRANSFORMS
 
 from ...errors import ConfigError
 from ...neighbour_cells import NUM_CELLS
+from .surroundings import column_numbers
 
 
 def occupied_cells(cloud: np.ndarray, xyz: np.ndarray, cell: float) -> np.ndarray:
@@ -25,21 +26,15 @@ def occupied_cells(cloud: np.ndarray, xyz: np.ndarray, cell: float) -> np.ndarra
     Returns:
         (K, 26) bool, in the order of ``neighbour_cells``.
     """
-    columns, own = np.unique(_squares(cloud[:, :2], cell), return_inverse=True)
+    columns, own = np.unique(column_numbers(cloud[:, :2], cell), return_inverse=True)
     lowest, space = cloud[:, 2].min(), np.ptp(cloud[:, 2]) + 4 * cell  # of a column in a row of them all, with a gap
     heights = np.sort(own * space + cloud[:, 2] - lowest)
-    wanted = _squares(xyz[:, None, :2] + cell * _steps_on_the_ground(xyz), cell)
+    wanted = column_numbers(xyz[:, None, :2] + cell * _steps_on_the_ground(xyz), cell)
     column = np.searchsorted(columns, wanted).clip(max=len(columns) - 1)
     borders = xyz[:, 2] - lowest + cell * np.array([[-1.5], [-0.5], [0.5], [1.5]])
     points_below = np.searchsorted(heights, column[..., None] * space + borders.T[:, None])
     occupied = (np.diff(points_below) > 0) & (columns[column] == wanted)[..., None]
     return np.delete(occupied.reshape(len(xyz), -1), NUM_CELLS // 2, axis=1)
-
-
-def _squares(ground: np.ndarray, cell: float) -> np.ndarray:
-    """(...) int64, one number for each square of the grid, of points (..., 2)."""
-    x, y = np.moveaxis(np.floor(ground / cell).astype(np.int64), -1, 0)
-    return (x << 32) + y
 
 
 def _steps_on_the_ground(xyz: np.ndarray) -> np.ndarray:

@@ -46,18 +46,18 @@ def column_heights(cloud: np.ndarray, xyz: np.ndarray, cell: float) -> np.ndarra
         (K,) metres: none on a road, 1.5 at a car, many at a wall.
     """
     origin = cloud[:, :2].min(0)
-    number = _cells(cloud, origin, cell)
+    number = column_numbers(cloud[:, :2] - origin, cell)
     columns, first, own = np.unique(number, return_index=True, return_inverse=True)
     lowest, highest = cloud[first, 2].copy(), cloud[first, 2].copy()
     np.minimum.at(lowest, own, cloud[:, 2])
     np.maximum.at(highest, own, cloud[:, 2])
-    return (highest - lowest)[np.searchsorted(columns, _cells(xyz, origin, cell))]
+    return (highest - lowest)[np.searchsorted(columns, column_numbers(xyz[:, :2] - origin, cell))]
 
 
-def _cells(xyz: np.ndarray, origin: np.ndarray, cell: float) -> np.ndarray:
-    """(N,) number of the square of each point."""
-    column = np.floor((xyz[:, :2] - origin) / cell).astype(np.int64)
-    return column[:, 0] << 32 | column[:, 1]
+def column_numbers(ground: np.ndarray, cell: float) -> np.ndarray:
+    """(...) int64, one number for each square of a grid on the ground, of points (..., 2)."""
+    x, y = np.moveaxis(np.floor(ground / cell).astype(np.int64), -1, 0)
+    return (x << 32) + y
 
 
 @TRANSFORMS.register_module()

@@ -26,7 +26,7 @@ class GeometryHead(DepthRegressionHead):
         loss_weight: Factor of the whole loss.
         surface_weight: Factor of the error of each target of the surface.
         occupancy_weight: Factor of the mean cross-entropy of the cells; 0 does without them.
-        num_sizes: Sizes of cells that ``DescribeOccupancy`` has.
+        num_sizes: How many sizes of cells ``DescribeOccupancy`` has.
 
     Examples:
         >>> import torch
