@@ -21,9 +21,12 @@ from typing import NamedTuple
 import torch
 from generated_frames import NUM_TRAIN, NUM_VAL, make_frames
 from mmengine.config import Config
+from mmengine.device import get_device
 from rows import (
     CONFIG,
+    CONFIGS,
     PROBE,
+    PROJECT,
     RECIPES,
     RECOMMENDED,
     Column,
@@ -63,23 +66,43 @@ TASKS = [f'{task} {frames}' for frames in ('object', 'drive') for task in ('prob
 
 SCRATCH = 'scratch'
 GENERATED = ', generated'
+RESNET50 = CONFIGS / 'simipu_r50-with-geometry_1xb16-2000iters_kitti-raw.py'
+RESNET50_RECIPES = {
+    'depth regression': Pretraining(PROJECT / 'benchmarks' / 'resnet50_depth_regression.py', length=6.8, amp=True),
+    RECOMMENDED: Pretraining(RESNET50, length=4, amp=True),
+}
 
 
 class Stage(NamedTuple):
-    """A pre-training and the frames it sees: generated or real."""
-    how: Pretraining
+    """A pre-training and the frames it sees.
+
+    Attributes:
+        how: None: random weights.
+        real: Whether the frames are real; else they are generated.
+        measured_with: Config of the same backbone, whose images and points it is measured with.
+    """
+    how: Pretraining | None
     real: bool
+    measured_with: Path
 
 
-ROWS: dict[str, Stage | None] = {SCRATCH: None}
-for name, recipe in RECIPES.items():
-    ROWS[name + GENERATED] = Stage(recipe, real=False)
-    ROWS[f'{name}, real'] = Stage(recipe, real=True)
-    ROWS[f'{name}, generated then real'] = Stage(
-        recipe._replace(length=recipe.length * 2 / 3, start=name + GENERATED), real=True)
-ROWS[f'{RECOMMENDED}, generated then depth, real'] = Stage(
+def rows_of(recipes: dict[str, Pretraining], measured_with: Path, prefix: str = '') -> dict[str, Stage]:
+    """Rows of a network: from scratch, and each recipe on generated frames, on real ones, and on both."""
+    rows = {prefix + SCRATCH: Stage(None, False, measured_with)}
+    for name, recipe in recipes.items():
+        generated = f'{prefix}{name}{GENERATED}'
+        then = recipe._replace(length=recipe.length * 2 / 3, start=generated)
+        rows[generated] = Stage(recipe, False, measured_with)
+        rows[f'{prefix}{name}, real'] = Stage(recipe, True, measured_with)
+        rows[f'{prefix}{name}, generated then real'] = Stage(then, True, measured_with)
+    return rows
+
+
+RESNET18_ROWS = rows_of(RECIPES, CONFIG)
+RESNET18_ROWS[f'{RECOMMENDED}, generated then depth, real'] = Stage(
     RECIPES['depth regression']._replace(length=RECIPES['depth regression'].length * 2 / 3,
-                                         start=RECOMMENDED + GENERATED), real=True)
+                                         start=RECOMMENDED + GENERATED), True, CONFIG)
+ROWS = RESNET18_ROWS | rows_of(RESNET50_RECIPES, RESNET50, 'ResNet-50 ')
 
 
 class Run(NamedTuple):
@@ -92,7 +115,7 @@ class Run(NamedTuple):
 def backbone_file(run: Run, row: str, seed: int) -> Path | None:
     """Exported weights of a row, pre-trained if they are not there yet; None for random weights."""
     stage = ROWS[row]
-    if stage is None:
+    if stage.how is None:
         return None
     start = backbone_file(run, stage.how.start, seed) if stage.how.start else None
     cfg = pretraining_config(stage.how, seed, run.iterations, run.out / 'data', start)
@@ -128,11 +151,11 @@ def make_infos(run: Run, drives: list[str], held_out: str) -> None:
 
 
 @cache
-def frames_of(run: Run, name: str) -> DepthFrames:
-    """Frames to label and to score: ``object`` or ``drive``."""
+def frames_of(run: Run, name: str, config: Path) -> DepthFrames:
+    """Frames to label and to score, ``object`` or ``drive``, as the config's validation has them."""
     root, file = dict(object=('kitti_object', 'simipu_infos_object.pkl'),
                       drive=('kitti_raw', 'drive/simipu_infos_val.pkl'))[name]
-    cfg = launch.with_data_root(Config.fromfile(CONFIG), str(run.data / root))
+    cfg = launch.with_data_root(Config.fromfile(config), str(run.data / root))
     cfg.val_dataloader.dataset.ann_file = str(run.out / 'infos' / file)
     frames = load_depth_frames(cfg)
     return frames.of(range(min(len(frames), MOST_FRAMES)))
@@ -156,18 +179,21 @@ def draws(num_frames: int, in_one_piece: bool) -> Iterator[tuple[list[int], list
         yield labelled, list(range(pool, num_frames)) if in_one_piece else order[len(labelled):]
 
 
-def tasks_of(run: Run, name: str, checkpoint: Path | None, seed: int) -> dict:
+def tasks_of(run: Run, name: str, config: Path, checkpoint: Path | None, seed: int) -> dict:
     """What is measured, by the name of the task."""
-    make = partial(build_backbone, Config.fromfile(CONFIG), checkpoint and str(checkpoint), seed)
-    return {f'probe {name}': lambda: probe(frames_of(run, name), make(), name == 'drive', with_place=False),
-            f'beyond place {name}': lambda: probe(frames_of(run, name), make(), name == 'drive', with_place=True),
-            f'fine-tuning {name}': lambda: fine_tuned(frames_of(run, name), make, name == 'drive')}
+    cfg = Config.fromfile(config)
+    level, in_one_piece = feature_level(cfg), name == 'drive'
+    make = partial(build_backbone, cfg, checkpoint and str(checkpoint), seed)
+    return {f'probe {name}': lambda: probe(frames_of(run, name, config), make(), level, in_one_piece, with_place=False),
+            f'beyond place {name}': lambda: probe(frames_of(run, name, config), make(), level, in_one_piece,
+                                                  with_place=True),
+            f'fine-tuning {name}': lambda: fine_tuned(frames_of(run, name, config), make, level, in_one_piece)}
 
 
-def probe(frames: DepthFrames, backbone: torch.nn.Module, in_one_piece: bool, with_place: bool) -> Figures:
+def probe(frames: DepthFrames, backbone: torch.nn.Module, level: int, in_one_piece: bool, with_place: bool) -> Figures:
     """Means over the draws: AbsRel of a frozen probe, and its ratio to that of a pixel's place alone."""
     place = position_features(frames).split([len(item.depth) for item in frames])
-    features = frozen_features(backbone, feature_level(Config.fromfile(CONFIG)), frames)
+    features = frozen_features(backbone, level, frames)
     if with_place:
         features = [torch.cat([ours.double(), where], dim=1) for ours, where in zip(features, place)]
     errors = [(errors_of(features, frames, *draw), errors_of(place, frames, *draw))
@@ -177,11 +203,11 @@ def probe(frames: DepthFrames, backbone: torch.nn.Module, in_one_piece: bool, wi
 
 def errors_of(features: list[torch.Tensor], frames: DepthFrames, labelled: list[int], scored: list[int]) -> float:
     """AbsRel at the scored frames of a probe of the labelled ones."""
-    fitted, tested = (torch.cat([features[i] for i in part]) for part in (labelled, scored))
-    return probe_errors(fitted, frames.of(labelled).depth, tested, frames.of(scored).depth).abs_rel
+    parts = ((torch.cat([features[i] for i in part]), frames.of(part).depth) for part in (labelled, scored))
+    return probe_errors(*(tensor.to(get_device()) for part in parts for tensor in part)).abs_rel
 
 
-def fine_tuned(frames: DepthFrames, make_backbone, in_one_piece: bool) -> Figures:
+def fine_tuned(frames: DepthFrames, make_backbone, level: int, in_one_piece: bool) -> Figures:
     """Means over the first draws, at the learning rate that is best on a held-out quarter of the labelled frames."""
     place = position_features(frames).split([len(item.depth) for item in frames])
     errors = []
@@ -189,16 +215,16 @@ def fine_tuned(frames: DepthFrames, make_backbone, in_one_piece: bool) -> Figure
         if draw == FINE_TUNED_DRAWS:
             break
         fitted, held_out = labelled[:len(labelled) * 3 // 4], labelled[len(labelled) * 3 // 4:]
-        tried = {rate: _fine_tune(frames, make_backbone(), fitted, held_out, STEPS // 2, rate, draw) for rate in RATES}
-        rate = min(tried, key=tried.get)
-        errors.append((_fine_tune(frames, make_backbone(), labelled, scored, STEPS, rate, draw),
+        tried = {rate: _fine_tune(frames, make_backbone(), level, fitted, held_out, FineTuning(
+            STEPS // 2, BATCH_SIZE, rate), draw) for rate in RATES}
+        chosen = FineTuning(STEPS, BATCH_SIZE, min(tried, key=tried.get))
+        errors.append((_fine_tune(frames, make_backbone(), level, labelled, scored, chosen, draw),
                        errors_of(place, frames, labelled, scored)))
     return summary(errors)
 
 
-def _fine_tune(frames: DepthFrames, backbone: torch.nn.Module, labelled: list[int], scored: list[int],
-               steps: int, rate: float, seed: int) -> float:
-    level, recipe = feature_level(Config.fromfile(CONFIG)), FineTuning(steps, BATCH_SIZE, rate)
+def _fine_tune(frames: DepthFrames, backbone: torch.nn.Module, level: int, labelled: list[int], scored: list[int],
+               recipe: FineTuning, seed: int) -> float:
     return score(fine_tune(backbone, level, frames.of(labelled), recipe, seed), frames.of(scored)).abs_rel
 
 
@@ -212,7 +238,8 @@ def summary(errors: list[tuple[float, float]]) -> Figures:
 def work(run: Run, tasks: list[str], row: str, seed: int) -> None:
     """Pre-train and measure a row of one seed."""
     checkpoint = backbone_file(run, row, seed)
-    available = tasks_of(run, 'object', checkpoint, seed) | tasks_of(run, 'drive', checkpoint, seed)
+    available = {task: measure for name in ('object', 'drive')
+                 for task, measure in tasks_of(run, name, ROWS[row].measured_with, checkpoint, seed).items()}
     measured(run.out).complete(row, seed, {task: available[task] for task in tasks})
 
 
@@ -228,8 +255,8 @@ def parse_args() -> argparse.Namespace:
                         help='folder of kitti_raw/, kitti_odometry/ and kitti_object/ (default: the environment '
                         'variable SIMIPU_REAL_DATA, else data)')
     parser.add_argument('--out', type=Path, default=Path('work_dirs/real_frames'))
-    parser.add_argument('--rows', nargs='+', choices=ROWS, metavar='ROW', default=list(ROWS),
-                        help=f'any of {", ".join(map(repr, ROWS))} (default: all)')
+    parser.add_argument('--rows', nargs='+', choices=ROWS, metavar='ROW', default=list(RESNET18_ROWS),
+                        help=f'any of {", ".join(map(repr, ROWS))} (default: all but those of ResNet-50)')
     parser.add_argument('--tasks', nargs='+', choices=TASKS, metavar='TASK', default=TASKS,
                         help=f'any of {", ".join(map(repr, TASKS))} (default: all)')
     parser.add_argument('--seeds', type=int, default=1, help='of pre-training (default: 1)')
@@ -245,8 +272,8 @@ def main() -> None:
     args = parse_args()
     run = Run(args.data_root.resolve(), args.out.resolve(), args.iterations)
     make_infos(run, [drive for drive in args.drives if drive != args.held_out], args.held_out)
-    starts = {ROWS[row].how.start for row in args.rows if ROWS[row] and ROWS[row].how.start}
-    if any(ROWS[row] and not ROWS[row].real for row in {*args.rows, *starts}):
+    starts = {ROWS[row].how.start for row in args.rows if ROWS[row].how and ROWS[row].how.start}
+    if any(ROWS[row].how and not ROWS[row].real for row in {*args.rows, *starts}):
         make_frames(run.out / 'data', NUM_TRAIN, NUM_VAL, args.num_workers)
     run_all(partial(work, run, args.tasks), args.rows, args.seeds, args.num_workers, starts)
     columns = [Column(task, 'to_place') for task in args.tasks]

@@ -4,7 +4,7 @@ import pytest
 import torch
 from mmdet3d.structures import LiDARPoints
 
-from simipu.datasets.transforms import DescribeSurroundings, SamplePoints
+from simipu.datasets.transforms import DescribeOccupancy, DescribeSurroundings, SamplePoints
 from simipu.datasets.transforms.surroundings import column_heights, surface_normals
 from simipu.errors import ConfigError
 
@@ -80,6 +80,15 @@ def test_neighbours_are_those_of_the_whole_cloud():
     few, all_points = described(street(), 100), described(street(), 8000)
     rows = [int((all_points['points'].tensor == point).all(1).nonzero()[0]) for point in few['points'].tensor]
     np.testing.assert_array_equal(few['surroundings'], all_points['surroundings'][rows])
+
+
+@pytest.mark.parametrize('transform', [DescribeSurroundings, DescribeOccupancy])
+def test_no_more_than_the_first_points_are_described(transform):
+    results = SamplePoints(100)(dict(points=LiDARPoints(street(), points_dim=3)))
+    key, = transform()(dict(results)).keys() - results.keys()
+    every, first = (transform(max_points=count)(dict(results))[key] for count in (100, 30))
+    assert len(every) == 100
+    np.testing.assert_array_equal(first, every[:30])
 
 
 def test_a_mirror_image_is_described_alike():

@@ -177,6 +177,23 @@ def test_occupancy_is_classified_at_visible_points():
     assert all((layer.weight.grad != 0).any() for layer in head.occupancy_layers)
 
 
+def test_points_that_are_not_described_teach_their_depth_alone():
+    torch.manual_seed(0)
+    head = GeometryHead(in_channels=(5, ))
+    feature_map, pixel = torch.randn(2, 5, 8, 16), torch.rand(2, 30, 2) * torch.tensor([WIDTH, HEIGHT]) - 0.5
+    depth, visible = torch.rand(2, 30) * 50 + 1, torch.rand(2, 30) < 0.7
+    described = dict(surroundings=torch.rand(2, 12, 3), occupancy=torch.rand(2, 12, 52) < 0.3)
+
+    def losses_of(num_points):
+        return head.loss([feature_map], pixel[:, :num_points], depth[:, :num_points], visible[:, :num_points],
+                         (HEIGHT, WIDTH), **described)
+
+    all_points, first_points = losses_of(30), losses_of(12)
+    assert all_points['loss'] != first_points['loss']
+    for name in ('loss_surface', 'loss_occupancy'):
+        torch.testing.assert_close(all_points[name], first_points[name], atol=0, rtol=0)
+
+
 def test_a_mirrored_image_learns_the_mirrored_occupancy():
     """Of two cameras of each frame one is mirrored: what lies left of a point lies right of it in that image."""
     model = build_depth_only()

@@ -58,6 +58,19 @@ def test_all_rows_train_the_backbone_that_is_measured(benchmark, rows, tmp_path)
         assert found == shapes, name
 
 
+def test_rows_of_real_frames_train_the_backbone_that_is_measured(load_benchmark, rows, tmp_path):
+    real = load_benchmark('real_frames')
+    assert real.ROWS.keys() - real.RESNET18_ROWS.keys() == {name for name in real.ROWS if 'ResNet-50' in name}
+    for name, stage in real.ROWS.items():
+        if stage.how is None:
+            continue
+        cfg = rows.pretraining_config(stage.how, 3, 90, tmp_path)
+        check_config(cfg)
+        assert cfg.model.img_backbone == Config.fromfile(stage.measured_with).model.img_backbone, name
+        assert stage.how.start is None or real.ROWS[stage.how.start].measured_with == stage.measured_with
+        assert stage.how.amp == ('ResNet-50' in name) and stage.real == name.endswith('real')
+
+
 def test_the_control_differs_in_its_pairs_only(benchmark, rows, tmp_path):
     ours, control = (rows.pretraining_config(benchmark.ROWS[name], 0, 90, tmp_path).to_dict()
                      for name in ('SimIPU', 'mispaired'))

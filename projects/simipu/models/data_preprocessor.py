@@ -44,7 +44,7 @@ class PairedDataPreprocessor(BaseDataPreprocessor):
 
         Returns:
             ``dict(inputs, data_samples)`` with inputs ``points`` (B, N, C), ``points_aug`` (B, N,
-            C), ``surroundings`` (B, N, 3), ``occupancy`` (B, N, S * 26) and ``imgs`` (B, V, 3, H, W) float.
+            C), ``surroundings`` (B, K, 3), ``occupancy`` (B, K, S * 26) and ``imgs`` (B, V, 3, H, W) float.
 
         Raises:
             ConfigError: The frames differ in their numbers of points or columns.

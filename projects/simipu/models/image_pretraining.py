@@ -135,7 +135,7 @@ class ImagePretraining(BaseModel):
 
 
 def _described(inputs: dict[str, Tensor], data_samples: Sequence[Det3DDataSample]) -> dict[str, Tensor]:
-    """What the pipeline tells of the points' neighbours, (B * V, N, ...), as each image shows them."""
+    """What the pipeline tells of the first points' neighbours, (B * V, K, ...), as each image shows them."""
     views = inputs['imgs'].shape[1]
     described = {key: inputs[key].repeat_interleave(views, dim=0) for key in ('surroundings', 'occupancy')
                  if key in inputs}

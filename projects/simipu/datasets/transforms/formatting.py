@@ -20,7 +20,7 @@ class PackPairedInputs(BaseTransform):
     DescribeOccupancy: ``occupancy``.
 
     Returns ``dict(inputs, data_samples)``: ``inputs`` holds ``points`` and ``points_aug``, (N, C)
-    float32, ``surroundings`` (N, 3) float32, ``occupancy`` (N, S * 26) bool, and ``img``, V tensors (3, H, W) uint8
+    float32, ``surroundings`` (K, 3) float32, ``occupancy`` (K, S * 26) bool, and ``img``, V tensors (3, H, W) uint8
     BGR; ``data_samples`` is one ``Det3DDataSample`` with the meta keys as its metainfo.
     """
 

@@ -8,7 +8,7 @@ from mmdet3d.registry import TRANSFORMS
 
 from ...errors import ConfigError
 from ...neighbour_cells import NUM_CELLS
-from .surroundings import column_numbers
+from .surroundings import MAX_POINTS, cloud_and_sample, column_numbers
 
 
 def occupied_cells(cloud: np.ndarray, xyz: np.ndarray, cell: float) -> np.ndarray:
@@ -52,26 +52,25 @@ class DescribeOccupancy(BaseTransform):
     It follows ``SamplePoints``, and looks for neighbours in the cloud from which that sampled. Behind a surface, where
     the LiDAR sees nothing, cells are empty.
 
-    Required keys: ``points``, ``unsampled_points``. Added key: ``occupancy``, (N, S * 26) bool: for each of S sizes the
-    26 cells in the order of ``neighbour_cells``; see ``occupied_cells``.
+    Required keys: ``points``, ``unsampled_points``. Added key: ``occupancy``, (K, S * 26) bool, of the first K sampled
+    points: for each of S sizes the 26 cells in the order of ``neighbour_cells``; see ``occupied_cells``.
 
     Args:
         cells: Sizes of the cells in metres. Those of the default are small enough for the sides of a person, and large
             enough for the gap between two cars.
+        max_points: At most so many points are described.
     """
 
-    def __init__(self, cells: Sequence[float] = (0.8, 2.4)) -> None:
+    def __init__(self, cells: Sequence[float] = (0.8, 2.4), max_points: int = MAX_POINTS) -> None:
         if not cells or min(cells) <= 0:
             raise ConfigError(f'DescribeOccupancy: cells must be sizes in metres, more than 0, not {tuple(cells)}')
         self.cells = tuple(cells)
+        self.max_points = max_points
 
     def transform(self, results: dict) -> dict:
-        if 'unsampled_points' not in results:
-            raise ConfigError('DescribeOccupancy: there is no unsampled cloud; put it behind SamplePoints')
-        cloud = results['unsampled_points'].coord.numpy().astype(np.float64)
-        xyz = results['points'].coord.numpy().astype(np.float64)
+        cloud, xyz = cloud_and_sample(results, type(self).__name__, self.max_points)
         results['occupancy'] = np.concatenate([occupied_cells(cloud, xyz, cell) for cell in self.cells], axis=1)
         return results
 
     def __repr__(self) -> str:
-        return f'{type(self).__name__}(cells={self.cells})'
+        return f'{type(self).__name__}(cells={self.cells}, max_points={self.max_points})'

@@ -7,6 +7,7 @@ from scipy.spatial import cKDTree
 from ...errors import ConfigError
 
 NEIGHBOURS = 12
+MAX_POINTS = 2048
 # Ratios of the deviations of a neighbourhood along its axes: points of one beam lie on a line, those of leaves
 # or of an edge in no plane.
 LEAST_WIDTH, MOST_THICKNESS = 0.2, 0.2
@@ -60,6 +61,18 @@ def column_numbers(ground: np.ndarray, cell: float) -> np.ndarray:
     return (x << 32) + y
 
 
+def cloud_and_sample(results: dict, transform: str, max_points: int) -> tuple[np.ndarray, np.ndarray]:
+    """(N, 3) of the cloud and (K, 3) of the first points that were sampled of it, float64.
+
+    Raises:
+        ConfigError: Nothing was sampled; ``transform`` is the name of what wants it.
+    """
+    if 'unsampled_points' not in results:
+        raise ConfigError(f'{transform}: there is no unsampled cloud; put it behind SamplePoints')
+    cloud, sample = results['unsampled_points'].coord, results['points'].coord[:max_points]
+    return cloud.numpy().astype(np.float64), sample.numpy().astype(np.float64)
+
+
 @TRANSFORMS.register_module()
 class DescribeSurroundings(BaseTransform):
     """Describe the surface around each sampled point, for ``GeometryHead``.
@@ -67,7 +80,8 @@ class DescribeSurroundings(BaseTransform):
     It follows ``SamplePoints``, and looks for neighbours in the cloud from which that sampled. What it tells does not
     change when the image is mirrored.
 
-    Required keys: ``points``, ``unsampled_points``. Added key: ``surroundings``, (N, 3) float32:
+    Required keys: ``points``, ``unsampled_points``. Added key: ``surroundings``, (K, 3) float32, of the first K
+    sampled points:
 
     - how far the surface is level: |cosine| of the angle between its normal and z;
     - how far it faces the LiDAR: |cosine| of the angle between its normal and the ray;
@@ -78,17 +92,16 @@ class DescribeSurroundings(BaseTransform):
     Args:
         neighbours: So many points of the cloud make a surface.
         cell: Side of the columns in metres; that of the default holds a pedestrian.
+        max_points: At most so many points are described, since that takes longer than all else that a loader does.
     """
 
-    def __init__(self, neighbours: int = NEIGHBOURS, cell: float = 0.8) -> None:
+    def __init__(self, neighbours: int = NEIGHBOURS, cell: float = 0.8, max_points: int = MAX_POINTS) -> None:
         self.neighbours = neighbours
         self.cell = cell
+        self.max_points = max_points
 
     def transform(self, results: dict) -> dict:
-        if 'unsampled_points' not in results:
-            raise ConfigError('DescribeSurroundings: there is no unsampled cloud; put it behind SamplePoints')
-        cloud = results['unsampled_points'].coord.numpy().astype(np.float64)
-        xyz = results['points'].coord.numpy().astype(np.float64)
+        cloud, xyz = cloud_and_sample(results, type(self).__name__, self.max_points)
         normals = surface_normals(cloud, xyz, self.neighbours)
         rays = xyz / np.linalg.norm(xyz, axis=1, keepdims=True)
         height = column_heights(cloud, xyz, self.cell)
@@ -97,4 +110,5 @@ class DescribeSurroundings(BaseTransform):
         return results
 
     def __repr__(self) -> str:
-        return f'{type(self).__name__}(neighbours={self.neighbours}, cell={self.cell})'
+        return (f'{type(self).__name__}(neighbours={self.neighbours}, cell={self.cell}, '
+                f'max_points={self.max_points})')

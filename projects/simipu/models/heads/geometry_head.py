@@ -65,8 +65,8 @@ class GeometryHead(DepthRegressionHead):
             depth: (I, N) in metres.
             visible: (I, N) bool.
             input_shape: Height and width of that image.
-            surroundings: (I, N, 3) of ``DescribeSurroundings``; NaN is not learned.
-            occupancy: (I, N, S * 26) bool of ``DescribeOccupancy``, left and right as the image shows them.
+            surroundings: (I, K, 3) of ``DescribeSurroundings``, of the first K points; NaN is not learned.
+            occupancy: (I, K, S * 26) bool of ``DescribeOccupancy``, likewise, left and right as the image shows them.
 
         Returns:
             ``loss`` and ``abs_rel`` of depth, ``loss_surface``, and ``loss_occupancy`` unless its weight is 0.
@@ -87,7 +87,8 @@ class GeometryHead(DepthRegressionHead):
         if surroundings is None:
             raise ConfigError('GeometryHead: the frames have no surroundings; put '
                               "dict(type='DescribeSurroundings') behind SamplePoints in the pipeline")
-        known = visible[..., None] & surroundings.isfinite()
+        described = surroundings.shape[1]
+        pixel, known = pixel[:, :described], visible[:, :described, None] & surroundings.isfinite()
         target = surroundings.where(known, 0)
         count = known.sum((0, 1)).clamp(min=1)
         total = 0
@@ -105,6 +106,8 @@ class GeometryHead(DepthRegressionHead):
         if occupancy.shape[-1] != self.num_sizes * NUM_CELLS:
             raise ConfigError(f'GeometryHead: num_sizes={self.num_sizes}, but DescribeOccupancy has cells of '
                               f'{occupancy.shape[-1] // NUM_CELLS} sizes; give both the same number')
+        described = occupancy.shape[1]
+        pixel, visible = pixel[:, :described], visible[:, :described]
         count = visible.sum().clamp(min=1) * occupancy.shape[-1]
         total = 0
         for layer, feature_map in zip(self.occupancy_layers, feature_maps):
