@@ -36,7 +36,7 @@ test_dataloader = val_dataloader
 
 optim_wrapper = dict(optimizer=dict(
     _delete_=True,
-    img_backbone=dict(type='ConvMuon', lr=5e-3, weight_decay=0.01),
+    img_backbone=dict(type='ConvMuon', lr=3e-3, weight_decay=0.01),
     default=dict(type='AdamW', lr=1e-3, weight_decay=0.01)))
 max_iters = 2000
 warmup = min(100, (max_iters + 1) // 2)  # iterations
