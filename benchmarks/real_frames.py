@@ -67,8 +67,9 @@ TASKS = [f'{task} {frames}' for frames in ('object', 'drive') for task in ('prob
 SCRATCH = 'scratch'
 GENERATED = ', generated'
 RESNET50 = CONFIGS / 'simipu_r50-with-geometry_1xb16-2000iters_kitti-raw.py'
+# At equal cost: on an H200 a step of 16 frames takes 0.20 s with all losses, 0.10 s with depth alone.
 RESNET50_RECIPES = {
-    'depth regression': Pretraining(PROJECT / 'benchmarks' / 'resnet50_depth_regression.py', length=6.8, amp=True),
+    'depth regression': Pretraining(PROJECT / 'benchmarks' / 'resnet50_depth_regression.py', length=8, amp=True),
     RECOMMENDED: Pretraining(RESNET50, length=4, amp=True),
 }
 
