@@ -21,7 +21,6 @@ from typing import NamedTuple
 import torch
 from generated_frames import NUM_TRAIN, NUM_VAL, make_frames
 from mmengine.config import Config
-from mmengine.device import get_device
 from rows import (
     CONFIG,
     CONFIGS,
@@ -127,7 +126,9 @@ def backbone_file(run: Run, row: str, seed: int) -> Path | None:
 
 def on_real_frames(cfg: Config, run: Run) -> Config:
     """The config with the real drives for its training set, one of their cameras at a time."""
-    pipeline = [dict(type='SampleCameras', num_cameras=1), *cfg.train_dataloader.dataset.pipeline]
+    pipeline = cfg.train_dataloader.dataset.pipeline
+    if not any(step.type == 'SampleCameras' for step in pipeline):
+        pipeline = [dict(type='SampleCameras', num_cameras=1), *pipeline]
     sets = [dict(type='PairedDataset', data_root=str(run.data / name), pipeline=pipeline,
                  ann_file=str(run.out / 'infos' / name / 'simipu_infos_train.pkl'))
             for name in ('kitti_raw', 'kitti_odometry') if (run.out / 'infos' / name).is_dir()]
@@ -204,8 +205,12 @@ def probe(frames: DepthFrames, backbone: torch.nn.Module, level: int, in_one_pie
 
 def errors_of(features: list[torch.Tensor], frames: DepthFrames, labelled: list[int], scored: list[int]) -> float:
     """AbsRel at the scored frames of a probe of the labelled ones."""
-    parts = ((torch.cat([features[i] for i in part]), frames.of(part).depth) for part in (labelled, scored))
-    return probe_errors(*(tensor.to(get_device()) for part in parts for tensor in part)).abs_rel
+    device = 'cuda' if torch.cuda.is_available() else 'cpu'  # in double precision, which MPS lacks
+
+    def rows(part: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        return torch.cat([features[i] for i in part]).to(device), frames.of(part).depth.to(device)
+
+    return probe_errors(*rows(labelled), *rows(scored)).abs_rel
 
 
 def fine_tuned(frames: DepthFrames, make_backbone, level: int, in_one_piece: bool) -> Figures:
@@ -264,7 +269,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--drives', nargs='+', default=DRIVES, help='drives and sequences to pre-train on (default: '
                         f'{" ".join(DRIVES)})')
     parser.add_argument('--held-out', default=HELD_OUT, help='drive to measure on (default: %(default)s)')
-    parser.add_argument('--iterations', type=int, default=ITERATIONS, help='of pre-training (default: %(default)s)')
+    parser.add_argument('--iterations', type=int, default=ITERATIONS, help='of pre-training; each row has a multiple '
+                        'of them, for equal cost (default: %(default)s)')
     parser.add_argument('--num-workers', type=int, default=2, help='processes at a time, one thread each (default: 2)')
     return parser.parse_args()
 

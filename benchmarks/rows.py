@@ -38,7 +38,7 @@ class Pretraining(NamedTuple):
         changes: Of the config, by key.
         length: Iterations, as a multiple of the benchmark's; chosen so that all rows cost the same.
         start: The row whose backbone of the same seed it starts from; None: random weights.
-        amp: Whether it is trained in mixed precision where there is a GPU.
+        amp: Whether it is trained in mixed precision; that of a GPU and of a CPU are different settings.
     """
     config: Path
     changes: Mapping[str, object] = {}
@@ -108,7 +108,7 @@ def pretraining_config(row: Pretraining, seed: int, iterations: int, data: Path,
             schedule.end = length
     if start is not None:
         cfg.model.img_backbone.init_cfg = dict(type='Pretrained', checkpoint=str(start))
-    if row.amp and torch.cuda.is_available():
+    if row.amp:
         launch.enable_amp(cfg)
     return launch.with_data_root(cfg, str(data))
 

@@ -84,10 +84,12 @@ def test_neighbours_are_those_of_the_whole_cloud():
 
 @pytest.mark.parametrize('transform', [DescribeSurroundings, DescribeOccupancy])
 def test_no_more_than_the_first_points_are_described(transform):
-    results = SamplePoints(100)(dict(points=LiDARPoints(street(), points_dim=3)))
+    results = SamplePoints(3000)(dict(points=LiDARPoints(street(), points_dim=3)))
     key, = transform()(dict(results)).keys() - results.keys()
-    every, first = (transform(max_points=count)(dict(results))[key] for count in (100, 30))
-    assert len(every) == 100
+    every, most, first = (transform(**kwargs)(dict(results))[key] for kwargs in (
+        dict(max_points=3000), {}, dict(max_points=30)))
+    assert (len(every), len(most), len(first)) == (3000, 2048, 30)
+    np.testing.assert_array_equal(most, every[:2048])
     np.testing.assert_array_equal(first, every[:30])
 
 

@@ -60,15 +60,27 @@ def test_all_rows_train_the_backbone_that_is_measured(benchmark, rows, tmp_path)
 
 def test_rows_of_real_frames_train_the_backbone_that_is_measured(load_benchmark, rows, tmp_path):
     real = load_benchmark('real_frames')
-    assert real.ROWS.keys() - real.RESNET18_ROWS.keys() == {name for name in real.ROWS if 'ResNet-50' in name}
+    run = real.Run(tmp_path, tmp_path, 180)
+    (tmp_path / 'infos' / 'kitti_raw').mkdir(parents=True)
     for name, stage in real.ROWS.items():
         if stage.how is None:
             continue
-        cfg = rows.pretraining_config(stage.how, 3, 90, tmp_path)
+        cfg = rows.pretraining_config(stage.how, 3, 180, tmp_path, stage.how.start and tmp_path / 'start.pth')
+        if stage.real:
+            cfg = real.on_real_frames(cfg, run)
+            raw, = cfg.train_dataloader.dataset.datasets
+            assert [step.type for step in raw.pipeline].count('SampleCameras') == 1
         check_config(cfg)
-        assert cfg.model.img_backbone == Config.fromfile(stage.measured_with).model.img_backbone, name
-        assert stage.how.start is None or real.ROWS[stage.how.start].measured_with == stage.measured_with
-        assert stage.how.amp == ('ResNet-50' in name) and stage.real == name.endswith('real')
+        assert cfg.train_cfg.max_iters == cfg.param_scheduler[-1].end == round(180 * stage.how.length)
+        backbone = Config.fromfile(stage.measured_with).model.img_backbone
+        if stage.how.start:
+            start, alone = real.ROWS[stage.how.start], real.ROWS[name.partition(',')[0] + ', real']
+            assert start.measured_with == stage.measured_with and not start.real
+            assert 'depth, real' in name or stage.how.length == alone.how.length * 2 / 3
+            assert cfg.model.img_backbone.pop('init_cfg').checkpoint == str(tmp_path / 'start.pth')
+            backbone.pop('init_cfg')
+        assert cfg.model.img_backbone == backbone, name
+        assert cfg.optim_wrapper.type.endswith('AmpOptimWrapper') == ('ResNet-50' in name)
 
 
 def test_the_control_differs_in_its_pairs_only(benchmark, rows, tmp_path):

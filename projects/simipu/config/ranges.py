@@ -6,7 +6,8 @@ from typing import Any
 _COUNTS = {  # at least 1, each of several
     'num_points', 'in_channels', 'hidden_channels', 'out_channels', 'num_layers', 'num_cameras', 'gallery_frames',
     'rows_per_frame', 'max_scored_rows', 'max_logits', 'queue_size', 'max_pairs_per_frame', 'max_in_a_row',
-    'accumulative_counts', 'window_size', 'pad_size_divisor', 'num_samples', 'scale', 'size', 'load_dim'}
+    'max_points', 'neighbours', 'accumulative_counts', 'window_size', 'pad_size_divisor', 'num_samples', 'scale',
+    'size', 'load_dim'}
 _POSITIVE = {'temperature', 'voxel_size', 'radii', 'max_distance', 'std', 'gamma', 'max_norm', 'clip_value',
              'start_factor'}
 _NOT_NEGATIVE = {'lr', 'weight_decay', 'momentum', 'tolerance', 'loss_weight', 'translation_std', 'max_angle', 'begin'}

@@ -47,7 +47,7 @@ def _steps_on_the_ground(xyz: np.ndarray) -> np.ndarray:
 
 @TRANSFORMS.register_module()
 class DescribeOccupancy(BaseTransform):
-    """Tell of each sampled point which cells around it hold points of the cloud, for ``GeometryHead``.
+    """Tell of sampled points which cells around them hold points of the cloud, for ``GeometryHead``.
 
     It follows ``SamplePoints``, and looks for neighbours in the cloud from which that sampled. Behind a surface, where
     the LiDAR sees nothing, cells are empty.
@@ -58,7 +58,7 @@ class DescribeOccupancy(BaseTransform):
     Args:
         cells: Sizes of the cells in metres. Those of the default are small enough for the sides of a person, and large
             enough for the gap between two cars.
-        max_points: At most so many points are described.
+        max_points: At most so many points are described, as by ``DescribeSurroundings``.
     """
 
     def __init__(self, cells: Sequence[float] = (0.8, 2.4), max_points: int = MAX_POINTS) -> None:

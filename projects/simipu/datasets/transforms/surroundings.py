@@ -75,7 +75,7 @@ def cloud_and_sample(results: dict, transform: str, max_points: int) -> tuple[np
 
 @TRANSFORMS.register_module()
 class DescribeSurroundings(BaseTransform):
-    """Describe the surface around each sampled point, for ``GeometryHead``.
+    """Describe the surface around sampled points, for ``GeometryHead``.
 
     It follows ``SamplePoints``, and looks for neighbours in the cloud from which that sampled. What it tells does not
     change when the image is mirrored.
@@ -92,7 +92,8 @@ class DescribeSurroundings(BaseTransform):
     Args:
         neighbours: So many points of the cloud make a surface.
         cell: Side of the columns in metres; that of the default holds a pedestrian.
-        max_points: At most so many points are described, since that takes longer than all else that a loader does.
+        max_points: At most so many points are described, which bounds the loader's time. ``SamplePoints`` leaves points
+            in random order, those that an image shows first where it had to look for them.
     """
 
     def __init__(self, neighbours: int = NEIGHBOURS, cell: float = 0.8, max_points: int = MAX_POINTS) -> None:

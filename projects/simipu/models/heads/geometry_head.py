@@ -18,8 +18,8 @@ class GeometryHead(DepthRegressionHead):
     """Learns the log depth, the surface and the occupied neighbourhood of visible points, at their pixels.
 
     What ``DescribeSurroundings`` tells of the surface is regressed as the depth is, with an L1 loss of every target;
-    what ``DescribeOccupancy`` tells of the cells around a point is classified, with binary cross-entropy. One linear
-    layer each for every level, as in ``DepthRegressionHead``.
+    what ``DescribeOccupancy`` tells of the cells around a point is classified, with binary cross-entropy. The two may
+    describe only the first of the points. One linear layer each for every level, as in ``DepthRegressionHead``.
 
     Args:
         in_channels: Width of the feature map of each level.
