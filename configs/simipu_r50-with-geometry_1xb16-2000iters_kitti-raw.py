@@ -1,7 +1,7 @@
 # A short training of ResNet-50 on one GPU, by the recipe that the small network was measured with (docs/results.md,
 # simipu_r18-with-geometry_1xb4-500iters_synthetic.py): the contrasts of the last two stages, and beside them the depth
 # of all visible points, the surface around them and which cells beside them are occupied; images of random textures;
-# Muon. What it is worth to ResNet-50 has not been measured.
+# Muon. Of ResNet-50 one run has been measured (docs/results.md).
 # python tools/train.py configs/simipu_r50-with-geometry_1xb16-2000iters_kitti-raw.py --amp
 # Batch size 16 (1 GPU x 16 frames), float32 (--amp for mixed precision); --auto-scale-lr fits the learning rates to
 # another batch size. A frame takes 60 ms of a core to load: of fewer cores than num_workers, the GPU waits for them.
