@@ -20,6 +20,7 @@ from made_with import check_made_with
 from mmengine.config import Config
 
 from simipu.checkpoints import export_backbone
+from simipu.config import read_with_overrides
 from simipu.engine import launch
 from simipu.evaluation.linear_probe import NUM_PARTS, PENALTIES
 from simipu.files import write_whole
@@ -99,13 +100,9 @@ def pretraining_config(row: Pretraining, seed: int, iterations: int, data: Path,
         data: Folder of frames to train on.
         start: Backbone to start from.
     """
-    cfg = Config.fromfile(row.config)
-    end, length = cfg.train_cfg.max_iters, round(row.length * iterations)
-    cfg.merge_from_dict({'train_cfg.max_iters': length, 'randomness.seed': seed, 'val_dataloader': None,
-                         'val_cfg': None, 'val_evaluator': None, **row.changes})
-    for schedule in cfg.param_scheduler:
-        if schedule.get('end') == end:
-            schedule.end = length
+    length = round(row.length * iterations)
+    cfg = read_with_overrides(row.config, {'max_iters': length, 'seed': seed, **row.changes})
+    launch.disable_validation(cfg)
     if start is not None:
         cfg.model.img_backbone.init_cfg = dict(type='Pretrained', checkpoint=str(start))
     if row.amp:

@@ -60,18 +60,19 @@ def test_all_rows_train_the_backbone_that_is_measured(benchmark, rows, tmp_path)
 
 def test_rows_of_real_frames_train_the_backbone_that_is_measured(load_benchmark, rows, tmp_path):
     real = load_benchmark('real_frames')
-    run = real.Run(tmp_path, tmp_path, 180)
+    run = real.Run(tmp_path, tmp_path, 9)
     (tmp_path / 'infos' / 'kitti_raw').mkdir(parents=True)
     for name, stage in real.ROWS.items():
         if stage.how is None:
             continue
-        cfg = rows.pretraining_config(stage.how, 3, 180, tmp_path, stage.how.start and tmp_path / 'start.pth')
+        cfg = rows.pretraining_config(stage.how, 3, 9, tmp_path, stage.how.start and tmp_path / 'start.pth')
         if stage.real:
             cfg = real.on_real_frames(cfg, run)
             raw, = cfg.train_dataloader.dataset.datasets
             assert [step.type for step in raw.pipeline].count('SampleCameras') == 1
         check_config(cfg)
-        assert cfg.train_cfg.max_iters == cfg.param_scheduler[-1].end == round(180 * stage.how.length)
+        warmup, decay = cfg.param_scheduler
+        assert warmup.end == decay.begin < decay.end == cfg.train_cfg.max_iters == round(9 * stage.how.length)
         backbone = Config.fromfile(stage.measured_with).model.img_backbone
         if stage.how.start:
             start, alone = real.ROWS[stage.how.start], real.ROWS[name.partition(',')[0] + ', real']
