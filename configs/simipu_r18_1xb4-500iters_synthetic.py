@@ -8,7 +8,7 @@ _base_ = [
     '_base_/schedules/hybrid_exp_100e.py', '_base_/default_runtime.py'
 ]
 
-# Unlike the paper's model, for the sake of few iterations (docs/results.md): the stage before the last is
+# Unlike the paper's model, for the sake of few iterations (docs/choices.md): the stage before the last is
 # contrasted, too, which costs little and makes it learn sooner; and a single layer projects the pixels, at a
 # higher temperature and with more points, which together brought it further.
 model = dict(

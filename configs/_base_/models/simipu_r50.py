@@ -1,5 +1,5 @@
 # The paper's model, as its released settings have it (ResNet-50 at stride 32, 1024 points of 16384), but for
-# choices that were measured to be better, or faster and as good (docs/results.md): sparse convolutions
+# choices that were measured to be better, or faster and as good (docs/choices.md): sparse convolutions
 # in the place of PointNet++, PyTorch's initialisation of the image backbone, a projection of the keys that
 # learns, a quarter of the width in the layers that project the pixels, and the same sampled points in both views
 # in the place of Hungarian matching.
