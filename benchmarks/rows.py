@@ -55,7 +55,7 @@ CONFIG = CONFIGS / 'simipu_synthetic.py'  # what backbones are measured with, to
 RECIPES = {
     'SimIPU': Pretraining(CONFIG),
     'depth regression': Pretraining(CONFIGS / 'simipu_r18-depth-only_1xb4-500iters_synthetic.py', length=1.6),
-    'geometry regression': Pretraining(PROJECT / 'benchmarks' / 'geometry_regression.py', length=1.3),
+    'geometry regression': Pretraining(CONFIGS / 'simipu_r18-geometry-only_1xb4-500iters_synthetic.py', length=1.3),
     'SimIPU + geometry': Pretraining(CONFIGS / 'simipu_r18-with-geometry_1xb4-500iters_synthetic.py', length=0.88),
 }
 RECOMMENDED = 'SimIPU + geometry'

@@ -21,7 +21,7 @@ TO_CAMERA = np.array([[0.0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0], [0, 0, 0, 1]
 
 
 @pytest.mark.parametrize('name', sorted(path.name for path in CONFIGS.glob('simipu_*.py')
-                                        if 'depth-only' not in path.name))  # which pairs no points
+                                        if '-only_' not in path.name))  # which pair no points
 def test_default_configs_pair_each_sampled_point_with_itself(name):
     """No assignment on the CPU in every step; the second view then has to keep the order of points."""
     cfg = Config.fromfile(CONFIGS / name)
