@@ -91,7 +91,7 @@ def pretrain(folder: Path, cfg: Config) -> Path:
 
 
 def pretraining_config(row: Pretraining, seed: int, iterations: int, data: Path, start: Path | None = None) -> Config:
-    """The row's config, without validation; what ended with the training does so again.
+    """The row's config without validation, and with all that its file makes of ``max_iters`` as of the new length.
 
     Args:
         row: How.
