@@ -282,7 +282,7 @@ def main() -> None:
     starts = {ROWS[row].how.start for row in args.rows if ROWS[row].how and ROWS[row].how.start}
     if any(ROWS[row].how and not ROWS[row].real for row in {*args.rows, *starts}):
         make_frames(run.out / 'data', NUM_TRAIN, NUM_VAL, args.num_workers)
-    run_all(partial(work, run, args.tasks), args.rows, args.seeds, args.num_workers, starts)
+    run_all(partial(work, run, args.tasks), args.rows, args.seeds, args.num_workers)
     columns = [Column(task, 'to_place') for task in args.tasks]
     text = format_table(measured(run.out).table(ROWS), columns)
     (run.out / 'real_frames.md').write_text(f'{text}\n')

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -16,6 +16,7 @@ from statistics import mean, stdev
 from typing import NamedTuple
 
 import torch
+from filelock import FileLock  # which torch requires
 from made_with import check_made_with
 from mmengine.config import Config
 
@@ -66,14 +67,24 @@ PROBE = f'probe: penalties {PENALTIES}, {NUM_PARTS} parts of frames in order'
 def pretrain(folder: Path, cfg: Config) -> Path:
     """Pre-train in a process of its own with one thread; the exported backbone.
 
+    Of two processes that want the same backbone, one waits for the other to train it.
+
     Args:
         folder: Of logs, checkpoints and the backbone; an earlier run with equal settings goes on.
         cfg: As ``pretraining_config`` makes it.
     """
-    check_made_with(folder, cfg.pretty_text)
-    backbone = folder / 'backbone.pth'
-    if backbone.is_file():
-        return backbone
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f'{folder}.lock'):
+        check_made_with(folder, cfg.pretty_text)
+        backbone = folder / 'backbone.pth'
+        if not backbone.is_file():
+            _train(folder, cfg)
+            export_backbone((folder / 'last_checkpoint').read_text(), backbone)
+            print(f'pre-trained {folder.name}', flush=True)
+    return backbone
+
+
+def _train(folder: Path, cfg: Config) -> None:
     cfg.dump(folder / 'config.py')
     path = os.pathsep.join([str(PROJECT / 'benchmarks'), os.environ.get('PYTHONPATH', '')])
     environment = dict(os.environ, OMP_NUM_THREADS='1', PYTHONWARNINGS='ignore', PYTHONPATH=path)
@@ -85,9 +96,6 @@ def pretrain(folder: Path, cfg: Config) -> Path:
     if done.returncode:
         last_line = (log.read_text().splitlines() or ['no output'])[-1]
         sys.exit(f'error: the pre-training of {folder.name} failed: {last_line}\nAll of its output is in {log}')
-    export_backbone((folder / 'last_checkpoint').read_text(), backbone)
-    print(f'pre-trained {folder.name}', flush=True)
-    return backbone
 
 
 def pretraining_config(row: Pretraining, seed: int, iterations: int, data: Path, start: Path | None = None) -> Config:
@@ -147,8 +155,7 @@ class Measured:
         return self.folder / f'{_stem(row)}_seed{seed}.json'
 
 
-def run_all(work: Callable[[str, int], None], rows: Sequence[str], seeds: int, num_workers: int,
-            starts: Collection[str] = ()) -> None:
+def run_all(work: Callable[[str, int], None], rows: Sequence[str], seeds: int, num_workers: int) -> None:
     """Call ``work(row, seed)`` for all rows and seeds, some at a time, each in a process of one thread.
 
     Args:
@@ -156,13 +163,11 @@ def run_all(work: Callable[[str, int], None], rows: Sequence[str], seeds: int, n
         rows: Names.
         seeds: From 0.
         num_workers: How many at a time.
-        starts: Rows that others start from. They come first, so that no two processes train them.
     """
     os.environ['OMP_NUM_THREADS'] = '1'
     with ProcessPoolExecutor(num_workers, get_context('spawn'), _start_worker) as pool:
-        for wave in (starts, [row for row in rows if row not in starts]):
-            for future in [pool.submit(work, row, seed) for seed in range(seeds) for row in wave]:
-                future.result()
+        for future in [pool.submit(work, row, seed) for seed in range(seeds) for row in rows]:
+            future.result()
 
 
 def _start_worker() -> None:

@@ -186,8 +186,7 @@ def main() -> None:
     tasks = args.tasks or (TASKS if args.all else DEFAULT_TASKS)
     seeds = args.seeds or (3 if args.all else 1)
     make_data(out, tasks, args.num_workers)
-    starts = {ROWS[row].start for row in rows if ROWS[row] and ROWS[row].start}
-    run_all(partial(work, out, tasks, args.iterations), rows, seeds, args.num_workers, starts)
+    run_all(partial(work, out, tasks, args.iterations), rows, seeds, args.num_workers)
     print(report(out))
 
 

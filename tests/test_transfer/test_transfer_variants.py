@@ -2,6 +2,8 @@
 import argparse
 import importlib
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
 
@@ -130,6 +132,21 @@ def test_pretraining_is_called_once_and_tells_why_it_failed(benchmark, rows, mon
     assert from_it.model.img_backbone.init_cfg == dict(type='Pretrained', checkpoint=str(start))
     with pytest.raises(SystemExit, match='pre-training of seed1 failed: error: no data'):
         rows.pretrain(folder, from_it)
+
+
+def test_of_two_that_want_a_backbone_one_waits(rows, monkeypatch, tmp_path):
+    trained = []
+
+    def train(folder, cfg):
+        trained.append(folder)
+        time.sleep(0.3)  # in which the other asks for it
+        (folder / 'last_checkpoint').write_text('iter_5.pth')
+
+    monkeypatch.setattr(rows, '_train', train)
+    monkeypatch.setattr(rows, 'export_backbone', lambda checkpoint, file: file.write_text(checkpoint))
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(lambda _: rows.pretrain(tmp_path / 'out' / 'seed0', Config()), range(2)))
+    assert found == [tmp_path / 'out' / 'seed0' / 'backbone.pth'] * 2 and len(trained) == 1
 
 
 def test_what_is_measured_is_kept_and_added_to(rows, tmp_path, capsys):
