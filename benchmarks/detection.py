@@ -139,6 +139,7 @@ def main() -> None:
             if not report.ok:
                 sys.exit(f'error: {report}')
     out = args.work_dir.resolve()
+    measured(out)  # made by this process, before others read it
     make_data(out / 'data')
     variants = list(product(args.labelled, args.learning_rates))
     run_all(partial(work, checkpoints, variants, out), list(checkpoints), args.seeds, args.num_workers)

@@ -2,9 +2,11 @@
 import sys
 from pathlib import Path
 
+from simipu.files import write_whole
+
 
 def check_made_with(folder: Path, settings: str) -> None:
-    """Write ``settings`` beside what is made with them; exit if the folder is of others.
+    """Write ``settings`` beside what is made with them, once; exit if the folder is of others.
 
     Args:
         folder: Made if need be.
@@ -12,8 +14,10 @@ def check_made_with(folder: Path, settings: str) -> None:
     """
     file = folder / 'made_with.txt'
     found = file.read_text() if file.is_file() else None
-    if found != settings and folder.is_dir() and any(folder.iterdir()):
+    if found == settings:
+        return
+    if folder.is_dir() and any(folder.iterdir()):
         found_in = 'unknown settings' if found is None else f'other settings, those in {file}'
         sys.exit(f'error: {folder} was made with {found_in}; name another --out, or delete the folder')
     folder.mkdir(parents=True, exist_ok=True)
-    file.write_text(settings)
+    write_whole(file, settings.encode())

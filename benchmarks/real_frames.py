@@ -278,6 +278,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     run = Run(args.data_root.resolve(), args.out.resolve(), args.iterations)
+    measured(run.out)  # made by this process, before others read it
     make_infos(run, [drive for drive in args.drives if drive != args.held_out], args.held_out)
     starts = {ROWS[row].how.start for row in args.rows if ROWS[row].how and ROWS[row].how.start}
     if any(ROWS[row].how and not ROWS[row].real for row in {*args.rows, *starts}):

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import mean, stdev
@@ -158,6 +158,8 @@ class Measured:
 def run_all(work: Callable[[str, int], None], rows: Sequence[str], seeds: int, num_workers: int) -> None:
     """Call ``work(row, seed)`` for all rows and seeds, some at a time, each in a process of one thread.
 
+    Where one fails, those that are running end, no other starts, and its error is raised.
+
     Args:
         work: A function that can be pickled.
         rows: Names.
@@ -166,8 +168,12 @@ def run_all(work: Callable[[str, int], None], rows: Sequence[str], seeds: int, n
     """
     os.environ['OMP_NUM_THREADS'] = '1'
     with ProcessPoolExecutor(num_workers, get_context('spawn'), _start_worker) as pool:
-        for future in [pool.submit(work, row, seed) for seed in range(seeds) for row in rows]:
-            future.result()
+        futures = [pool.submit(work, row, seed) for seed in range(seeds) for row in rows]
+        try:
+            for future in as_completed(futures):
+                future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def _start_worker() -> None:

@@ -188,6 +188,7 @@ def main() -> None:
     rows = args.rows or (ROWS_OF_ALL if args.all else DEFAULT_ROWS)
     tasks = args.tasks or (TASKS if args.all else DEFAULT_TASKS)
     seeds = args.seeds or (3 if args.all else 1)
+    measured(out)  # made by this process, before others read it
     make_data(out, tasks, args.num_workers)
     run_all(partial(work, out, tasks, args.iterations), rows, seeds, args.num_workers)
     print(report(out))

@@ -4,6 +4,7 @@ import importlib
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 
@@ -97,7 +98,10 @@ def test_the_control_differs_in_its_pairs_only(benchmark, rows, tmp_path):
 def test_a_folder_keeps_what_was_made_with_equal_settings_only(rows, tmp_path):
     folder = tmp_path / 'SimIPU_seed0'
     rows.check_made_with(folder, 'lr = 1')
+    made = (folder / 'made_with.txt').stat()
     rows.check_made_with(folder, 'lr = 1')
+    assert (folder / 'made_with.txt').stat().st_ino == made.st_ino  # not written again, as another process may read it
+    assert (folder / 'made_with.txt').stat().st_mtime_ns == made.st_mtime_ns
     with pytest.raises(SystemExit, match='SimIPU_seed0 was made with other settings'):
         rows.check_made_with(folder, 'lr = 2')
     assert (folder / 'made_with.txt').read_text() == 'lr = 1'
@@ -147,6 +151,19 @@ def test_of_two_that_want_a_backbone_one_waits(rows, monkeypatch, tmp_path):
     with ThreadPoolExecutor(2) as pool:
         found = list(pool.map(lambda _: rows.pretrain(tmp_path / 'out' / 'seed0', Config()), range(2)))
     assert found == [tmp_path / 'out' / 'seed0' / 'backbone.pth'] * 2 and len(trained) == 1
+
+
+def fail_at_once(folder: Path, row: str, seed: int) -> None:
+    """Work of run_all that fails in the first row."""
+    (folder / f'{row}_{seed}').touch()
+    if row == 'a':
+        raise SystemExit(f'error: {row} failed')
+
+
+def test_no_row_starts_after_one_failed(rows, tmp_path):
+    with pytest.raises(SystemExit, match='error: a failed'):
+        rows.run_all(partial(fail_at_once, tmp_path), 'abcdefgh', 2, 1)
+    assert 1 <= len(list(tmp_path.iterdir())) < 8  # one or two more had been handed to the process
 
 
 def test_what_is_measured_is_kept_and_added_to(rows, tmp_path, capsys):
