@@ -28,6 +28,7 @@ from rows import (
     PROJECT,
     RECIPES,
     RECOMMENDED,
+    STRONG_ROWS,
     Column,
     Figures,
     Measured,
@@ -102,6 +103,9 @@ RESNET18_ROWS = rows_of(RECIPES, CONFIG)
 RESNET18_ROWS[f'{RECOMMENDED}, generated then depth, real'] = Stage(
     RECIPES['depth regression']._replace(length=RECIPES['depth regression'].length * 2 / 3,
                                          start=RECOMMENDED + GENERATED), True, CONFIG)
+for name, how in STRONG_ROWS.items():
+    start = f'{how.start}{GENERATED}' if how.start else None
+    RESNET18_ROWS[f'{name}{GENERATED}'] = Stage(how._replace(start=start), False, CONFIG)
 ROWS = RESNET18_ROWS | rows_of(RESNET50_RECIPES, RESNET50, 'ResNet-50 ')
 
 

@@ -60,6 +60,12 @@ RECIPES = {
     'SimIPU + geometry': Pretraining(CONFIGS / 'simipu_r18-with-geometry_1xb4-500iters_synthetic.py', length=0.88),
 }
 RECOMMENDED = 'SimIPU + geometry'
+STRONG = 'strong start'
+STRONG_ROWS = {
+    STRONG: Pretraining(PROJECT / 'benchmarks' / 'object_classifier.py'),  # in the place of ImageNet
+    **{f'{STRONG} + {name}': RECIPES[name]._replace(start=STRONG)
+       for name in ('depth regression', 'geometry regression', RECOMMENDED)},
+}
 # Figures of another one are no rows of the same table.
 PROBE = f'probe: penalties {PENALTIES}, {NUM_PARTS} parts of frames in order'
 

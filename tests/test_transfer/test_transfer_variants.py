@@ -78,9 +78,11 @@ def test_rows_of_real_frames_train_the_backbone_that_is_measured(load_benchmark,
         assert warmup.end == decay.begin < decay.end == cfg.train_cfg.max_iters == round(9 * stage.how.length)
         backbone = Config.fromfile(stage.measured_with).model.img_backbone
         if stage.how.start:
-            start, alone = real.ROWS[stage.how.start], real.ROWS[name.partition(',')[0] + ', real']
+            start = real.ROWS[stage.how.start]
             assert start.measured_with == stage.measured_with and not start.real
-            assert 'depth, real' in name or stage.how.length == alone.how.length * 2 / 3
+            if 'depth, real' not in name:
+                from_random = real.ROWS[name.replace('generated then real', 'real').removeprefix('strong start + ')]
+                assert stage.how.length == from_random.how.length * (2 / 3 if stage.real else 1)
             assert cfg.model.img_backbone.pop('init_cfg').checkpoint == str(tmp_path / 'start.pth')
             backbone.pop('init_cfg')
         assert cfg.model.img_backbone == backbone, name
