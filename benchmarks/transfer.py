@@ -3,7 +3,7 @@
     python benchmarks/transfer.py --out work_dirs/transfer_benchmark
     python benchmarks/transfer.py --out work_dirs/transfer_benchmark --all
 
-The first takes about 20 minutes on two cores: the rows of DEFAULT_ROWS, one seed, all tasks but detection. With
+The first takes 17 minutes on two cores: the rows of DEFAULT_ROWS, one seed, all tasks but detection. With
 --all, three seeds, every task and all rows but three, about three and a half hours. Either may be stopped and called
 again, with more rows, seeds or tasks: frames, backbones and figures that are in the folder are kept.
 """

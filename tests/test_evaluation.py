@@ -33,6 +33,8 @@ def test_ranks_by_sorting():
 
 def frame(image, point, feature=None, depth=None):
     sample = dict(image_embedding=image, point_embedding=point)
+    if point is not None:
+        sample.update(point_index=torch.arange(len(point)))
     if feature is not None:
         sample.update(pixel_feature=feature, pixel_depth=depth)
     return sample
@@ -48,6 +50,18 @@ def test_retrieval_competes_within_galleries():
     assert results['retrieval/top5'] == 100
     assert results['retrieval/chance_top1'] == pytest.approx(100 * (8 / 8 + 4 / 4) / 12)
     assert results['retrieval/pairs_per_frame'] == 4
+
+
+def test_a_point_that_two_cameras_see_is_no_rival_of_itself():
+    keys = torch.eye(4)
+    both = dict(image_embedding=keys.repeat(2, 1), point_embedding=keys.repeat(2, 1),
+                point_index=torch.tensor([5, 2, 9, 0, 5, 2, 9, 0]))
+    metric = CrossModalRetrieval(gallery_frames=2)
+    # The second frame's points of the same numbers are others: each of its pixels has a double in the first.
+    metric.process({}, [both, frame(keys.flip(1) + keys, keys), both])
+    results = metric.evaluate(3)
+    assert results['retrieval/top1'] == pytest.approx(100 * 8 / 20)
+    assert results['retrieval/chance_top1'] == pytest.approx(100 * (12 / 8 + 8 / 4) / 20)
 
 
 def test_retrieval_without_any_visible_point_is_zero_not_an_error():

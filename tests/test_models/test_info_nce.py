@@ -90,6 +90,24 @@ def test_near_points_and_shared_cells_of_a_frame_are_no_negatives(device):
     torch.testing.assert_close(result.rank, expected_rank)
 
 
+def test_pairs_of_one_point_are_no_negatives(device):
+    query, key = embeddings(12)
+    frame, point = torch.tensor([0, 1]).repeat(6), torch.tensor([3, 3, 3, 7, 5, 7, 5, 7, 3, 1, 2, 0])
+    expected, expected_rank = brute_force(
+        query, key, is_negative=lambda i, j: (frame[i], point[i]) != (frame[j], point[j]))
+    assert (expected_rank != brute_force(query, key)[1]).sum() > 0, 'a masked rival must have been above its positive'
+    result = InfoNCELoss(mask_same_cell=False, max_logits=30)(query, key, frame, point=point)
+    torch.testing.assert_close(result.loss, expected)
+    torch.testing.assert_close(result.rank, expected_rank)
+
+
+def test_pixels_of_two_cameras_find_the_point_that_both_see(device):
+    key = torch.eye(8).repeat(2, 1)
+    result = InfoNCELoss()(key, key, torch.zeros(16).long(), point=torch.arange(8).repeat(2))
+    assert result.top_k_accuracy(1) == 100 and result.loss < 1e-3
+    assert InfoNCELoss()(key, key).loss.item() == pytest.approx(math.log(2), abs=1e-3)
+
+
 def test_radius_without_positions_is_an_error(device):
     with pytest.raises(ValueError, match='false_negative_radius needs the frame and position'):
         InfoNCELoss(false_negative_radius=1.)(*embeddings(3))

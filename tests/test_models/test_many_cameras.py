@@ -47,7 +47,7 @@ def test_losses_equal_the_straightforward_version_bit_by_bit(num_cameras):
     pairs = pair(model, inputs, samples)
     cell = feature_cell(pairs, model.extract_image_features(inputs['imgs']), (HEIGHT, WIDTH))
     expected = model.inter_head.loss(image, points, frame=pairs.frame, position=pairs.position,
-                                     cell=cell)['loss']
+                                     cell=cell, point=pairs.index)['loss']
     assert torch.equal(losses['loss_inter'], expected)
 
 

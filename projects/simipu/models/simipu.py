@@ -18,7 +18,7 @@ from .point_encoders import PointFeatures
 class PixelPointPairs(NamedTuple):
     """K pairs of a pixel and a point, ordered by frame, camera and point.
 
-    A point that several cameras see is in several pairs.
+    A point that several cameras see is in several pairs, which are no negatives of each other.
 
     The pixel: ``pixel`` (K, 2) as (u, v) in the network's input image of number ``image`` (K,) among
     the B * V of the batch. The point: ``index`` (K,) among the sampled ones of frame ``frame`` (K,),
@@ -165,7 +165,7 @@ class SimIPU(ImagePretraining):
         results = {}
         for number, (name, head, feature_map) in enumerate(
                 zip(self._level_names(), self.inter_heads, feature_maps)):
-            place = dict(frame=pairs.frame, position=pairs.position,
+            place = dict(frame=pairs.frame, position=pairs.position, point=pairs.index,
                          cell=feature_cell(pairs, feature_map, input_shape))
             if momentum_features is not None:
                 place['momentum_keys'] = self.momentum_keys.project(number, momentum_features)
@@ -210,8 +210,8 @@ class SimIPU(ImagePretraining):
                 data_samples: Sequence[Det3DDataSample]) -> list[Det3DDataSample]:
         """Add to each frame what validation needs of its K pixel-point pairs, row by row.
 
-        These are ``image_embedding`` and ``point_embedding`` (K, D), ``pixel_feature`` (K, C) and ``pixel_depth``
-        (K,) in metres.
+        These are ``image_embedding`` and ``point_embedding`` (K, D), ``point_index`` (K,), the number of each pair's
+        point among the sampled ones, ``pixel_feature`` (K, C) and ``pixel_depth`` (K,) in metres.
         """
         points = self.point_encoder(inputs['points'])
         feature_map = self.extract_image_features(inputs['imgs'])
@@ -223,6 +223,7 @@ class SimIPU(ImagePretraining):
             own = pairs.frame == index
             sample.image_embedding = image_embedding[own]
             sample.point_embedding = point_embedding[own]
+            sample.point_index = pairs.index[own]
             sample.pixel_feature = pixel_features[own]
             sample.pixel_depth = pairs.depth[own]
         return list(data_samples)

@@ -94,7 +94,7 @@ class ContrastiveHead(BaseModule):
                 ``key_features``. Those then learn by looking for the queries, and the loss is the
                 mean of both directions: their projector would otherwise have no gradient, and the
                 moving average that follows it would stand still.
-            place: Where each pair is (``frame``, ``position``, ``cell``), see ``InfoNCELoss``.
+            place: Where each pair is (``frame``, ``position``, ``cell``, ``point``), see ``InfoNCELoss``.
 
         Returns:
             ``loss``, and ``acc_top1``, ``acc_top5`` in percent: how often the positive is the most

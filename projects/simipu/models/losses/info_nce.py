@@ -129,6 +129,9 @@ class InfoNCELoss(nn.Module):
         max_logits: How many logits are held at a time; bounds memory, changes no result. None: what suits the device,
             2^22 on a CPU and 2^27 on a GPU.
 
+    Where several cameras see a point, each of its pairs has the same key; these are no negatives of each other, so
+    that no pixel is pushed away from its own point (see ``point`` of ``forward``).
+
     Every accuracy counts a tie with the positive as a mistake, so that a collapsed encoder, to which
     all keys are equal, scores 0 and not 100.
 
@@ -168,6 +171,7 @@ class InfoNCELoss(nn.Module):
                 frame: Tensor | None = None,
                 position: Tensor | None = None,
                 cell: Tensor | None = None,
+                point: Tensor | None = None,
                 extra_keys: Tensor | None = None) -> InfoNCEResult:
         """Contrast pairs; row i of ``query`` and row i of ``key`` belong together.
 
@@ -179,6 +183,8 @@ class InfoNCELoss(nn.Module):
                 with ``frame`` where ``false_negative_radius`` is set.
             cell: (K,) integers, equal for pairs of one frame whose keys or queries are the same
                 feature cell; such pairs are no negatives of each other. Optional, needs ``frame``.
+            point: (K,) integers, equal for pairs of one frame that have the same point, and so the same key; such
+                pairs are no negatives of each other. Optional, needs ``frame``.
             extra_keys: (Q, D), further negatives of every query, such as keys of past batches; the
                 same in every process. They get no gradient, and no part in the symmetric direction.
 
@@ -197,7 +203,7 @@ class InfoNCELoss(nn.Module):
             if extra_keys is not None:
                 extra_keys = F.normalize(extra_keys.detach().to(precision), dim=1)
             counts = gather_row_counts(query) if self.gather else [len(query)]
-            exclude = self._exclusion(counts, frame, position, cell)
+            exclude = self._exclusion(counts, frame, position, cell, point)
             loss, rank = self._contrast(query, key, counts, exclude, extra_keys)
             if self.symmetric:
                 loss = (loss + self._contrast(key, query, counts, exclude)[0]) / 2
@@ -216,27 +222,28 @@ class InfoNCELoss(nn.Module):
         return total * (len(counts) / max(sum(counts), 1)), rank
 
     def _exclusion(self, counts: list[int], frame: Tensor | None, position: Tensor | None,
-                   cell: Tensor | None) -> Callable[[slice], Tensor] | None:
+                   cell: Tensor | None, point: Tensor | None) -> Callable[[slice], Tensor] | None:
         """Function from a slab of rows to the (rows, pairs) mask of pairs that are no negatives."""
         radius = self.false_negative_radius
         cell = cell if self.mask_same_cell else None
-        if radius is None and cell is None:
+        if radius is None and cell is None and point is None:
             return None
         if frame is None or (radius is not None and position is None):
             raise ConfigError('InfoNCELoss: false_negative_radius needs the frame and position of '
-                              'every pair, and cell needs its frame')
+                              'every pair, and cell and point need its frame')
         # Frames of different processes are different frames, whatever their numbers.
         frame = frame * get_world_size() + get_rank() if len(counts) > 1 else frame
         frames = gather_rows(frame, counts)
         positions = None if radius is None else gather_rows(position, counts)
-        cells = None if cell is None else gather_rows(cell, counts)
+        # Equal numbers, in either: no negatives of each other.
+        numbered = [(own, gather_rows(own, counts)) for own in (cell, point) if own is not None]
 
         def exclude(rows: slice) -> Tensor:
             near = torch.zeros(len(frame[rows]), len(frames), dtype=torch.bool, device=frame.device)
             if positions is not None:
                 near |= squared_distances(position[None, rows], positions[None])[0] <= radius**2
-            if cells is not None:
-                near |= cell[rows, None] == cells
+            for own, others in numbered:
+                near |= own[rows, None] == others
             return near & (frame[rows, None] == frames)
 
         return exclude
