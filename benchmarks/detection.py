@@ -66,7 +66,7 @@ def make_data(root: Path, labelled: int = max(LABELLED), scored: int = SCORED) -
             update_pkl_infos('kitti', out_dir=str(root), pkl_path=f'{folder}/kitti_infos_{split}.pkl')
 
 
-def train(job: Job, checkpoint: Path | None, data_root: Path, work_dir: Path, options: Sequence[str] = ()) -> Figures:
+def train(job: Job, checkpoint: Path | None, data_root: Path, work_dir: Path) -> Figures:
     """Train a detector in this process, and score it at the end; ``seconds`` are of processor time.
 
     Args:
@@ -74,7 +74,6 @@ def train(job: Job, checkpoint: Path | None, data_root: Path, work_dir: Path, op
         checkpoint: Backbone to start from; None: random weights.
         data_root: Folder that ``make_data`` has filled.
         work_dir: Of all trainings. What one that was stopped left there is deleted.
-        options: As ``--cfg-options`` of tools/train.py.
     """
     name = f'{job.backbone}_seed{job.seed}_{job.task}'.replace(' ', '_').replace(',', '')
     shutil.rmtree(work_dir / name, ignore_errors=True)
@@ -83,7 +82,7 @@ def train(job: Job, checkpoint: Path | None, data_root: Path, work_dir: Path, op
     scenes = list(range(first, first + job.labelled))
     options = [f'randomness.seed={job.seed}', f'optim_wrapper.optimizer.lr={job.learning_rate}',
                f'experiment_name={name}', 'log_level=WARNING', f'train_dataloader.dataset.indices={scenes}',
-               f'max_iters={STEPS.get(job.labelled, max(STEPS.values()))}', *options]
+               f'max_iters={STEPS.get(job.labelled, max(STEPS.values()))}']
     if checkpoint is not None:
         options.append(f'model.backbone.init_cfg.checkpoint={checkpoint}')
     parser = argparse.ArgumentParser()
@@ -106,12 +105,18 @@ def work(checkpoints: Mapping[str, Sequence[str] | None], variants: Sequence[tup
     files = checkpoints[name]
     checkpoint = Path(files[seed % len(files)]).resolve() if files else None
     jobs = [Job(name, seed, *variant) for variant in variants]
-    measured(out).complete(name, seed, {job.task: partial(train, job, checkpoint, out / 'data', out) for job in jobs})
+    tasks = {job.task: partial(train, job, checkpoint, out / 'data', out) for job in jobs}
+    measured(out).complete(name, seed, checkpoint, tasks)
+
+
+def settings() -> str:
+    """Text that is equal for equal trainings."""
+    return f'{CONFIG.read_text()}{SCRATCH_CONFIG.read_text()}{STEPS} {DATA_SEED} {SCORED}'
 
 
 def measured(out: Path) -> Measured:
     """The figures in the folder."""
-    return Measured(out / 'figures', CONFIG.read_text())
+    return Measured(out / 'figures', settings())
 
 
 def parse_args() -> argparse.Namespace:

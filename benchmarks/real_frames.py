@@ -11,7 +11,9 @@ KITTI's object frames come from raw drives. The default --drives are none of tho
 are of; with others, pre-training may have seen (without a label) frames that are scored.
 """
 import argparse
+import math
 import os
+import sys
 from collections.abc import Iterator
 from functools import cache, partial
 from pathlib import Path
@@ -20,6 +22,7 @@ from typing import NamedTuple
 
 import torch
 from generated_frames import NUM_TRAIN, NUM_VAL, make_frames
+from made_with import check_made_with
 from mmengine.config import Config
 from rows import (
     CONFIG,
@@ -141,19 +144,33 @@ def on_real_frames(cfg: Config, run: Run) -> Config:
     return cfg
 
 
-def make_infos(run: Run, drives: list[str], held_out: str) -> None:
+def make_infos(run: Run, drives: set[str], held_out: str) -> None:
     """Info files: of the drives to pre-train on, of the one held out, of the object frames."""
     infos = run.out / 'infos'
+    check_made_with(infos, f'{run.data}\n{sorted(drives)}\n{held_out}')
     for name, create in (('kitti_raw', create_kitti_raw_infos), ('kitti_odometry', create_kitti_odometry_infos)):
-        root = run.data / name
-        known = {folder.name for folder in [*root.glob('*/*_sync'), *root.glob('sequences/*')]}
-        if known & set(drives):
-            create(root, infos / name, val_scenes=sorted(known - set(drives)))
+        known = drives_in(run.data / name)
+        if known & drives:
+            create(run.data / name, infos / name, val_scenes=sorted(known - drives))
     create_kitti_raw_infos(run.data / 'kitti_raw', infos / 'drive', cameras=['CAM2'], val_scenes=[held_out])
     objects = run.data / 'kitti_object'
     names = sorted(file.stem for file in objects.glob('training/velodyne*/*.bin'))
     write_whole(infos / 'object.txt', ''.join(f'{name}\n' for name in names[:MOST_FRAMES]).encode())
     create_kitti_infos(objects, infos, splits=[str(infos / 'object.txt')])
+
+
+def drives_in(root: Path) -> set[str]:
+    """Names of the drives of KITTI raw, or of the sequences of KITTI odometry, in a folder."""
+    return {folder.name for folder in [*root.glob('*/*_sync'), *root.glob('sequences/*')]}
+
+
+def drives_to_train_on(data: Path, wanted: list[str] | None, held_out: str) -> set[str]:
+    """The drives that are wanted, or those of ``DRIVES`` that are there, without the one held out."""
+    there = drives_in(data / 'kitti_raw') | drives_in(data / 'kitti_odometry')
+    if missing := set(wanted or ()) - there:
+        sys.exit(f'error: --drives: no {", ".join(sorted(missing))} in {data}/kitti_raw or {data}/kitti_odometry; '
+                 f'there are {", ".join(sorted(there)) or "none"}')
+    return (set(wanted or DRIVES) & there) - {held_out}
 
 
 @cache
@@ -227,7 +244,8 @@ def fine_tuned(frames: DepthFrames, make_backbone, level: int, in_one_piece: boo
         fitted, held_out = labelled[:len(labelled) * 3 // 4], labelled[len(labelled) * 3 // 4:]
         tried = {rate: _fine_tune(frames, make_backbone(), level, fitted, held_out, FineTuning(
             STEPS // 2, BATCH_SIZE, rate), draw) for rate in RATES}
-        chosen = FineTuning(STEPS, BATCH_SIZE, min(tried, key=tried.get))
+        chosen = FineTuning(STEPS, BATCH_SIZE, min(tried, key=lambda rate: math.inf if math.isnan(tried[rate])
+                                                   else tried[rate]))
         errors.append((_fine_tune(frames, make_backbone(), level, labelled, scored, chosen, draw),
                        errors_of(place, frames, labelled, scored)))
     return summary(errors)
@@ -250,7 +268,7 @@ def work(run: Run, tasks: list[str], row: str, seed: int) -> None:
     checkpoint = backbone_file(run, row, seed)
     available = {task: measure for name in ('object', 'drive')
                  for task, measure in tasks_of(run, name, ROWS[row].measured_with, checkpoint, seed).items()}
-    measured(run.out).complete(row, seed, {task: available[task] for task in tasks})
+    measured(run.out).complete(row, seed, checkpoint, {task: available[task] for task in tasks})
 
 
 def measured(out: Path) -> Measured:
@@ -270,8 +288,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--tasks', nargs='+', choices=TASKS, metavar='TASK', default=TASKS,
                         help=f'any of {", ".join(map(repr, TASKS))} (default: all)')
     parser.add_argument('--seeds', type=int, default=1, help='of pre-training (default: 1)')
-    parser.add_argument('--drives', nargs='+', default=DRIVES, help='drives and sequences to pre-train on (default: '
-                        f'{" ".join(DRIVES)})')
+    parser.add_argument('--drives', nargs='+', help='drives and sequences to pre-train on, less --held-out (default: '
+                        f'those of {" ".join(DRIVES)} that are there)')
     parser.add_argument('--held-out', default=HELD_OUT, help='drive to measure on (default: %(default)s)')
     parser.add_argument('--iterations', type=int, default=ITERATIONS, help='of pre-training; each row has a multiple '
                         'of them, for equal cost (default: %(default)s)')
@@ -283,7 +301,11 @@ def main() -> None:
     args = parse_args()
     run = Run(args.data_root.resolve(), args.out.resolve(), args.iterations)
     measured(run.out)  # made by this process, before others read it
-    make_infos(run, [drive for drive in args.drives if drive != args.held_out], args.held_out)
+    drives = drives_to_train_on(run.data, args.drives, args.held_out)
+    if not drives and any(ROWS[row].real for row in args.rows):
+        sys.exit(f'error: {run.data} has no drive to pre-train on but the one that is held out; name some by --drives, '
+                 f'or rows without real drives by --rows')
+    make_infos(run, drives, args.held_out)
     starts = {ROWS[row].how.start for row in args.rows if ROWS[row].how and ROWS[row].how.start}
     if any(ROWS[row].how and not ROWS[row].real for row in {*args.rows, *starts}):
         make_frames(run.out / 'data', NUM_TRAIN, NUM_VAL, args.num_workers)

@@ -3,8 +3,10 @@
 What is there is kept. A pre-training that was stopped goes on; measurements of a row and a seed are one JSON
 file, written whole, to which tasks are added.
 """
+import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 import warnings
@@ -125,7 +127,7 @@ def pretraining_config(row: Pretraining, seed: int, iterations: int, data: Path,
 
 
 class Measured:
-    """Figures of rows and seeds, a file each.
+    """Figures of rows and seeds, a file each, with the checksum of the backbone that they are of.
 
     Args:
         folder: Made if need be.
@@ -136,29 +138,48 @@ class Measured:
         check_made_with(folder, settings)
         self.folder = folder
 
-    def complete(self, row: str, seed: int, tasks: Mapping[str, Callable[[], Figures]]) -> None:
-        """Measure those of ``tasks`` that are not in the file of the row and seed."""
-        found = self.read(row, seed)
+    def complete(self, row: str, seed: int, backbone: Path | None, tasks: Mapping[str, Callable[[], Figures]]) -> None:
+        """Measure those of ``tasks`` that are not in the file of the row and seed; all, if that is of other weights.
+
+        Args:
+            row: Name.
+            seed: Of the backbone.
+            backbone: File of its weights; None: random weights, or none at all.
+            tasks: Functions that measure, by the names of what they measure.
+        """
+        file, checksum = self._file(row, seed), _checksum(backbone)
+        kept = json.loads(file.read_text()) if file.is_file() else {}
+        if kept and kept['backbone'] != checksum:
+            print(f'{row}, seed {seed}: the figures that are there are of other weights; measured anew', flush=True)
+            kept = {}
+        found = kept.get('figures', {})
         for task, measure in tasks.items():
             if task not in found:
                 found[task] = measure()
-                write_whole(self._file(row, seed), json.dumps(found, indent=2).encode())
+                write_whole(file, json.dumps(dict(backbone=checksum, figures=found), indent=2).encode())
                 print(f'{row}, seed {seed}, {task}: ' + ', '.join(
                     f'{name} {value:.3g}' for name, value in found[task].items()), flush=True)
 
     def read(self, row: str, seed: int) -> dict[str, Figures]:
         """Figures by task; none where nothing has been measured."""
         file = self._file(row, seed)
-        return json.loads(file.read_text()) if file.is_file() else {}
+        return json.loads(file.read_text())['figures'] if file.is_file() else {}
 
     def table(self, rows: Sequence[str]) -> dict[str, dict[int, dict[str, Figures]]]:
         """Figures by row, seed and task, of all files of these rows."""
-        files = {row: sorted(self.folder.glob(f'{_stem(row)}_seed*.json')) for row in rows}
-        return {row: {int(file.stem.rpartition('_seed')[2]): json.loads(file.read_text()) for file in of_row}
-                for row, of_row in files.items() if of_row}
+        seeds = {row: self._seeds(row) for row in rows}
+        return {row: {seed: self.read(row, seed) for seed in of_row} for row, of_row in seeds.items() if of_row}
+
+    def _seeds(self, row: str) -> list[int]:
+        stem = re.compile(rf'{re.escape(_stem(row))}_seed(\d+)')
+        return sorted(int(match[1]) for file in self.folder.glob('*.json') if (match := stem.fullmatch(file.stem)))
 
     def _file(self, row: str, seed: int) -> Path:
         return self.folder / f'{_stem(row)}_seed{seed}.json'
+
+
+def _checksum(file: Path | None) -> str | None:
+    return None if file is None else hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def run_all(work: Callable[[str, int], None], rows: Sequence[str], seeds: int, num_workers: int) -> None:
@@ -212,9 +233,9 @@ def values(table: Table, row: str, column: Column) -> dict[int, float]:
 
 
 def paired(table: Table, row: str, other: str, column: Column) -> list[float]:
-    """Ratios of two rows, seed by seed, of the seeds that both have."""
+    """Ratios of two rows, seed by seed, of the seeds that both have; none to an AP of 0."""
     ours, theirs = values(table, row, column), values(table, other, column)
-    return [ours[seed] / theirs[seed] for seed in sorted(ours.keys() & theirs.keys())]
+    return [ours[seed] / theirs[seed] for seed in sorted(ours.keys() & theirs.keys()) if theirs[seed]]
 
 
 def format_table(table: Table, columns: Sequence[Column]) -> str:

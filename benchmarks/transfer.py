@@ -140,13 +140,15 @@ def _benchmark(data: Path, target: ProbeTarget | None) -> TransferBenchmark:
 def measured(out: Path) -> Measured:
     """The figures in the folder."""
     cfg = Config.fromfile(CONFIG)
-    return Measured(out / 'figures', f'{SETTINGS}\n{cfg.model.img_backbone}\n{cfg.val_dataloader}\n{PROBE}')
+    settings = SETTINGS, cfg.model.img_backbone, cfg.val_dataloader, PROBE, detection.settings()
+    return Measured(out / 'figures', '\n'.join(map(str, settings)))
 
 
 def work(out: Path, tasks: Sequence[str], iterations: int, row: str, seed: int) -> None:
     """Pre-train and measure a row of one seed."""
-    available = dict(tasks_of(row, seed, backbone(out, row, seed, iterations), out))
-    measured(out).complete(row, seed, {task: available[task] for task in tasks if task in available})
+    checkpoint = backbone(out, row, seed, iterations)
+    available = dict(tasks_of(row, seed, checkpoint, out))
+    measured(out).complete(row, seed, checkpoint, {task: available[task] for task in tasks if task in available})
 
 
 def make_data(out: Path, tasks: Sequence[str], num_workers: int) -> None:

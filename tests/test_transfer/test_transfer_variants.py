@@ -175,9 +175,10 @@ def test_what_is_measured_is_kept_and_added_to(rows, tmp_path, capsys):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        measured.complete('place only', 1, dict(probe=lambda: dict(abs_rel=0.5), other=stopped))
-    assert json.loads((tmp_path / 'place_only_seed1.json').read_text()) == dict(probe=dict(abs_rel=0.5))
-    measured.complete('place only', 1, dict(probe=stopped, other=lambda: dict(mAP=0.25)))
+        measured.complete('place only', 1, None, dict(probe=lambda: dict(abs_rel=0.5), other=stopped))
+    kept = json.loads((tmp_path / 'place_only_seed1.json').read_text())
+    assert kept == dict(backbone=None, figures=dict(probe=dict(abs_rel=0.5)))
+    measured.complete('place only', 1, None, dict(probe=stopped, other=lambda: dict(mAP=0.25)))
     assert 'place only, seed 1, other: mAP 0.25' in capsys.readouterr().out
     assert measured.table(['scratch', 'place only']) == {
         'place only': {1: dict(probe=dict(abs_rel=0.5), other=dict(mAP=0.25))}}
@@ -185,11 +186,33 @@ def test_what_is_measured_is_kept_and_added_to(rows, tmp_path, capsys):
         rows.Measured(tmp_path, 'others')
 
 
+def test_figures_of_other_weights_are_measured_anew(rows, tmp_path, capsys):
+    measured, weights = rows.Measured(tmp_path / 'figures', 'settings'), tmp_path / 'backbone.pth'
+    for content, figure in ((b'a', 1.0), (b'a', 2.0), (b'b', 3.0)):
+        weights.write_bytes(content)
+        measured.complete('SimIPU', 0, weights, dict(probe=lambda figure=figure: dict(abs_rel=figure)))
+    assert measured.read('SimIPU', 0) == dict(probe=dict(abs_rel=3.0))
+    assert capsys.readouterr().out.splitlines() == [
+        'SimIPU, seed 0, probe: abs_rel 1',
+        'SimIPU, seed 0: the figures that are there are of other weights; measured anew',
+        'SimIPU, seed 0, probe: abs_rel 3']
+
+
+def test_a_row_takes_the_files_of_its_own_name_alone(rows, tmp_path):
+    measured = rows.Measured(tmp_path, 'settings')
+    for row, seed in (('a', 0), ('a', 10), ('a_seed1', 0), ('a b', 2)):
+        measured.complete(row, seed, None, dict(probe=lambda row=row: dict(abs_rel=len(row))))
+    table = measured.table(['a', 'a_seed1', 'a b', 'none'])
+    assert {row: rows.values(table, row, rows.Column(*COLUMN)) for row in table} == {
+        'a': {0: 1, 10: 1}, 'a_seed1': {0: 7}, 'a b': {2: 3}}
+
+
 def test_ratios_are_of_the_seeds_that_both_have(rows):
     def row(**errors):
         return {int(seed[1:]): dict(probe=dict(abs_rel=error)) for seed, error in errors.items()}
 
-    table = dict(scratch=row(s0=0.4, s1=0.2, s3=9.0), SimIPU=row(s0=0.2, s1=0.15, s2=8.0))
+    # Nor to nothing, such as an AP of 0.
+    table = dict(scratch=row(s0=0.4, s1=0.2, s3=9.0, s4=0.0), SimIPU=row(s0=0.2, s1=0.15, s2=8.0, s4=0.1))
     column = rows.Column(*COLUMN)
     assert rows.paired(table, 'SimIPU', 'scratch', column) == pytest.approx([0.5, 0.75])
     *_, line = rows.format_ratios(table, [('SimIPU', 'nowhere'), ('SimIPU', 'scratch')], [column]).splitlines()
@@ -223,6 +246,31 @@ def test_tasks_of_a_row_and_of_the_place(benchmark, monkeypatch, tmp_path):
     assert not {'fine-tuning', 'beyond place', 'detection 64'} & set(place)
     place['depth probe'](), place['surfaces']()
     assert asked == [('probe_position', 0), ('probe_target', 0, None, True)]
+
+
+def test_drives_of_real_frames_are_those_that_are_there(load_benchmark, tmp_path):
+    real = load_benchmark('real_frames')
+    with pytest.raises(SystemExit, match='--drives: no a_sync in .*; there are none'):
+        real.drives_to_train_on(tmp_path, ['a_sync'], real.HELD_OUT)
+    for name in (*real.DRIVES[:2], real.HELD_OUT):
+        (tmp_path / 'kitti_raw' / name[:10] / name).mkdir(parents=True)
+    assert real.drives_to_train_on(tmp_path, None, real.HELD_OUT) == set(real.DRIVES[:2])
+    assert real.drives_to_train_on(tmp_path, None, real.DRIVES[0]) == {real.DRIVES[1]}
+    with pytest.raises(SystemExit, match='no 04 in .*; there are 2011_09_26_drive_0005_sync, 2011'):
+        real.drives_to_train_on(tmp_path, [real.DRIVES[0], '04'], real.HELD_OUT)
+
+
+def test_a_folder_of_other_drives_is_refused(load_benchmark, tmp_path, monkeypatch):
+    real = load_benchmark('real_frames')
+    for name in ('create_kitti_raw_infos', 'create_kitti_infos'):
+        monkeypatch.setattr(real, name, lambda *_, **__: None)
+    run = real.Run(tmp_path / 'data', tmp_path / 'out', 1)
+    (tmp_path / 'out' / 'infos').mkdir(parents=True)
+    real.make_infos(run, {'a'}, 'b')
+    real.make_infos(run, {'a'}, 'b')
+    for drives, held_out in (({'a', 'c'}, 'b'), ({'a'}, 'c')):
+        with pytest.raises(SystemExit, match='infos was made with other settings'):
+            real.make_infos(run, drives, held_out)
 
 
 def test_draws_of_real_frames_never_score_what_is_labelled(load_benchmark):
