@@ -11,6 +11,7 @@ import pytest
 import torch
 from mmengine.logging import MMLogger
 
+from simipu.errors import ConfigError
 from simipu.evaluation import (
     CrossModalRetrieval,
     DepthProbeMetric,
@@ -132,6 +133,11 @@ def test_one_part_gets_the_middle_penalty_and_parts_stay_as_they_are():
         assert part.count == kept.count
         assert torch.equal(part.scatter, kept.scatter) and torch.equal(part.mean, kept.mean)
     assert LinearProbe().fit_moments(parts[:1]).penalty == 0.1
+
+
+def test_a_probe_that_cannot_keep_a_frame_is_refused():
+    with pytest.raises(ConfigError, match='max_scored_rows=16 must hold the rows_per_frame=32'):
+        DepthProbeMetric(max_scored_rows=16)
 
 
 def test_probe_metric_fits_on_one_half_and_scores_the_other():

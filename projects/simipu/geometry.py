@@ -77,22 +77,20 @@ def _divide_by_depth(homogeneous: Tensor) -> tuple[Tensor, Tensor]:
 
 def visible(pixels: Tensor,
             depth: Tensor,
-            img_shape: Tensor,
-            min_depth: float = MIN_DEPTH) -> Tensor:
-    """Which projections are in front of the camera and inside the image.
+            img_shape: Tensor) -> Tensor:
+    """Which projections are in front of the camera, by ``MIN_DEPTH`` or more, and inside the image.
 
     Args:
         pixels: (..., N, 2) as (u, v).
         depth: (..., N) in metres.
         img_shape: (..., 2), height and width of the image without padding.
-        min_depth: nearest depth in metres that counts as in front.
 
     Returns:
         Boolean mask (..., N).
     """
     width_height = torch.as_tensor(img_shape, device=pixels.device).flip(-1)[..., None, :]
     inside = (pixels >= -0.5) & (pixels < width_height - 0.5)
-    return inside.all(dim=-1) & (depth >= min_depth)
+    return inside.all(dim=-1) & (depth >= MIN_DEPTH)
 
 
 class Occlusion(NamedTuple):
@@ -191,7 +189,6 @@ def project_to_cameras(points: Tensor,
                        img_aug_matrix: Tensor,
                        ori_shape: Tensor,
                        img_shape: Tensor,
-                       min_depth: float = MIN_DEPTH,
                        cloud: Tensor | None = None,
                        occlusion: Occlusion | None = None) -> tuple[Tensor, Tensor, Tensor]:
     """Project a cloud into each of its V augmented images and say which points each image shows.
@@ -207,7 +204,6 @@ def project_to_cameras(points: Tensor,
             (BEVFusion), it shifts pixels, that is after the division by depth.
         ori_shape: (B, V, 2), height and width of the images as loaded.
         img_shape: (B, V, 2), height and width of the augmented images, without padding.
-        min_depth: nearest depth in metres that counts as in front.
         cloud: (B, P, 3), the points that may hide others, needed for ``occlusion``: the denser, the fewer
             hidden points are missed. It need not be a full sweep; in pre-training it is what
             SamplePoints has left.
@@ -220,8 +216,8 @@ def project_to_cameras(points: Tensor,
     homogeneous = transform_points(points[:, None], lidar2img)
     ori_pixels, depth = _divide_by_depth(homogeneous)
     pixels = _augment_pixels(homogeneous, img_aug_matrix)
-    mask = visible(ori_pixels, depth, ori_shape, min_depth)
-    mask &= visible(pixels, depth, img_shape, min_depth)
+    mask = visible(ori_pixels, depth, ori_shape)
+    mask &= visible(pixels, depth, img_shape)
     if occlusion is not None:
         # In the original image, where the depth buffer has one known resolution.
         surface = project(cloud[:, None], lidar2img)

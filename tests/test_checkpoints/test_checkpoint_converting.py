@@ -171,6 +171,15 @@ def test_original_and_ours_convert_back_and_forth(released):
         key: id(value) for key, value in released.items() if not key.startswith('img_conv1x1')}
 
 
+def test_the_original_takes_pointnet2_alone_and_no_depth_head(released):
+    ours = convert(released, 'ours').state_dict
+    with_head = convert({**ours, 'depth_head.layers.0.weight': torch.ones(1)}, 'original')
+    assert with_head.dropped == ['depth_head.layers.0.weight']
+    assert with_head.state_dict.keys() == convert(ours, 'original').state_dict.keys()
+    with pytest.raises(CheckpointError, match="expected PointNet.*found 'point_encoder.levels.0.weight'"):
+        convert({**ours, 'point_encoder.levels.0.weight': torch.ones(1)}, 'original')
+
+
 @pytest.mark.parametrize('depth', [18, 50])
 @pytest.mark.parametrize('to', ['torchvision', 'timm'])
 def test_torchvision_layout_computes_the_same_features(tmp_path, images, randomize, depth, to):

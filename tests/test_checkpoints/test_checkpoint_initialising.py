@@ -54,11 +54,19 @@ def test_missing_file_names_the_key(tmp_path):
         f'model.img_backbone.init_cfg.checkpoint: no file {tmp_path}/none.pth; put the weights there')
 
 
+def test_a_file_in_a_list_is_looked_for_as_well(tmp_path):
+    model = pretraining('unused.pth')
+    model.img_backbone.init_cfg = [dict(type='Kaiming', layer='Conv2d'),
+                                   dict(type='Pretrained', checkpoint=str(tmp_path / 'none.pth'))]
+    with pytest.raises(CheckpointError, match='no file .*none.pth'):
+        model.init_weights()
+
+
 def test_what_the_file_lacks_is_told(imagenet, monkeypatch):
     warnings = warnings_of(monkeypatch)
     pretraining(imagenet[0], depth=34).init_weights()
     assert len(warnings) == 1 and 'layer1.2.conv1.weight' in warnings[0]
-    assert warnings[0].startswith('model.img_backbone: 48 of 108 tensors are not in')
+    assert warnings[0].startswith('model.img_backbone: 48 of 108 tensors did not change when')
 
 
 def test_file_of_another_model_is_refused(tmp_path):

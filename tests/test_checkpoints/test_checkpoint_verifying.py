@@ -1,11 +1,14 @@
 """The verification finds every way in which a detector can fail to hold its pre-trained weights."""
+import re
 
 import pytest
 import torch
 from mmdet.models import ResNet
 from mmdet3d.registry import MODELS
+from mmengine.config import ConfigDict
 
 from simipu.checkpoints import convert_checkpoint, export_backbone, verify_pretrained
+from simipu.checkpoints.verifying import _preprocessor_of
 from simipu.cli import main
 from simipu.errors import CheckpointError, ConfigError
 
@@ -160,6 +163,31 @@ def test_other_normalisation_than_in_pretraining_is_warned_of(write_config, weig
     assert report.ok and len(report.warnings) == 2
     assert 'pre-trained with backbone.style=pytorch, the detector has caffe' in str(report)
     assert 'data_preprocessor.bgr_to_rgb=False, the detector has True' in str(report)
+
+
+def test_a_detector_that_does_not_normalise_is_warned_of(write_config, weights):
+    without = re.sub(r'\n    data_preprocessor=dict\(.*?\),\n', '\n', CONFIG, flags=re.DOTALL)
+    assert 'mean' not in without
+    warnings = verify_pretrained(write_config(text=without), weights).warnings
+    assert len(warnings) == 2, warnings
+    for name, warning in zip(('mean', 'std'), warnings):
+        assert re.search(rf'with data_preprocessor.{name}=\[.*\], the detector has none, which means None', warning)
+    content = torch.load(weights, weights_only=True)
+    content['meta']['data_preprocessor']['bgr_to_rgb'] = True
+    content['meta']['backbone']['style'] = 'caffe'
+    torch.save(content, weights)
+    said = str(verify_pretrained(write_config(text=without), weights))
+    assert 'bgr_to_rgb=True, the detector has none, which means False' in said
+    assert 'style=caffe, the detector has none, which means pytorch' in said
+
+
+def test_the_preprocessor_nearest_to_the_backbone_is_compared():
+    model = ConfigDict(data_preprocessor=dict(type='MultiBranchDataPreprocessor'),
+                       detector=dict(data_preprocessor=dict(bgr_to_rgb=True), parts=dict(backbone=dict())))
+    assert _preprocessor_of(model, 'detector.parts.backbone') == dict(bgr_to_rgb=True)
+    del model.detector['data_preprocessor']
+    assert _preprocessor_of(model, 'detector.parts.backbone') == model.data_preprocessor
+    assert _preprocessor_of(ConfigDict(backbone=dict()), 'backbone') == {}
 
 
 def test_config_without_image_backbone_is_refused(write_config, weights):

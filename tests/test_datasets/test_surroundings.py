@@ -26,6 +26,12 @@ def test_normals_of_a_plane_and_a_ball_face_the_lidar():
     assert np.nanmin(cosine) > np.cos(np.deg2rad(5))
 
 
+def test_a_plane_through_the_origin_has_unit_normals():
+    rng = np.random.default_rng(4)
+    ground = np.c_[rng.uniform(-5, 5, (500, 2)), np.zeros(500)]
+    np.testing.assert_allclose(np.abs(surface_normals(ground, ground[:20])), np.tile([0, 0, 1.0], (20, 1)), atol=1e-9)
+
+
 def test_a_beam_and_a_bush_have_no_normals():
     rng = np.random.default_rng(1)
     beam = np.c_[np.full(50, 20.0), np.linspace(-2, 2, 50), np.zeros(50)]

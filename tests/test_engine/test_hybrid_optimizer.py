@@ -222,6 +222,7 @@ def test_refuses_a_parameter_in_two_parts():
     (dict(default=dict(type='AdamWW', lr=1.0)), r"default\.type: .*'AdamWW'; did you mean 'AdamW'"),
     (dict(default=dict(type='SGD', lr=1.0, momentun=0.9)), r"momentun: .* did you mean 'momentum'"),
     (dict(type='SGD', lr=1.0), 'expects one optimizer per prefix'),
+    (dict(default=dict(type='SGD', lr=1.0), lr=0.1), 'expects one optimizer per prefix'),
 ])
 def test_mistakes_in_the_config_are_explained(optimizer, message):
     model, _ = model_and_batches(1)

@@ -119,9 +119,9 @@ def test_surfaces_are_regressed_where_they_are_known():
     surroundings[:, :10, :2] = torch.nan
     place = dict(pixel=pixel, depth=depth, visible=visible, input_shape=(HEIGHT, WIDTH))
     losses = head.loss([feature_map], surroundings=surroundings, **place)
-    depth_head = DepthRegressionHead(in_channels=(5, ), loss_weight=3.0)
+    depth_head = DepthRegressionHead(in_channels=5, loss_weight=3.0)  # which takes the same pipeline
     depth_head.load_state_dict(head.state_dict(), strict=False)
-    alone = depth_head.loss([feature_map], **place)
+    alone = depth_head.loss([feature_map], surroundings=surroundings, **place)
     assert {name: losses[name] for name in alone} == alone
     predicted = sample_features(head.surface_layers[0](feature_map), pixel, (HEIGHT, WIDTH)).detach().numpy()
     expected = 0

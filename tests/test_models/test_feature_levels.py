@@ -5,6 +5,7 @@ from mmdet3d.registry import MODELS
 from test_simipu import build, frames, model_config
 
 from simipu.checkpoints import export_backbone
+from simipu.errors import ConfigError
 
 
 class PlantedPyramid(torch.nn.Module):
@@ -65,6 +66,13 @@ def test_levels_and_heads_must_correspond():
                     dict(img_level=(0, 1), inter_head=[head] * 3)):
         with pytest.raises(ValueError, match='every level of img_level needs a head of its own'):
             build(**options)
+
+
+def test_a_level_that_the_backbone_does_not_return_is_named():
+    model = build_levels([0, 1])
+    model.img_level = (0, 5)
+    with pytest.raises(ConfigError, match=r'img_level=\(0, 5\), but the backbone .* returns . feature maps'):
+        model(*frames(), mode='loss')
 
 
 def test_one_level_has_the_keys_of_the_released_weights():

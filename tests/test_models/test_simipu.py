@@ -6,7 +6,7 @@ from mmdet3d.registry import MODELS
 from mmdet3d.structures import Det3DDataSample
 from mmengine.registry import init_default_scope
 
-from simipu.errors import DataError
+from simipu.errors import ConfigError, DataError
 from simipu.models.point_encoders import PointFeatures
 from simipu.models.simipu import feature_cell, features_at_pixels
 
@@ -162,6 +162,13 @@ def test_without_intra_loss_the_second_view_is_not_needed(device):
     assert 'loss_intra' not in model(inputs, samples, mode='loss')
     with pytest.raises(ValueError, match='intra_head and matcher go together'):
         build(intra_head=None)
+
+
+def test_missing_second_view_names_the_transform_that_makes_it():
+    inputs, samples = frames()
+    del inputs['points_aug']
+    with pytest.raises(ConfigError, match='put .*PointCloudSecondView.* behind SamplePoints'):
+        build()(inputs, samples, mode='loss')
 
 
 def test_missing_matrix_names_the_transform_that_writes_it():

@@ -34,12 +34,18 @@ def test_random_weights_follow_the_seed_and_ignore_pretrained(bright_cfg):
     bright_cfg.model.img_backbone.init_cfg = dict(type='Pretrained', checkpoint='nowhere.pth')
     assert torch.equal(build_backbone(bright_cfg, seed=1).conv1.weight, first)
     assert not torch.equal(build_backbone(bright_cfg, seed=2).conv1.weight, first)
+    from_file = dict(type='Pretrained', checkpoint='nowhere.pth')
+    bright_cfg.model.img_backbone.init_cfg = [from_file]
+    assert torch.equal(build_backbone(bright_cfg, seed=1).conv1.weight, first)
+    bright_cfg.model.img_backbone.init_cfg = [dict(type='Constant', layer='Conv2d', val=3.0), from_file]
+    assert (build_backbone(bright_cfg, seed=1).conv1.weight == 3).all()
 
 
 def test_whose_random_weights_a_config_has(bright_cfg):
     backbone = bright_cfg.model.img_backbone
     for init_cfg, own in (([], True), ([dict(type='Kaiming', layer='Conv2d')], True), (None, False),
-                          (dict(type='Pretrained', checkpoint='nowhere.pth'), False)):
+                          (dict(type='Pretrained', checkpoint='nowhere.pth'), False),
+                          ([dict(type='Pretrained', checkpoint='nowhere.pth')], False)):
         backbone.init_cfg = init_cfg
         assert has_own_random_weights(bright_cfg) is own
     del backbone['init_cfg']

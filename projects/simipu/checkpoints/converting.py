@@ -38,6 +38,9 @@ _ORIGINAL_TO_OURS = {
 }
 _UNUSED_IN_ORIGINAL = ('img_conv1x1_1.', 'img_conv1x1_2.')  # built by its model, never called
 
+_UNKNOWN_TO_ORIGINAL = ('depth_head.', 'momentum_keys.')
+_POINTNET2 = re.compile(r'point_encoder\.(SA_modules|aggregation_mlps)\..+')
+
 _PLAIN_RESNET = re.compile(
     r'(conv1|bn1|layer[1-4]\.\d+\.(conv[123]|bn[123]|downsample\.[01]))\.[a-z_]+')
 
@@ -123,7 +126,9 @@ def _from_ours(ours: StateDict, to: str, style: str) -> Conversion:
     if to == 'ours':
         return Conversion(ours, [])
     if to == 'original':
-        return Conversion({_key_of_original(key): value for key, value in ours.items()}, [])
+        _require_pointnet2(ours)
+        dropped = [key for key in ours if key.startswith(_UNKNOWN_TO_ORIGINAL)]
+        return Conversion({_key_of_original(key): ours[key] for key in ours if key not in dropped}, dropped)
     backbone = take_prefix(ours, BACKBONE_PREFIX)
     dropped = [key for key in ours if not key.startswith(BACKBONE_PREFIX)]
     if to in ('torchvision', 'timm'):
@@ -162,6 +167,14 @@ def _matching_prefix(key: str, table: dict[str, str], layout: str) -> tuple[str,
             return prefix, replacement
     raise CheckpointError(f'key {key!r} has no counterpart: the {layout} layout is known to hold '
                           f'only {", ".join(name + "*" for name in table)}')
+
+
+def _require_pointnet2(ours: StateDict) -> None:
+    strange = [key for key in ours if key.startswith('point_encoder.') and not _POINTNET2.fullmatch(key)]
+    if strange:
+        raise CheckpointError(
+            f'the original has no such point encoder: expected PointNet++ (SA_modules, aggregation_mlps), found '
+            f'{strange[0]!r}. For the image backbone alone convert to mmdet, mmpretrain or mmseg')
 
 
 def _require_plain_resnet(backbone: StateDict, to: str, style: str) -> None:

@@ -22,6 +22,8 @@ from .metadata import pretraining_facts
 from .reading import PathLike, StateDict, check_finite, read_checkpoint, summarize_keys
 
 _BACKBONE_NAMES = ('img_backbone', 'backbone')
+_DEFAULTS = dict(style='pytorch', mean=None, std=None, bgr_to_rgb=False)
+"""What OpenMMLab's ResNets and data preprocessors do where a config does not say it."""
 
 
 @dataclass
@@ -133,7 +135,8 @@ def verify_pretrained(detector_config: PathLike, weights: PathLike,
         weights=str(weights), detector_config=str(detector_config), init_cfg=settings.init_cfg.to_dict(),
         backbone=f'model.{place} ({type(backbone).__name__}{", built alone" if backbone_only else ""})',
         found=summarize_keys(checkpoint.state_dict),
-        warnings=_differences(pretraining_facts(checkpoint.meta), settings, cfg.model))
+        warnings=_differences(pretraining_facts(checkpoint.meta), settings,
+                              _preprocessor_of(cfg.model, place)))
     _compare(report, before, backbone, take_prefix(checkpoint.state_dict, prefix))
     return report
 
@@ -156,6 +159,13 @@ def _places(config: dict) -> Iterator[str]:
         if isinstance(value, dict):
             yield key
             yield from (f'{key}.{place}' for place in _places(value))
+
+
+def _preprocessor_of(model: ConfigDict, place: str) -> dict:
+    """The ``data_preprocessor`` that is nearest to the backbone: of the detector in a wrapper, else of the model."""
+    parts = place.split('.')[:-1]
+    around = [_config_at(model, '.'.join(parts[:number])) for number in range(len(parts), 0, -1)]
+    return next((config.data_preprocessor for config in [*around, model] if config.get('data_preprocessor')), {})
 
 
 def _config_at(config: ConfigDict, place: str) -> ConfigDict:
@@ -209,17 +219,17 @@ def _is_counter(key: str, file: StateDict) -> bool:
     return kind == 'num_batches_tracked' and f'{layer}.running_mean' in file
 
 
-def _differences(facts: dict, backbone: dict, model: dict) -> list[str]:
+def _differences(facts: dict, backbone: dict, data_preprocessor: dict) -> list[str]:
     """Settings of pre-training that the detector does not share, one sentence each."""
     sentences = []
-    for part, config, fields in (
-            ('backbone', backbone, ('style',)),
-            ('data_preprocessor', model.get('data_preprocessor') or {},
-             ('mean', 'std', 'bgr_to_rgb'))):
+    for part, config, fields in (('backbone', backbone, ('style',)),
+                                 ('data_preprocessor', data_preprocessor, ('mean', 'std', 'bgr_to_rgb'))):
         known = facts.get(part, {})
-        sentences += [f'pre-trained with {part}.{key}={known[key]}, the detector has {config[key]}: its features '
-                      'will differ' for key in fields
-                      if key in known and key in config and _listify(known[key]) != _listify(config[key])]
+        for key in fields:
+            if key in known and _listify(known[key]) != _listify(config.get(key, _DEFAULTS[key])):
+                found = config[key] if key in config else f'none, which means {_DEFAULTS[key]}'
+                sentences.append(f'pre-trained with {part}.{key}={known[key]}, the detector has {found}: its features '
+                                 'will differ')
     return sentences
 
 

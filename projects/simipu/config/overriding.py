@@ -42,10 +42,12 @@ class OverrideAction(DictAction):
     def __call__(self, parser: ArgumentParser, namespace: Namespace, values: list[str],
                  option_string: str | None = None) -> None:
         for word in values:
-            name, sign, _ = word.partition('=')
+            name, sign, value = word.partition('=')
             if not sign or '' in name.split('.'):
                 parser.error(f'--cfg-options {word}: expected KEY=VALUE, such as train_dataloader.batch_size=2, '
                              'without spaces around =')
+            if value.startswith(('dict(', '{')):
+                parser.error(f'--cfg-options {name}: a dict is given by its keys, one by one, such as {name}.type=NAME')
         try:
             super().__call__(parser, namespace, values, option_string)
         except (AssertionError, ValueError, IndexError, RecursionError) as error:

@@ -118,7 +118,8 @@ class HybridOptimWrapperConstructor:
         self.wrapper_cfg = dict(optim_wrapper_cfg)
         self.paramwise_cfg = paramwise_cfg
         self.parts = self.wrapper_cfg.pop('optimizer', None)
-        if not isinstance(self.parts, dict) or 'type' in self.parts:
+        if (not isinstance(self.parts, dict) or 'type' in self.parts
+                or not all(isinstance(part, dict) for part in self.parts.values())):
             raise ConfigError('optim_wrapper.optimizer: HybridOptimWrapperConstructor expects one '
                               "optimizer per prefix, such as dict(point_encoder=dict(type='AdamW', "
                               f"lr=1e-3), default=dict(type='SGD', lr=0.01)); found {self.parts}")

@@ -10,6 +10,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import CheckpointLoader, Runner
 from torch import Tensor, nn
 
+from ..checkpoints.initialising import initial_files
 from ..errors import CheckpointError, ConfigError
 
 
@@ -95,10 +96,8 @@ class ReportPretrained(Hook):
 def _named_files(model: nn.Module) -> Iterator[tuple[str, str]]:
     """Name of a module, and the file that its ``init_cfg`` says it starts from."""
     for name, module in model.named_modules():
-        init_cfg = getattr(module, 'init_cfg', None)
-        for step in init_cfg if isinstance(init_cfg, list) else [init_cfg]:
-            if isinstance(step, dict) and step.get('type') == 'Pretrained':
-                yield name, step['checkpoint']
+        for file in initial_files(getattr(module, 'init_cfg', None)):
+            yield name, file
 
 
 def _tensors_that_mmengine_reads(file: str) -> list[Tensor]:

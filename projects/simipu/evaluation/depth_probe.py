@@ -40,6 +40,9 @@ class DepthProbeMetric(StreamingMetric):
         super().__init__(prefix=prefix)
         if not depth_range[0] < depth_range[1]:
             raise ConfigError(f'DepthProbeMetric: depth_range must rise, as (1.0, 60.0), got {depth_range}')
+        if max_scored_rows < rows_per_frame:
+            raise ConfigError(f'DepthProbeMetric: max_scored_rows={max_scored_rows} must hold the '
+                              f'rows_per_frame={rows_per_frame} of a frame at least')
         self.depth_range = depth_range
         self.rows_per_frame = rows_per_frame
         self.max_scored_rows = max_scored_rows

@@ -112,6 +112,10 @@ class ImagePretraining(BaseModel):
         if self.img_neck is not None:
             features = self.img_neck(features)
         levels = [self.img_level] if isinstance(self.img_level, int) else self.img_level
+        if not all(-len(features) <= level < len(features) for level in levels):
+            raise ConfigError(f'{type(self).__name__}: img_level={self.img_level}, but the backbone (or neck) returns '
+                              f'{len(features)} feature maps, numbers 0 to {len(features) - 1}; name one of them, or '
+                              'let out_indices of the backbone return more')
         return [features[level] for level in levels]
 
     def project_points(self, xyz: Tensor, inputs: dict[str, Tensor],

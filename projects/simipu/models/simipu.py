@@ -154,7 +154,7 @@ class SimIPU(ImagePretraining):
         results['visible_share'] = pairs.visible_share
         results.update(self.depth_losses(feature_maps, inputs, data_samples))
         if self.intra_head is not None:
-            results.update(self._intra_loss(points, inputs['points_aug'], data_samples))
+            results.update(self._intra_loss(points, inputs, data_samples))
         return results
 
     def _inter_losses(self, feature_maps: Sequence[Tensor], pairs: PixelPointPairs,
@@ -190,12 +190,16 @@ class SimIPU(ImagePretraining):
         features = self.momentum_keys.encode(clouds, points.sampling).features
         return features[pairs.frame, pairs.index]
 
-    def _intra_loss(self, points: PointFeatures, points_aug: Tensor,
+    def _intra_loss(self, points: PointFeatures, inputs: dict[str, Tensor],
                     data_samples: Sequence[Det3DDataSample]) -> dict[str, Tensor]:
+        if 'points_aug' not in inputs:
+            raise ConfigError('SimIPU: the frames have no second view of the cloud for intra_head; put '
+                              "dict(type='PointCloudSecondView') behind SamplePoints in the pipeline, or train without "
+                              'intra_head and matcher')
         # No graph where no gradient flows: the second view is a target unless asked otherwise.
         with torch.set_grad_enabled(self.intra_head.detach_key is None):
             sampling = points.sampling if isinstance(self.matcher, IndexMatcher) else None
-            view = self.point_encoder(points_aug, sampling=sampling)
+            view = self.point_encoder(inputs['points_aug'], sampling=sampling)
         matrix = invert_matrix(stack_metainfo(data_samples, 'lidar_aug_matrix'), 'lidar_aug_matrix')
         back, = to_device([matrix], view.xyz.device)
         matches = self.matcher(points.xyz, transform_points(view.xyz, back.to(view.xyz.dtype)))

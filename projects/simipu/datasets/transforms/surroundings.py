@@ -14,7 +14,7 @@ LEAST_WIDTH, MOST_THICKNESS = 0.2, 0.2
 
 
 def surface_normals(cloud: np.ndarray, xyz: np.ndarray, neighbours: int = NEIGHBOURS) -> np.ndarray:
-    """Unit normals of the planes through the neighbours of some points, towards the LiDAR.
+    """Unit normals of the planes through the neighbours of some points, towards the origin, where the LiDAR is.
 
     Args:
         cloud: (N, 3) in LiDAR frame, metres.
@@ -22,7 +22,7 @@ def surface_normals(cloud: np.ndarray, xyz: np.ndarray, neighbours: int = NEIGHB
         neighbours: So many points of the cloud are fitted.
 
     Returns:
-        (K, 3); NaN where the neighbours lie on a line or in no plane.
+        (K, 3); NaN where the neighbours lie on a line or in no plane. To either side where the plane holds the origin.
     """
     neighbours = min(neighbours, len(cloud))
     near = cloud[cKDTree(cloud).query(xyz, neighbours)[1].reshape(len(xyz), neighbours)]
@@ -30,7 +30,7 @@ def surface_normals(cloud: np.ndarray, xyz: np.ndarray, neighbours: int = NEIGHB
     variances, axes = np.linalg.eigh(near.transpose(0, 2, 1) @ near)
     thick, wide, long = np.sqrt(variances.clip(min=0)).T
     normals = axes[..., 0]
-    normals *= -np.sign((normals * xyz).sum(1, keepdims=True))
+    normals *= np.where((normals * xyz).sum(1, keepdims=True) > 0, -1, 1)
     flat = (wide > LEAST_WIDTH * long) & (thick < MOST_THICKNESS * wide)
     return np.where(flat[:, None], normals, np.nan)
 
@@ -84,7 +84,8 @@ class DescribeSurroundings(BaseTransform):
     sampled points:
 
     - how far the surface is level: |cosine| of the angle between its normal and z;
-    - how far it faces the LiDAR: |cosine| of the angle between its normal and the ray;
+    - how far it faces the LiDAR: |cosine| of the angle between its normal and the ray from the origin, which is in
+      the LiDAR, or near to it where clouds are in a vehicle's frame;
     - log(1 + height of the column in metres), see ``column_heights``.
 
     The first two are NaN where the neighbours lie in no plane.

@@ -8,6 +8,7 @@ from torch import nn
 from ...building import initialise_weights, registry_scope
 from ...checkpoints import read_state_dict
 from ...checkpoints.exporting import backbone_prefix, take_prefix
+from ...checkpoints.initialising import initial_files, loads_file
 from ...checkpoints.reading import check_finite
 from ...config import construction_errors_named
 from ...errors import CheckpointError
@@ -27,8 +28,15 @@ def feature_level(cfg: Config) -> int:
 
 def has_own_random_weights(cfg: Config) -> bool:
     """Whether the config says how random weights of the backbone are drawn, and does not leave it to its class."""
+    return _random_init_cfg(cfg) is not None
+
+
+def _random_init_cfg(cfg: Config) -> dict | list | None:
+    """The config's ``init_cfg`` without what loads a file; None where it says nothing else."""
     init_cfg = cfg.model.img_backbone.get('init_cfg')
-    return init_cfg is not None and not (isinstance(init_cfg, dict) and init_cfg.get('type') == 'Pretrained')
+    if not initial_files(init_cfg):
+        return init_cfg
+    return [step for step in init_cfg if not loads_file(step)] or None if isinstance(init_cfg, list) else None
 
 
 def build_backbone(cfg: Config, checkpoint: str | None = None, seed: int = 0,
@@ -50,8 +58,9 @@ def build_backbone(cfg: Config, checkpoint: str | None = None, seed: int = 0,
     """
     config = cfg.model.img_backbone.to_dict()
     config.pop('pretrained', None)
-    if class_init or not has_own_random_weights(cfg):
-        config.pop('init_cfg', None)
+    config.pop('init_cfg', None)
+    if not class_init and has_own_random_weights(cfg):
+        config['init_cfg'] = _random_init_cfg(cfg)
     seed_everything(seed)
     with construction_errors_named(cfg), registry_scope(cfg):
         backbone = MODELS.build(config)

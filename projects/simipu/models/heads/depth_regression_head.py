@@ -20,7 +20,7 @@ class DepthRegressionHead(BaseModule):
     One linear layer for each level, so that depth must be in the features.
 
     Args:
-        in_channels: Width of the feature map of each level.
+        in_channels: Width of the feature map of each level; a number where there is one.
         loss_weight: Factor of the loss, which is the sum over the levels of their mean errors.
 
     Examples:
@@ -35,16 +35,17 @@ class DepthRegressionHead(BaseModule):
         ['abs_rel', 'loss']
     """
 
-    def __init__(self, in_channels: Sequence[int], loss_weight: float = 1.0,
+    def __init__(self, in_channels: int | Sequence[int], loss_weight: float = 1.0,
                  init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg)
-        self.layers = nn.ModuleList(nn.Conv2d(width, 1, kernel_size=1) for width in in_channels)
+        self.layers = nn.ModuleList(nn.Conv2d(width, 1, kernel_size=1) for width in as_widths(in_channels))
         for layer in self.layers:
             nn.init.constant_(layer.bias, math.log(TYPICAL_DEPTH))
         self.loss_weight = loss_weight
 
     def loss(self, feature_maps: Sequence[Tensor], pixel: Tensor, depth: Tensor, visible: Tensor,
-             input_shape: Sequence[int]) -> dict[str, Tensor]:
+             input_shape: Sequence[int], surroundings: Tensor | None = None,
+             occupancy: Tensor | None = None) -> dict[str, Tensor]:
         """Loss at the visible ones of N points in each of I images; zero where none is visible.
 
         Args:
@@ -53,6 +54,8 @@ class DepthRegressionHead(BaseModule):
             depth: (I, N) in metres.
             visible: (I, N) bool.
             input_shape: Height and width of that image.
+            surroundings: For ``GeometryHead``; not looked at.
+            occupancy: Likewise.
 
         Returns:
             ``loss``, and ``abs_rel``, the mean relative error of the last level's depth.
@@ -74,3 +77,8 @@ class DepthRegressionHead(BaseModule):
                    input_shape: Sequence[int]) -> Tensor:
         """(I, N): a linear layer commutes with bilinear sampling, and after it one channel is left to sample."""
         return sample_features(layer(feature_map), pixel, input_shape)[..., 0]
+
+
+def as_widths(in_channels: int | Sequence[int]) -> Sequence[int]:
+    """The width of each level."""
+    return (in_channels,) if isinstance(in_channels, int) else in_channels

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from ...errors import ConfigError
 from ...geometry import sample_features
 from ...neighbour_cells import NUM_CELLS
-from .depth_regression_head import DepthRegressionHead
+from .depth_regression_head import DepthRegressionHead, as_widths
 
 NUM_TARGETS = 3  # of DescribeSurroundings
 
@@ -22,7 +22,7 @@ class GeometryHead(DepthRegressionHead):
     describe only the first of the points. One linear layer each for every level, as in ``DepthRegressionHead``.
 
     Args:
-        in_channels: Width of the feature map of each level.
+        in_channels: Width of the feature map of each level; a number where there is one.
         loss_weight: Factor of the whole loss.
         surface_weight: Factor of the error of each target of the surface.
         occupancy_weight: Factor of the mean cross-entropy of the cells; 0 does without them.
@@ -41,8 +41,9 @@ class GeometryHead(DepthRegressionHead):
         ['abs_rel', 'loss', 'loss_occupancy', 'loss_surface']
     """
 
-    def __init__(self, in_channels: Sequence[int], loss_weight: float = 1.0, surface_weight: float = 0.5,
+    def __init__(self, in_channels: int | Sequence[int], loss_weight: float = 1.0, surface_weight: float = 0.5,
                  occupancy_weight: float = 3.0, num_sizes: int = 2, init_cfg: dict | None = None) -> None:
+        in_channels = as_widths(in_channels)
         super().__init__(in_channels, loss_weight, init_cfg)
         self.surface_layers = nn.ModuleList(nn.Conv2d(width, NUM_TARGETS, kernel_size=1) for width in in_channels)
         for layer in self.surface_layers:
