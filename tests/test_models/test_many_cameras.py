@@ -55,6 +55,17 @@ def pair(model, inputs, samples):
     return model.pair_pixels_with_points(model.point_encoder(inputs['points']), inputs, samples)
 
 
+def test_a_second_camera_of_the_same_view_finds_the_same_points():
+    inputs, samples = frames(num_cameras=2)
+    inputs['imgs'][:, 1] = inputs['imgs'][:, 0]
+    one, one_samples = frames(num_cameras=1)
+    one['imgs'] = inputs['imgs'][:, :1]
+    model = build()
+    twice, once = model(inputs, samples, mode='loss'), model(one, one_samples, mode='loss')
+    assert twice['pairs_inter'] == 2 * once['pairs_inter']
+    assert twice['acc_top1_inter'] == once['acc_top1_inter'] > 0
+
+
 def test_pair_budget_draws_from_each_frame_at_random_in_training_alone():
     inputs, samples = rig(num_points=80)
     every = pair(build(), inputs, samples)
