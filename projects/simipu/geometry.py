@@ -77,20 +77,22 @@ def _divide_by_depth(homogeneous: Tensor) -> tuple[Tensor, Tensor]:
 
 def visible(pixels: Tensor,
             depth: Tensor,
-            img_shape: Tensor) -> Tensor:
-    """Which projections are in front of the camera, by ``MIN_DEPTH`` or more, and inside the image.
+            img_shape: Tensor,
+            min_depth: float = MIN_DEPTH) -> Tensor:
+    """Which projections are in front of the camera and inside the image.
 
     Args:
         pixels: (..., N, 2) as (u, v).
         depth: (..., N) in metres.
         img_shape: (..., 2), height and width of the image without padding.
+        min_depth: nearest depth in metres that counts as in front.
 
     Returns:
         Boolean mask (..., N).
     """
     width_height = torch.as_tensor(img_shape, device=pixels.device).flip(-1)[..., None, :]
     inside = (pixels >= -0.5) & (pixels < width_height - 0.5)
-    return inside.all(dim=-1) & (depth >= MIN_DEPTH)
+    return inside.all(dim=-1) & (depth >= min_depth)
 
 
 class Occlusion(NamedTuple):

@@ -202,6 +202,14 @@ def test_the_command_takes_configs(tmp_path, capsys):
     assert 'passed' in capsys.readouterr().out
 
 
+def test_the_command_takes_info_files_in_json(tmp_path, capsys):
+    root = write_boards(tmp_path, num_frames=1)
+    infos = mmengine.load(root / 'simipu_infos_train.pkl')
+    (root / 'infos.json').write_text(json.dumps(infos, default=lambda value: value.tolist()))
+    main(['check-dataset', str(root / 'infos.json')])
+    assert 'infos.json' in (said := capsys.readouterr().out) and 'passed' in said
+
+
 def test_parts_of_an_image_have_names():
     names = [describe_strips(np.array(strips)) for strips in
              (range(10), range(10, 20), range(20), range(6), range(15, 20), range(5, 10))]

@@ -142,6 +142,14 @@ def test_rectification_that_only_some_files_lack_is_refused(tiny_kitti, tmp_path
         create_kitti_infos(tiny_kitti, tmp_path)
 
 
+def test_lists_of_one_name_would_write_one_file(tiny_kitti, tmp_path):
+    for folder in 'ab':
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / 'train.txt').write_text('000000\n')
+    with pytest.raises(DataError, match='--splits: .*a/train.txt, .*b/train.txt: .* give each list another name'):
+        create_kitti_infos(tiny_kitti, tmp_path, splits=[str(tmp_path / folder / 'train.txt') for folder in 'ab'])
+
+
 @pytest.mark.parametrize('text, message', [
     ('000000\nnobody\n', 'no file .*/nobody.txt for a frame of .*train.txt; the folder has 2 files such as 000000.txt'),
     ('000000 1\n000001\n7 000001\n', 'no file .*/7.txt for a frame of .*train.txt'),

@@ -101,8 +101,9 @@ def test_clouds_in_map_coordinates(image, pose_of_cloud, tmp_path):
                     **(dict(ego2global=EGO_AT_CLOUD) if pose_of_cloud else {}))
     check(found, EGO_AT_IMAGE @ CAM2EGO)
     info, = mmengine.load(tmp_path / 'infos.pkl')['data_list']
-    assert info['lidar_points']['lidar_path'] == 'simipu_clouds/cloud.bin'
-    cloud = np.fromfile(tmp_path / 'simipu_clouds/cloud.bin', np.float32).reshape(-1, 4)
+    path = info['lidar_points']['lidar_path']
+    assert path.startswith('simipu_clouds/cloud.') and path.endswith('.bin')
+    cloud = np.fromfile(tmp_path / path, np.float32).reshape(-1, 4)
     if pose_of_cloud:
         np.testing.assert_allclose(cloud[:, :3], IN_EGO, atol=1e-4)
     else:
@@ -134,6 +135,32 @@ def test_clouds_that_need_an_option_name_it(points, option, tmp_path):
         convert(tmp_path, points, dict(cam2img=CAM2IMG, lidar2cam=LIDAR2CAM), '.npy')
 
 
+def test_frames_that_share_a_map_get_clouds_of_their_own(tmp_path):
+    """Two images of different poses with one cloud; and names that differ in what follows their last dot."""
+    for name in ('map.npy', 'map.25.npy', 'map.75.npy'):
+        np.save(tmp_path / name, np.c_[WORLD, np.zeros(len(WORLD))])
+    cv2.imwrite(str(tmp_path / 'image.png'), np.zeros((48, 96, 3), np.uint8))
+    places = [('map.npy', EGO_AT_CLOUD), ('map.npy', EGO_AT_IMAGE), ('map.25.npy', EGO_AT_IMAGE),
+              ('map.75.npy', EGO_AT_IMAGE)]
+    write_infos([dict(lidar_points=dict(lidar_path=name), ego2global=place, images=dict(front=dict(
+        img_path='image.png', cam2img=CAM2IMG, lidar2cam=GLOBAL2CAM))) for name, place in places],
+        tmp_path / 'infos.pkl', tmp_path, 1, Coordinates('global'))
+    paths = [info['lidar_points']['lidar_path'] for info in mmengine.load(tmp_path / 'infos.pkl')['data_list']]
+    assert len(set(paths)) == 4
+    for path, (_, place) in zip(paths, places):
+        found = np.fromfile(tmp_path / path, np.float32).reshape(-1, 4)[:, :3]
+        np.testing.assert_allclose(found, seen_from(WORLD, np.linalg.inv(place)), atol=1e-4)
+
+
+@pytest.mark.parametrize('name', ['front\u3000left.npy', 'a\u00a0b.npy', 'straße 1.npy'])
+def test_spaces_and_letters_of_all_scripts_in_paths(name, tmp_path):
+    np.save(tmp_path / name, np.c_[IN_LIDAR, np.zeros(len(IN_LIDAR))])
+    cv2.imwrite(str(tmp_path / 'image.png'), np.zeros((48, 96, 3), np.uint8))
+    write_infos([dict(lidar_points=dict(lidar_path=name), images=dict(front=dict(
+        img_path='image.png', cam2img=CAM2IMG, lidar2cam=LIDAR2CAM)))], tmp_path / 'infos.pkl', tmp_path, 1)
+    assert PairedDataset('infos.pkl', data_root=str(tmp_path)).get_data_info(0)['lidar_path'].endswith(name)
+
+
 def test_beams_without_return_are_not_moved(tmp_path):
     """At the origin of the map they would become points."""
     points = np.r_[WORLD, np.zeros((3, 3)), np.full((2, 3), np.nan)]
@@ -142,7 +169,8 @@ def test_beams_without_return_are_not_moved(tmp_path):
     frame = dict(lidar_points=dict(lidar_path='cloud.npy'),
                  images=dict(front=dict(img_path='image.png', cam2img=CAM2IMG, lidar2cam=GLOBAL2CAM)))
     write_infos([frame], tmp_path / 'infos.pkl', tmp_path, 1, Coordinates('global'))
-    assert len(np.fromfile(tmp_path / 'simipu_clouds/cloud.bin', np.float32)) == 4 * len(WORLD)
+    written, = (tmp_path / 'simipu_clouds').iterdir()
+    assert len(np.fromfile(written, np.float32)) == 4 * len(WORLD)
 
 
 def test_map_coordinates_that_float32_rounds(tmp_path):

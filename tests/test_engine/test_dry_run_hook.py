@@ -84,6 +84,14 @@ def test_results_are_the_same_to_the_last_bit(tmp_path):
     assert not list(tmp_path.glob('2/.*'))
 
 
+def test_validation_is_tried_in_batches_of_its_own_size(tmp_path):
+    """As frames of different numbers of cameras come one at a time."""
+    runner = build(tmp_path, 'sizes')
+    runner._val_dataloader['batch_size'] = 1
+    runner.train()
+    assert CALLS[:3] == [('loss', 2, True), ('predict', 1, False), ('predict', 1, False)]
+
+
 @pytest.mark.parametrize('mode', ['loss', 'predict'])
 def test_a_model_that_fails_does_so_before_the_first_step(tmp_path, mode):
     runner = build(tmp_path, mode, model=Model(fails_in=mode))

@@ -1,8 +1,18 @@
 """From flags to a config."""
+from argparse import ArgumentParser
+
 import pytest
 from mmengine.config import Config
 
-from simipu.engine.launch import _pin_memory, build_runner, set_resume, with_data_root
+from simipu.engine.launch import (
+    _pin_memory,
+    add_common_arguments,
+    build_runner,
+    enable_auto_scale_lr,
+    load_config,
+    set_resume,
+    with_data_root,
+)
 from simipu.errors import ConfigError
 
 
@@ -32,6 +42,21 @@ def test_data_sets_that_did_not_follow_a_new_data_root_are_found():
 def test_data_sets_of_several_roots_are_an_error():
     with pytest.raises(ConfigError, match='the data sets have a, b; set the data_root of each'):
         with_data_root(Config(dict(data_root='mine', **data_sets('a/', 'b/'))), '/disk')
+
+
+def test_a_loader_without_workers_takes_none_of_their_settings():
+    parser = ArgumentParser()
+    add_common_arguments(parser)
+    cfg = load_config(parser.parse_args(['configs/simipu_kitti.py', '--cfg-options', 'num_workers=0']))
+    assert cfg.train_dataloader.num_workers == 0 and 'persistent_workers' not in cfg.train_dataloader
+    cfg = load_config(parser.parse_args(['configs/simipu_kitti.py']))
+    assert cfg.train_dataloader.num_workers and cfg.train_dataloader.persistent_workers
+
+
+def test_scaling_a_learning_rate_that_is_made_for_no_batch_size_is_an_error():
+    for options in ({}, dict(auto_scale_lr=None), dict(auto_scale_lr=dict(enable=False))):
+        with pytest.raises(ConfigError, match='has no auto_scale_lr.base_batch_size'):
+            enable_auto_scale_lr(Config(options))
 
 
 def test_config_without_data_root_is_an_error():

@@ -4,10 +4,12 @@ import os
 import socket
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from simipu.engine.work_dir import check_no_training_inside, locked
+from simipu.engine.work_dir import _create, _start_time, check_no_training_inside, locked
 from simipu.errors import ConfigError, OutputError
 
 
@@ -37,7 +39,7 @@ def test_other_files_do_not_matter(tmp_path):
 def test_a_lock_names_its_owner_and_is_gone_afterwards(tmp_path):
     with locked(tmp_path / 'new'):
         owner = json.loads((tmp_path / 'new' / 'training.lock').read_text())
-        assert owner == dict(host=socket.gethostname(), pid=os.getpid())
+        assert (owner['host'], owner['pid']) == (socket.gethostname(), os.getpid())
     assert not os.listdir(tmp_path / 'new')
 
 
@@ -75,6 +77,36 @@ def test_the_lock_of_a_killed_training_is_taken_over(tmp_path, capsys):
     with locked(tmp_path):
         assert json.loads((tmp_path / 'training.lock').read_text())['pid'] == os.getpid()
     assert f'process {pid} of this host, which trained here, is gone' in capsys.readouterr().out
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='reads /proc')
+def test_the_lock_of_a_process_whose_number_another_has_now_is_taken_over(tmp_path):
+    for started, message in ((None, 'trains in this folder'), (_start_time(os.getppid()), 'trains in this folder')):
+        (tmp_path / 'training.lock').write_text(json.dumps(
+            dict(host=socket.gethostname(), pid=os.getppid(), started=started)))
+        with pytest.raises(ConfigError, match=message), locked(tmp_path):
+            pass
+    (tmp_path / 'training.lock').write_text(json.dumps(dict(host=socket.gethostname(), pid=os.getppid(), started=1)))
+    with locked(tmp_path):
+        assert json.loads((tmp_path / 'training.lock').read_text())['pid'] == os.getpid()
+
+
+def test_of_several_that_begin_at_once_one_gets_the_folder(tmp_path):
+    barrier, entered = threading.Barrier(4), []
+
+    def create(number):
+        barrier.wait()
+        try:
+            _create(tmp_path / 'training.lock', str(number).encode())
+        except ConfigError as error:
+            assert 'another training has just begun' in str(error)
+        else:
+            entered.append(number)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(create, range(4)))
+    assert len(entered) == 1 and (tmp_path / 'training.lock').read_text() == str(entered[0])
+    assert os.listdir(tmp_path) == ['training.lock']
 
 
 @pytest.mark.skipif(sys.platform != 'linux', reason='reads /proc')

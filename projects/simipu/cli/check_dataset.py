@@ -20,7 +20,7 @@ from ..config.options import whole_number
 from ..datasets.checking import Report, check_config, check_dataset
 from ..engine import launch
 from ..errors import ConfigError, SimIPUError
-from ..files import check_target, write_whole
+from ..files import check_target, read_json, write_whole
 
 # Options that only one of config and info file has use for, and what they are when not given.
 OF_CONFIG = dict(split='train', cfg_options={})
@@ -28,7 +28,7 @@ OF_INFO = dict(data_prefix=[], cameras=None, load_dim=4)
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument('config', metavar='CONFIG|INFO', help='config of a pre-training, or info file (.pkl)')
+    parser.add_argument('config', metavar='CONFIG|INFO', help='config of a pre-training, or info file (.pkl or .json)')
     parser.add_argument('--data-root', help='folder of the data (default: the config\'s, or the info file\'s)')
     parser.add_argument('--sample', type=count_or_all, default=50, metavar='N|all',
                         help='open the files of so many frames, evenly spread (default: 50)')
@@ -71,11 +71,19 @@ def main(args: Namespace) -> int:
     return 0 if all(report.passed for report in reports) else 1
 
 
+def _is_info_file(path: Path) -> bool:
+    """Whether it is no config; either may be written in JSON."""
+    if path.suffix != '.json':
+        return path.suffix in ('.pkl', '.pickle')
+    content = read_json(path)
+    return isinstance(content, dict) and 'data_list' in content
+
+
 def check(args: Namespace) -> list[Report]:
     """The reports of what ``args.config`` names."""
     if args.json:
         check_target(args.json)
-    is_info = Path(args.config).suffix in ('.pkl', '.pickle')
+    is_info = _is_info_file(Path(args.config))
     useless = OF_CONFIG if is_info else OF_INFO
     given = [f'--{name.replace("_", "-")}' for name, default in useless.items() if getattr(args, name) != default]
     if given:

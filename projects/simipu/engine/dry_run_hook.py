@@ -71,7 +71,8 @@ class DryRunHook(Hook):
 
 def _read(runner: Runner) -> object:
     loader = runner.train_dataloader
-    return _first_batch(loader, loader.batch_size or loader.batch_sampler.batch_size)
+    batch, = _first_batches(loader, _batch_size(loader))
+    return batch
 
 
 def _train(batch: object, runner: Runner) -> None:
@@ -90,8 +91,8 @@ def _validate(runner: Runner) -> None:
     model = _without_wrapper(runner)
     model.eval()
     with torch.no_grad(), torch.autocast(get_device(), enabled=getattr(runner.val_loop, 'fp16', False)):
-        batch = _first_batch(loader, _num_val_frames(loader))
-        evaluator.process(data_samples=model.val_step(batch), data_batch=batch)
+        for batch in _first_batches(loader, _num_val_frames(loader)):
+            evaluator.process(data_samples=model.val_step(batch), data_batch=batch)
 
 
 def _score(runner: Runner) -> None:
@@ -163,11 +164,17 @@ def _without_wrapper(runner: Runner) -> nn.Module:
     return runner.model.module if is_model_wrapper(runner.model) else runner.model
 
 
-def _first_batch(loader: DataLoader, size: int) -> object:
+def _batch_size(loader: DataLoader) -> int:
+    return loader.batch_size or loader.batch_sampler.batch_size
+
+
+def _first_batches(loader: DataLoader, num_frames: int) -> Iterator[object]:
     """Frames from the start of the data set, other ones in each process, augmented by seeds of their own."""
-    first, total = get_rank() * size, len(loader.dataset)
-    return loader.collate_fn([loader.dataset[SeededIndex(index % total, seed=index)]
-                              for index in range(first, first + size)])
+    first, total = get_rank() * num_frames, len(loader.dataset)
+    numbers = range(first, first + num_frames)
+    for start in range(0, num_frames, _batch_size(loader)):
+        yield loader.collate_fn([loader.dataset[SeededIndex(index % total, seed=index)]
+                                 for index in numbers[start:start + _batch_size(loader)]])
 
 
 def _agree(runner: Runner, name: str, attempt: Callable[[Runner], Any], exchanges: bool = False) -> Any:

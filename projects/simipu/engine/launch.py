@@ -53,8 +53,18 @@ def load_config(args: Namespace) -> Config:
     cfg.launcher = args.launcher
     if args.work_dir or not cfg.get('work_dir'):
         cfg.work_dir = args.work_dir or str(Path('work_dirs', Path(cfg.filename).stem))
+    _leave_out_settings_of_workers(cfg)
     check_config(cfg)
     return cfg
+
+
+def _leave_out_settings_of_workers(cfg: Config) -> None:
+    """A loader without workers takes none of their settings, which configs have as they have workers."""
+    for name in ('train', 'val', 'test'):
+        loader = cfg.get(f'{name}_dataloader')
+        if isinstance(loader, dict) and loader.get('num_workers') == 0:
+            for key in ('persistent_workers', 'prefetch_factor'):
+                loader.pop(key, None)
 
 
 def with_data_root(cfg: Config, data_root: str) -> Config:
@@ -132,7 +142,7 @@ def enable_auto_scale_lr(cfg: Config) -> None:
     Raises:
         ConfigError: The config does not say for which batch size they are.
     """
-    if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
+    if 'base_batch_size' not in (cfg.get('auto_scale_lr') or {}):
         raise ConfigError('--auto-scale-lr: the config has no auto_scale_lr.base_batch_size, the batch '
                           'size over all processes that its learning rates are made for')
     cfg.auto_scale_lr.enable = True

@@ -25,6 +25,7 @@ from .info_checks import (
     check_duplicates,
     check_intrinsics_and_sizes,
     check_time_stamps,
+    describe_depth_scales,
     describe_gaps,
     time_offset,
 )
@@ -151,6 +152,7 @@ class _Check:
         report.findings += check_intrinsics_and_sizes([infos[index] for index in self.frames])
         report.findings += check_duplicates(self.frames)
         report.findings += check_time_stamps(infos)
+        report.notes += describe_depth_scales(infos)
         report.notes += describe_gaps(infos)
         if not any(info.get('timestamp') is not None for info in infos):
             report.notes.append('the info file has no time stamps, so that they were not checked')

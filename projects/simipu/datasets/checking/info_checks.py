@@ -27,11 +27,23 @@ def check_calibration(index: int, images: dict) -> Iterator[Finding]:
     for name, image in images.items():
         for problem in _calibration_problems(image):
             yield Finding('calibration', f'frame {index}, {name}: {problem}', index, name)
-        scale = np.linalg.norm(_lidar2img(image)[2, :3])
-        if abs(scale - 1) > SCALE_TOLERANCE:
-            yield Finding('depth scale', f'frame {index}, {name}: the third row of lidar2img has length '
-                          f'{scale:.4g}, so that every depth comes out {scale:.4g} times too large. Divide '
-                          f'the first three rows by {scale:.6g}', index, name)
+
+
+def describe_depth_scales(infos: Sequence[dict]) -> list[str]:
+    """A note where ``lidar2img`` is known up to a factor, which is no fault here.
+
+    Args:
+        infos: Of the frames that can be read; those of others are empty.
+    """
+    scales = {(index, name): np.linalg.norm(_lidar2img(image)[2, :3])
+              for index, info in enumerate(infos) for name, image in info.get('images', {}).items()}
+    scaled = {place: scale for place, scale in scales.items() if abs(scale - 1) > SCALE_TOLERANCE}
+    if not scaled:
+        return []
+    (index, name), scale = next(iter(scaled.items()))
+    return [f'lidar2img of {len(scaled)} of {len(scales)} images is known up to a factor (frame {index}, {name}: its '
+            f'third row has length {scale:.6g}); its first three rows are divided by that when it is read, so that '
+            'depths are in metres. Other programs may not do so']
 
 
 def check_principal_point(camera: str, lidar2img: np.ndarray, size: Sequence[int]) -> Iterator[Finding]:

@@ -112,6 +112,9 @@ def _split_files(root_path: Path, splits: Sequence[str] | None) -> list[Path]:
                             'one frame number per line. Give your own list files with --splits')
         return files
     files = [Path(split) if split.endswith('.txt') else folder / f'{split}.txt' for split in splits]
+    if len({file.stem for file in files}) < len(files):
+        raise DataError(f'--splits: {", ".join(map(str, files))}: info files are named after their lists; give each '
+                        'list another name')
     for file in files:
         if not os.path.exists(file):
             present = ', '.join(path.stem for path in _lists(folder)) or 'none'

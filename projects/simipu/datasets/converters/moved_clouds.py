@@ -1,4 +1,5 @@
 """Clouds that are given in a map's frame or not in metres, written anew in metres about the vehicle."""
+import hashlib
 import os
 from pathlib import Path
 
@@ -57,8 +58,14 @@ def write_moved_cloud(lidar: dict, root_path: Path, clouds_dir: Path, move: np.n
         if distance > MAX_CAMERA_DISTANCE:
             raise DataError(f'{name}: {path} lies {distance:.6g} m from the vehicle; expected cloud and calibration '
                             'in the same map coordinates. Correct ego2global or lidar2cam, or the zone of the cloud')
-    parts = [part for part in Path(lidar['lidar_path']).parts if part not in ('..', os.sep)]
-    target = clouds_dir.joinpath(*parts).with_suffix('.bin')
+    target = _target(clouds_dir, lidar['lidar_path'], move)
     write_whole(target, points.astype(np.float32).tobytes())
     kept = {key: value for key, value in lidar.items() if key != 'dtype'}
     return {**kept, 'lidar_path': os.path.relpath(target, root_path), 'num_pts_feats': points.shape[1]}
+
+
+def _target(clouds_dir: Path, lidar_path: str, move: np.ndarray | None) -> Path:
+    """Another one for each cloud and each move: frames may share a cloud and stand elsewhere, as in a map's tile."""
+    parts = [part for part in Path(lidar_path).parts if part not in ('..', os.sep)]
+    what = lidar_path.encode(errors='surrogateescape') + (b'' if move is None else np.ascontiguousarray(move).tobytes())
+    return clouds_dir.joinpath(*parts[:-1], f'{parts[-1]}.{hashlib.sha256(what).hexdigest()[:12]}.bin')

@@ -1,5 +1,6 @@
 """What the fields of a data file must hold, so that the first one that does not is named."""
 import math
+import unicodedata
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -33,6 +34,11 @@ def whole(low: int, high: int) -> Field:
     return Field(f'a whole number from {low} to {high}', lambda value: is_whole(value, low, high))
 
 
+def _has_control_characters(text: str) -> bool:
+    """Zero bytes, line breaks, or bytes that are no text; the spaces of all scripts are none of these."""
+    return any(unicodedata.category(character) in ('Cc', 'Cs') for character in text)
+
+
 def has_numbers(value: Any, shape: tuple[int, ...]) -> bool:
     """Whether this is an array, or a sequence, of finite numbers with that shape."""
     try:
@@ -47,7 +53,7 @@ def numbers(*shape: int) -> Field:
 
 
 PATH = Field('the path of a file',
-             lambda value: isinstance(value, str) and value.isprintable() and 0 < len(value) < 4096)
+             lambda value: isinstance(value, str) and 0 < len(value) < 4096 and not _has_control_characters(value))
 NAME = Field('a name or a whole number', lambda value: isinstance(value, str) or is_whole(value, 0, int(MAX_NUMBER)))
 NUMBER = Field('a number', is_number)
 TIME = Field('a time stamp', is_number)
