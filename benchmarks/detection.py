@@ -66,7 +66,7 @@ def make_data(root: Path, labelled: int = max(LABELLED), scored: int = SCORED) -
             update_pkl_infos('kitti', out_dir=str(root), pkl_path=f'{folder}/kitti_infos_{split}.pkl')
 
 
-def train(job: Job, checkpoint: Path | None, data_root: Path, work_dir: Path) -> Figures:
+def train(job: Job, checkpoint: Path | None, data_root: Path, work_dir: Path, options: Sequence[str] = ()) -> Figures:
     """Train a detector in this process, and score it at the end; ``seconds`` are of processor time.
 
     Args:
@@ -74,6 +74,7 @@ def train(job: Job, checkpoint: Path | None, data_root: Path, work_dir: Path) ->
         checkpoint: Backbone to start from; None: random weights.
         data_root: Folder that ``make_data`` has filled.
         work_dir: Of all trainings. What one that was stopped left there is deleted.
+        options: As ``--cfg-options`` of tools/train.py.
     """
     name = f'{job.backbone}_seed{job.seed}_{job.task}'.replace(' ', '_').replace(',', '')
     shutil.rmtree(work_dir / name, ignore_errors=True)
@@ -82,7 +83,7 @@ def train(job: Job, checkpoint: Path | None, data_root: Path, work_dir: Path) ->
     scenes = list(range(first, first + job.labelled))
     options = [f'randomness.seed={job.seed}', f'optim_wrapper.optimizer.lr={job.learning_rate}',
                f'experiment_name={name}', 'log_level=WARNING', f'train_dataloader.dataset.indices={scenes}',
-               f'max_iters={STEPS.get(job.labelled, max(STEPS.values()))}']
+               f'max_iters={STEPS.get(job.labelled, max(STEPS.values()))}', *options]
     if checkpoint is not None:
         options.append(f'model.backbone.init_cfg.checkpoint={checkpoint}')
     parser = argparse.ArgumentParser()

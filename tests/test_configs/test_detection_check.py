@@ -96,12 +96,15 @@ def test_trainings_that_are_there_are_kept(benchmark, monkeypatch, tmp_path):
         return dict(mAP=0.5)
 
     monkeypatch.setitem(benchmark.work.__globals__, 'train', train)
-    checkpoints = dict(scratch=None, ours=['a.pth', 'b.pth'])
+    files = [tmp_path / 'a.pth', tmp_path / 'b.pth']
+    for file in files:
+        file.write_text(file.name)
+    checkpoints = dict(scratch=None, ours=files)
     for variants in ([(64, 5e-3)], [(64, 5e-3), (128, 5e-3)]):
         for name, seed in (('scratch', 0), ('ours', 1), ('ours', 2)):
-            benchmark.work(checkpoints, variants, tmp_path, name, seed)
+            benchmark.work(checkpoints, variants, tmp_path / 'out', name, seed)
     assert [(job.task, checkpoint and checkpoint.name) for job, checkpoint in trained] == [
         (f'{labelled} scenes, lr 0.005', file) for labelled in (64, 128) for file in (None, 'b.pth', 'a.pth')]
-    table = benchmark.measured(tmp_path).table(checkpoints)
+    table = benchmark.measured(tmp_path / 'out').table(checkpoints)
     assert list(table) == ['scratch', 'ours'] and list(table['ours']) == [1, 2]
     assert table['ours'][2]['128 scenes, lr 0.005'] == dict(mAP=0.5)
