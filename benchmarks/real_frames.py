@@ -244,8 +244,8 @@ def fine_tuned(frames: DepthFrames, make_backbone, level: int, in_one_piece: boo
         fitted, held_out = labelled[:len(labelled) * 3 // 4], labelled[len(labelled) * 3 // 4:]
         tried = {rate: _fine_tune(frames, make_backbone(), level, fitted, held_out, FineTuning(
             STEPS // 2, BATCH_SIZE, rate), draw) for rate in RATES}
-        chosen = FineTuning(STEPS, BATCH_SIZE, min(tried, key=lambda rate: math.inf if math.isnan(tried[rate])
-                                                   else tried[rate]))
+        best = min(tried, key=lambda rate: (math.isnan(tried[rate]), tried[rate]))
+        chosen = FineTuning(STEPS, BATCH_SIZE, best)
         errors.append((_fine_tune(frames, make_backbone(), level, labelled, scored, chosen, draw),
                        errors_of(place, frames, labelled, scored)))
     return summary(errors)
@@ -304,7 +304,7 @@ def main() -> None:
     drives = drives_to_train_on(run.data, args.drives, args.held_out)
     if not drives and any(ROWS[row].real for row in args.rows):
         sys.exit(f'error: {run.data} has no drive to pre-train on but the one that is held out; name some by --drives, '
-                 f'or rows without real drives by --rows')
+                 'or rows without real drives by --rows')
     make_infos(run, drives, args.held_out)
     starts = {ROWS[row].how.start for row in args.rows if ROWS[row].how and ROWS[row].how.start}
     if any(ROWS[row].how and not ROWS[row].real for row in {*args.rows, *starts}):

@@ -53,6 +53,19 @@ def test_a_loader_without_workers_takes_none_of_their_settings():
     assert cfg.train_dataloader.num_workers and cfg.train_dataloader.persistent_workers
 
 
+@pytest.mark.parametrize('value', ["dict(type='DepthRegressionHead',in_channels=256)", '{}'])
+def test_a_dict_on_the_command_line_is_told_how_to_give_it(value, capsys):
+    parser = ArgumentParser()
+    add_common_arguments(parser)
+    with pytest.raises(SystemExit):
+        parser.parse_args(['configs/simipu_kitti.py', '--cfg-options', f'model.depth_head={value}'])
+    assert 'given by its keys, one by one, such as model.depth_head.type=NAME' in capsys.readouterr().err
+    cfg = load_config(parser.parse_args([
+        'configs/simipu_kitti.py', '--cfg-options', 'model.depth_head.type=DepthRegressionHead',
+        'model.depth_head.in_channels=9']))
+    assert cfg.model.depth_head == dict(type='DepthRegressionHead', in_channels=9)
+
+
 def test_scaling_a_learning_rate_that_is_made_for_no_batch_size_is_an_error():
     for options in ({}, dict(auto_scale_lr=None), dict(auto_scale_lr=dict(enable=False))):
         with pytest.raises(ConfigError, match='has no auto_scale_lr.base_batch_size'):

@@ -43,6 +43,7 @@ def checked_initial_weights(module: nn.Module, place: str) -> Iterator[None]:
         if '://' not in file and not Path(file).expanduser().is_file():
             raise CheckpointError(f'{place}.init_cfg.checkpoint: no file {file}; put the weights there, name '
                                   'another file, or set init_cfg=None to start without')
+    file = ', '.join(files)
     before = {name: value.detach().clone() for name, value in module.named_parameters()}
     yield
     untouched = [name for name, value in module.named_parameters() if value.equal(before[name])]

@@ -36,7 +36,8 @@ def _random_init_cfg(cfg: Config) -> dict | list | None:
     init_cfg = cfg.model.img_backbone.get('init_cfg')
     if not initial_files(init_cfg):
         return init_cfg
-    return [step for step in init_cfg if not loads_file(step)] or None if isinstance(init_cfg, list) else None
+    steps = init_cfg if isinstance(init_cfg, list) else [init_cfg]
+    return [step for step in steps if not loads_file(step)] or None
 
 
 def build_backbone(cfg: Config, checkpoint: str | None = None, seed: int = 0,
@@ -58,7 +59,7 @@ def build_backbone(cfg: Config, checkpoint: str | None = None, seed: int = 0,
     """
     config = cfg.model.img_backbone.to_dict()
     config.pop('pretrained', None)
-    config.pop('init_cfg', None)
+    config.pop('init_cfg', None)  # which not every class takes
     if not class_init and has_own_random_weights(cfg):
         config['init_cfg'] = _random_init_cfg(cfg)
     seed_everything(seed)
